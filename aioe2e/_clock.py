@@ -1,0 +1,31 @@
+"""Time and chance as one value, so that tests can hand in their own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@attrs.frozen(kw_only=True)
+class Clock:
+    """Where the library reads the time, sleeps, and throws its dice.
+
+    Attributes:
+        now: The running loop's time in seconds; what deadlines are counted in.
+        wall: Seconds since the epoch; only for reading dates that a server sent.
+        sleep: Sleeps that many seconds.
+        uniform: A random number between its two arguments.
+    """
+
+    now: Callable[[], float] = _loop_time
+    wall: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    uniform: Callable[[float, float], float] = random.uniform

@@ -1,0 +1,270 @@
+"""Every error the library raises, as one tree under `E2EError`.
+
+An error is made for the person who reads it: what was tried, on what, what the server said, what to do next.
+All of them survive `pickle` and `copy`, and none of them holds a credential or a URL with a query: whoever
+raises one passes text through `aioe2e._redact` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from .report import Report
+
+
+def _rebuild(cls: type[E2EError], args: tuple[Any, ...], state: dict[str, Any]) -> E2EError:
+    """Make an error anew from what `E2EError.__reduce__` wrote, without running its ``__init__``."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class E2EError(Exception):
+    """Base of every error of this library: ``except aioe2e.E2EError`` catches them all.
+
+    Attributes:
+        attempts: How many requests had been sent for the call when it ended.
+    """
+
+    attempts: int = 0
+
+    def __init__(self, message: str, *, attempts: int = 0) -> None:
+        super().__init__(message)
+        self.attempts = attempts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+class ConfigError(E2EError, ValueError):
+    """A setting has a value that cannot work. The text names the field, the value and what would be right."""
+
+
+class UsageError(E2EError, ValueError):
+    """An argument cannot be sent. Raised before any request.
+
+    Attributes:
+        problems: Every fault that was found, one sentence each; a single fault gives a tuple of one.
+    """
+
+    problems: tuple[str, ...] = ()
+
+    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems) or (message,)
+
+
+class SessionError(E2EError, RuntimeError):
+    """The session cannot be used like this: closed, bound to another event loop, or carried into a forked child."""
+
+
+class TransportError(E2EError):
+    """No reply was read.
+
+    Attributes:
+        sent: False when the request surely never left, so that the server cannot have acted on it.
+    """
+
+    sent: bool = True
+
+    def __init__(self, message: str, *, sent: bool, attempts: int = 0) -> None:
+        super().__init__(message, attempts=attempts)
+        self.sent = sent
+
+
+class ConnectError(TransportError):
+    """No connection could be made: DNS, refused, TLS, or the connect timeout. Nothing was sent."""
+
+
+class ConnectionLostError(TransportError):
+    """The connection broke, or what came back was not HTTP."""
+
+
+class AttemptTimeoutError(TransportError, TimeoutError):
+    """One attempt took longer than `Timeouts.attempt`."""
+
+
+class OutcomeUnknownError(E2EError):
+    """A write was sent and nobody can say whether the server carried it out.
+
+    Never answer it with a blind repeat of a save: list the images, or call `Images.reconcile`.
+
+    Attributes:
+        action: ``"rename"``, ``"delete"``, ``"save"`` or ``"request"``.
+        target: The id of the image (of the node for a save, the path for a plain request).
+        last: The error that ended the last attempt.
+    """
+
+    def __init__(
+        self, message: str, *, action: str, target: str, attempts: int = 0, last: E2EError | None = None
+    ) -> None:
+        super().__init__(message, attempts=attempts)
+        self.action = action
+        self.target = target
+        self.last = last
+
+
+class DeadlineExceededError(E2EError, TimeoutError):
+    """The time for the whole call (`Timeouts.total`, or the deadline of a run) is over; nothing was applied.
+
+    Attributes:
+        last: The error of the last attempt, if there was one.
+    """
+
+    def __init__(self, message: str, *, attempts: int = 0, last: E2EError | None = None) -> None:
+        super().__init__(message, attempts=attempts)
+        self.last = last
+
+
+class APIError(E2EError):
+    """The server answered, and its answer is no.
+
+    Attributes:
+        status: The HTTP status, or the envelope's own code where HTTP said 2xx and the envelope did not.
+        code: The ``code`` or ``status_code`` of the envelope, where there was one.
+        message: What the server said, redacted, escaped and cut to 500 characters.
+        errors: The ``errors`` of the envelope, flattened to redacted sentences.
+        retry_after: Seconds the server asked to wait, where it did.
+        action: What was tried: ``"list"``, ``"save"``, ``"rename"``, ``"delete"`` or ``"request"``.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int,
+        code: int | None = None,
+        message: str = "",
+        errors: Sequence[str] = (),
+        retry_after: float | None = None,
+        action: str = "",
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(text, attempts=attempts)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.errors = tuple(errors)
+        self.retry_after = retry_after
+        self.action = action
+
+
+class BadRequestError(APIError):
+    """400 or 422: the server did not accept what was sent."""
+
+
+class AuthenticationError(APIError):
+    """401, or a 403 that speaks of credentials: check the api key and the token."""
+
+
+class PermissionDeniedError(APIError):
+    """403: the token is good and may not do this (a read-only token, for one)."""
+
+
+class NotFoundError(APIError):
+    """404 or 410, or a 412 that says so: no such image, node or project.
+
+    Attributes:
+        confirmed: Of a delete: whether a listing does not show the image either.
+    """
+
+    confirmed: bool = False
+
+
+class ConflictError(APIError):
+    """409, or a 412 that says so: the name is taken or the image is in use."""
+
+
+class RateLimitedError(APIError):
+    """429: too many requests. `retry_after` says how long the server wants to be left alone."""
+
+
+class ServerError(APIError):
+    """500 and above."""
+
+
+class ResponseError(E2EError):
+    """The reply cannot be read: not JSON, too large, cut off, or not of the documented shape.
+
+    Attributes:
+        problems: What is wrong and where, each with its JSON path (``$.data[3].image_id``).
+    """
+
+    def __init__(self, message: str, *, problems: Sequence[str] = (), attempts: int = 0) -> None:
+        super().__init__(message, attempts=attempts)
+        self.problems = tuple(problems) or (message,)
+
+
+class ImageFailedError(E2EError):
+    """An image that was waited for went to the state ERROR.
+
+    Attributes:
+        image_id: The image.
+    """
+
+    def __init__(self, message: str, *, image_id: str) -> None:
+        super().__init__(message)
+        self.image_id = image_id
+
+
+class WaitTimeoutError(E2EError, TimeoutError):
+    """An image did not come to the state that was waited for in time. The server goes on working at it."""
+
+
+class SkippedError(E2EError):
+    """A step of a run was not carried out.
+
+    Attributes:
+        reason: Why, in a sentence.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not carried out: {reason}")
+        self.reason = reason
+
+
+class BulkError(E2EError, ExceptionGroup[E2EError]):
+    """Some steps of a run did not end well. An `ExceptionGroup`, so ``except*`` sorts it by cause.
+
+    Attributes:
+        report: The report of the whole run (None on the parts that ``except*`` splits off).
+    """
+
+    report: Report | None = None
+
+    def __new__(cls, message: str, errors: Sequence[E2EError], report: Report | None = None) -> Self:  # noqa: ARG004  # for __init__
+        """Make the group; an `ExceptionGroup` takes its parts here and not in ``__init__``."""
+        return super().__new__(cls, message, errors)
+
+    def __init__(self, message: str, errors: Sequence[E2EError], report: Report | None = None) -> None:  # noqa: ARG002  # for __new__
+        self.attempts = sum(error.attempts for error in errors)
+        self.report = report
+
+    def derive(self, excs: Sequence[E2EError]) -> BulkError:  # type: ignore[override]  # narrower than typeshed's generic
+        """A group of some of the errors, as ``except*`` and ``split`` make it."""
+        return BulkError(self.message, excs, self.report)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (
+            type(self),
+            (self.message, list(self.exceptions), self.report),
+            {"__notes__": getattr(self, "__notes__", [])},
+        )
+
+
+#: Statuses whose cause passes: the same request may well succeed later.
+PASSING_STATUSES = frozenset({408, 429})
+
+
+def is_passing(error: E2EError | None) -> bool:
+    """Whether what ended a step is a fault that passes, so that the step is worth running again.
+
+    Refusals (a name taken, a bad id, no permission) are for good; lost connections, throttles, server errors,
+    unreadable replies and deadlines pass.
+    """
+    if isinstance(error, APIError):
+        return error.status in PASSING_STATUSES or error.status >= 500
+    return isinstance(error, TransportError | ResponseError | DeadlineExceededError | OutcomeUnknownError)

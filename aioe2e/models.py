@@ -1,0 +1,177 @@
+"""What the server says, as frozen values.
+
+To add a field: one line in the class. Its type picks the reader (`aioe2e._codec`), its name is the vendor's.
+Sources of the fields: the vendor's save-image document, and the replies that the vendor's own clients handle.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import attrs
+
+__all__ = ["Action", "ActionResult", "Extra", "ImageState", "Reply", "SaveAction", "SavedImage"]
+
+
+class Action(enum.StrEnum):
+    """A change of a saved image (`SAVE` makes one of a node)."""
+
+    RENAME = "rename"
+    DELETE = "delete"
+    SAVE = "save"
+
+
+class ImageState(enum.Enum):
+    """Where an image is in its life. The server's own word stands in `SavedImage.image_state`."""
+
+    READY = "READY"
+    CREATING = "CREATING"
+    ERROR = "ERROR"
+    DELETED = "DELETED"
+    #: A word that no known source uses.
+    UNKNOWN = "UNKNOWN"
+
+    @classmethod
+    def of(cls, text: str) -> ImageState:
+        """The state that a word of the server stands for; case and surrounding space do not matter."""
+        return _STATES.get(text.strip().upper(), cls.UNKNOWN)
+
+
+_STATES = {state.value: state for state in ImageState} | {"AVAILABLE": ImageState.READY}
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])I?B?)?\s*", re.IGNORECASE)
+_IN_GB = {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
+
+
+@lru_cache(maxsize=4096)
+def _gigabytes(text: str) -> float | None:
+    if (match := _SIZE.fullmatch(text)) is None:
+        return None
+    return float(match[1]) * _IN_GB[(match[2] or "G").upper()]
+
+
+class Extra(Mapping[str, Any]):
+    """A read-only mapping of what the server sent beyond the fields of a model. It compares as a dict and pickles."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, Any] | None = None) -> None:
+        self._items = dict(items or {})
+
+    def __getitem__(self, key: str) -> Any:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Extra, (self._items,)
+
+
+#: Shared by all models without extra keys: a listing has thousands of them.
+NO_EXTRA = Extra()
+
+
+@attrs.frozen(kw_only=True)
+class SavedImage:
+    """One saved image, as a listing shows it.
+
+    Only `image_id` is sure to be there. A field that the server left out, sent as null or sent as ``""`` has its
+    default; one that it sent in a form nobody can read has its default too, and the raw value stands in `extra`.
+    """
+
+    #: The id that rename and delete take. Never the `template_id`, nor the id of the save action.
+    image_id: str
+    #: May differ from the name that the save asked for: the server appends ``-disk-0`` or ``_<digits>``.
+    name: str = ""
+    #: The server's word: ``"Ready"``, ``"available"``, ``"Creating"``, ``"Error"``, …
+    image_state: str = ""
+    #: Aware. The server writes Indian time without a zone; that is taken into account.
+    creation_time: datetime | None = None
+    #: The server's text, such as ``"57 GB"``.
+    image_size: str | None = None
+    #: On the wire this is the name that the save asked for, often behind a location prefix; not an OS.
+    os_distribution: str | None = None
+    #: The operating system, such as ``"CentOS-7.5"``.
+    distro: str | None = None
+    #: What creating a node from the image takes.
+    template_id: int | None = None
+    running_vms: int = 0
+    #: One object for each running VM; the vendor does not document what is in it.
+    vm_info: tuple[Any, ...] = attrs.field(default=(), hash=False)
+    cloning_ops: int = 0
+    scaler_group_count: int = 0
+    image_type: str | None = None
+    sku_type: str | None = None
+    is_windows: bool | None = None
+    project_name: str | None = None
+    #: Unknown keys, and the raw value of every field that could not be read.
+    extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False)
+
+    @property
+    def state(self) -> ImageState:
+        """`image_state` as one of the known states."""
+        return ImageState.of(self.image_state)
+
+    @property
+    def size_gb(self) -> float | None:
+        """The number in `image_size`, in GB; approximate, since the vendor's own unit is neither GB nor GiB."""
+        return None if self.image_size is None else _gigabytes(self.image_size)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether VMs run from it, clones are under way, or autoscaling groups need it."""
+        return bool(self.running_vms or self.cloning_ops or self.scaler_group_count)
+
+    def __hash__(self) -> int:
+        return hash(self.image_id)
+
+
+@attrs.frozen(kw_only=True)
+class SaveAction:
+    """A save that the server accepted. The image is not finished yet: `Images.wait_saved` waits for it."""
+
+    #: The id of the action, not of an image. None when the reply was lost and a listing proved the save.
+    action_id: str | None = None
+    #: The node that is being saved.
+    node_id: str
+    #: The name asked for.
+    name: str
+    #: The server's word: ``"done"`` and ``"In Progress"`` both mean accepted.
+    status: str = ""
+    created_at: datetime | None = None
+    #: The image, where the server says it at once (most do not).
+    image_id: str | None = None
+    extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False)
+
+
+@attrs.frozen(kw_only=True)
+class ActionResult:
+    """A rename or a delete that is done."""
+
+    #: What the server said; empty when a listing proved it after a lost reply.
+    message: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Reply:
+    """What `Session.request` returns: the reply of any other route of the API."""
+
+    #: The HTTP status, 200 to 299.
+    status: int
+    #: The ``data`` of the envelope; None for an empty reply.
+    data: Any = attrs.field(default=None, hash=False)
+    message: str = ""
+    #: How many requests were sent for it.
+    attempts: int = 1
