@@ -1,0 +1,218 @@
+"""What all views of a session share, and its life: bound to a loop by the first request, closed once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+import attrs
+
+from ._clock import Clock
+from ._gate import Budget, Gate
+from ._listing import Listing, Listings
+from ._locks import KeyedLocks
+from ._redact import Redactor
+from ._saves import SaveBook
+from ._transport import Flight, Transport
+from .config import Credentials, Dialect, Limits, TokenSource, checked_secret
+from .errors import ConfigError, SessionError
+from .events import Event, Hook, PauseEvent
+
+if TYPE_CHECKING:
+    import aiohttp
+
+log: Final = logging.getLogger("aioe2e")
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """The settings of a session that its views cannot change, checked."""
+
+    credentials: Credentials
+    base: str
+    context: tuple[tuple[str, str], ...]
+    limits: Limits
+    dialect: Dialect
+    hooks: tuple[Hook, ...]
+    user_agent: str
+    trust_env: bool
+    clock: Clock
+
+
+class Core:
+    """Pool, gate, budget, locks, and what was learned of the server, for one session and all its views."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        borrowed: aiohttp.ClientSession | None,
+        fetch: Callable[[Core, float | None], Awaitable[Listing]],
+    ) -> None:
+        self.settings = settings
+        self.clock = settings.clock
+        self.limits = settings.limits
+        self.gate = Gate(settings.limits, settings.clock, self._paused)
+        self.budget = Budget(settings.limits.retry_budget)
+        self.locks = KeyedLocks()
+        self.saves = SaveBook()
+        self.redactor = Redactor([settings.credentials.api_key])
+        self.tokens = _Tokens(settings.credentials.auth_token, self.redactor)
+        self.listings = Listings(lambda until: fetch(self, until), self.rest, settings.clock)
+        #: Actions for which the other dialect proved to be the right one.
+        self.other_dialect: set[str] = set()
+        self.closed = False
+        self._borrowed = borrowed
+        self._transport: Transport | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
+        #: Requests on their way, which `close` cuts off.
+        self.flights: set[Flight] = set()
+        self._rests: set[asyncio.Timeout] = set()
+
+    def enter(self) -> Transport:
+        """The pool, opened on first use.
+
+        Raises:
+            SessionError: The session is closed, or belongs to another loop or process.
+        """
+        if self.closed:
+            raise SessionError("this session is closed: build a new one")
+        if self._transport is None:
+            return self._open()
+        if asyncio.get_running_loop() is not self._loop:
+            raise SessionError("this session is bound to another event loop: build one session for each loop")
+        if os.getpid() != self._process:
+            raise SessionError("this session was carried into a forked process: build a new one there")
+        return self._transport
+
+    def _open(self) -> Transport:
+        settings = self.settings
+        query = (("apikey", settings.credentials.api_key), *settings.context)
+        self._transport = Transport(
+            settings.base,
+            "&".join(f"{key}={quote(value, safe='')}" for key, value in query),
+            user_agent=settings.user_agent,
+            trust_env=settings.trust_env,
+            borrowed=self._borrowed,
+        )
+        if isinstance(settings.credentials.auth_token, str):
+            self._transport.authorize(settings.credentials.auth_token)
+        self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
+        return self._transport
+
+    async def authorize(self, transport: Transport, *, stale: str | None = None) -> str:
+        """Have a token in the transport, and return it; `stale` is one that the server refused."""
+        token = await self.tokens.get(stale)
+        transport.authorize(token)
+        return token
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep, but no longer than the session is open."""
+        scope = asyncio.timeout(None)
+        self._rests.add(scope)
+        try:
+            async with scope:
+                await self.clock.sleep(seconds)
+        except TimeoutError:
+            if not self.closed:
+                raise
+        finally:
+            self._rests.discard(scope)
+
+    def tell(self, event: Event) -> None:
+        """Tell every hook."""
+        for hook in self.settings.hooks:
+            try:
+                hook(event)
+            except Exception:
+                log.exception("a hook failed on %s", type(event).__name__)
+
+    def _paused(self, seconds: float, limit: int) -> None:
+        log.info("throttled: nothing is sent for %.3f s, then at most %d requests at a time", seconds, limit)
+        if self.settings.hooks:
+            self.tell(PauseEvent(seconds=seconds, limit=limit))
+
+    async def close(self) -> None:
+        """End what is under way and close what was opened."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._transport is None:
+            return
+        if asyncio.get_running_loop() is not self._loop:
+            self._transport.abandon()
+            return
+        self.gate.close(closed_error)
+        now = asyncio.get_running_loop().time()
+        for scope in (*self._rests, *(flight.scope for flight in self.flights)):
+            scope.reschedule(now)
+        self.listings.ring()
+        await self._transport.close()
+
+    def __del__(self) -> None:
+        if self._transport is not None and not self.closed and os.getpid() == self._process:
+            self.closed = True
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with contextlib.suppress(Exception):  # the loop may be gone, and with it every way to close well
+                    self._transport.abandon()
+            warnings.warn(
+                "an aioe2e.Session was never closed: write `async with aioe2e.Session(...) as session:`, "
+                "or `await session.close()`",
+                ResourceWarning,
+                source=self,
+                stacklevel=1,
+            )
+
+
+def closed_error() -> SessionError:
+    """The error of a call whose session is closed under it."""
+    return SessionError("the session was closed while the call was under way")
+
+
+class _Tokens:
+    """The auth token: given once, or fetched from the user's callable, once for all who wait for it."""
+
+    def __init__(self, source: str | TokenSource, redactor: Redactor) -> None:
+        self._source = source
+        self._redactor = redactor
+        self._lock = asyncio.Lock()
+        self._token: str | None = None
+        if isinstance(source, str):
+            self._token = source
+            redactor.add(source)
+
+    @property
+    def renewable(self) -> bool:
+        return not isinstance(self._source, str)
+
+    async def get(self, stale: str | None = None) -> str:
+        """The current token; a new one if the current one is `stale`."""
+        if self._token is not None and self._token != stale:
+            return self._token
+        async with self._lock:
+            if self._token is None or self._token == stale:
+                self._token = await self._fetch()
+            return self._token
+
+    async def _fetch(self) -> str:
+        if isinstance(self._source, str):
+            return self._source
+        failure = ""
+        try:
+            token = checked_secret("the token that auth_token() returned", await self._source())
+        except ConfigError as error:
+            failure = str(error)
+        except Exception as error:  # noqa: BLE001  # the user's code; its text may hold the secret
+            failure = f"the auth_token callable failed with {type(error).__name__}"
+        else:
+            self._redactor.add(token)
+            return token
+        raise ConfigError(failure)

@@ -1,0 +1,40 @@
+"""One lock for each image that a write is under way for, so that two writes of one image never overlap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+
+class KeyedLocks:
+    """Locks by key, which exist only while somebody holds or wants them. First come, first served."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, deque[asyncio.Future[None]]] = {}
+
+    async def acquire(self, key: str) -> None:
+        """Wait until nobody holds the key, and hold it."""
+        waiting = self._held.get(key)
+        if waiting is None:
+            self._held[key] = deque()
+            return
+        turn = asyncio.get_running_loop().create_future()
+        waiting.append(turn)
+        try:
+            await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self.release(key)  # it was handed over in the moment of the cancellation
+            else:
+                waiting.remove(turn)
+            raise
+
+    def release(self, key: str) -> None:
+        """Hand the key over to whoever waits longest for it."""
+        waiting = self._held[key]
+        while waiting:
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._held[key]

@@ -1,0 +1,98 @@
+"""A look at the listing, where replies cannot tell what became of a write.
+
+A listing proves presence. Absence it proves only of an image that is being deleted; a save that is absent may still
+show up, and a name that is absent may still be given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._listing import Listing
+from ._wire import Fate, Request, Verdict
+from .config import RetryPolicy
+from .errors import E2EError, NotFoundError
+
+if TYPE_CHECKING:
+    from ._core import Core
+    from ._saves import SaveTicket
+
+#: Failed listings that a look puts up with, where the retry policy allows fewer attempts.
+_FEWEST_TRIES = 3
+#: Seconds between two looks for a save, at first; each time half as long again.
+_FIRST_INTERVAL = 0.15
+
+
+async def look(
+    core: Core, policy: RetryPolicy, request: Request, ticket: SaveTicket | None, until: float | None
+) -> Verdict | None:
+    """Look whether a write that may have been carried out was.
+
+    Args:
+        core: The session's shared parts.
+        policy: How often, and for a save how long.
+        request: The write.
+        ticket: The save, if it is one.
+        until: Loop time at which the call must be over.
+
+    Returns:
+        A verdict whose fate is DONE, or None where nothing is proven.
+    """
+    if ticket is not None:
+        return await _look_for_save(core, policy, ticket, until)
+    if request.action not in ("rename", "delete"):
+        return None
+    listing = await _listing(core, policy, until)
+    return (
+        Verdict(Fate.DONE)
+        if listing is not None and proves(request.action, request.target, request.name, listing)
+        else None
+    )
+
+
+def proves(action: str, target: str, name: str | None, listing: Listing) -> bool:
+    """Whether a listing shows that a rename or a delete was carried out."""
+    image = listing.by_id.get(target)
+    if action == "delete":
+        return image is None
+    return image is not None and image.name == name
+
+
+async def _listing(core: Core, policy: RetryPolicy, until: float | None) -> Listing | None:
+    """A listing from now on; None if there is none to be had."""
+    tries = max(policy.attempts, _FEWEST_TRIES)
+    try:
+        return await core.listings.after(core.clock.now(), until=until, tries=tries)
+    except (E2EError, TimeoutError):
+        return None
+
+
+async def _look_for_save(core: Core, policy: RetryPolicy, ticket: SaveTicket, until: float | None) -> Verdict | None:
+    end = core.clock.now() + policy.look
+    if until is not None:
+        end = min(end, until)
+    interval = _FIRST_INTERVAL
+    while core.clock.now() < end and not core.closed:
+        listing = await _listing(core, policy, end)
+        image = None if listing is None else core.saves.product(ticket, listing)
+        if image is not None:
+            return Verdict(Fate.DONE, data={"image_id": image.image_id})
+        await core.rest(max(0.0, min(interval, end - core.clock.now())))
+        interval *= 1.5
+    return None
+
+
+async def really_missing(
+    core: Core, policy: RetryPolicy, error: NotFoundError, target: str, until: float | None
+) -> NotFoundError:
+    """Believe "not found" on a first delete only if the listing does not show the image either.
+
+    An account that speaks the other dialect may answer 404 to a route that it does not know.
+    """
+    listing = await _listing(core, policy, until)
+    error.confirmed = listing is not None and target not in listing.by_id
+    if listing is None:
+        error.args = (f"{error} [no listing could be read to confirm it]",)
+    elif not error.confirmed:
+        error.args = (f"{error} [the listing shows the image: the account may speak the other Dialect]",)
+    return error

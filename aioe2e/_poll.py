@@ -1,0 +1,106 @@
+"""Waiting for images: any number of waiters share one listing per interval.
+
+Whoever's time has come makes the listing, and everybody who waits looks at it, so that the most impatient waiter
+sets the pace for all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from ._core import closed_error
+from ._listing import Listing
+from .errors import E2EError, UsageError, WaitTimeoutError, is_passing
+
+if TYPE_CHECKING:
+    from ._core import Core
+
+T = TypeVar("T")
+
+#: Seconds between two listings at the most, and by how much the interval grows.
+LONGEST_INTERVAL = 60.0
+_GROWTH = 1.5
+
+
+def check_times(timeout: float | None, interval: float) -> None:
+    """Refuse times that cannot be meant.
+
+    Raises:
+        UsageError: `timeout` is no number above 0 nor None, or `interval` is not from 0.01 to 60.
+    """
+    if timeout is not None and not (_is_number(timeout) and timeout > 0):
+        raise UsageError(f"timeout must be a number of seconds above 0, or None for no limit, not {timeout!r}")
+    if not _is_number(interval) or not 0.01 <= interval <= LONGEST_INTERVAL:
+        raise UsageError(f"interval must be a number of seconds from 0.01 to {LONGEST_INTERVAL:g}, not {interval!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+async def poll(
+    core: Core,
+    found: Callable[[Listing], T | None],
+    *,
+    waiting_for: str,
+    timeout: float | None,
+    interval: float,
+) -> T:
+    """Look at listings until one shows what is waited for.
+
+    Args:
+        core: The session's shared parts.
+        found: Gives the result, None to go on waiting, or raises an error to stop.
+        waiting_for: What is waited for, for the text of the error.
+        timeout: Seconds.
+        interval: Seconds until the second listing; the interval grows to 60.
+
+    Raises:
+        WaitTimeoutError: The time is over.
+        E2EError: What `found` raised, or why no listing can be had (a fault that passes is waited through).
+    """
+    clock = core.clock
+    due = clock.now()
+    end = math.inf if timeout is None else due + timeout
+    listing: Listing | None = None
+    failure: E2EError | None = None
+    while True:
+        fresh, failure = await _next(core, listing, due, end, interval)
+        if fresh is not None:
+            listing = fresh
+            result = found(listing)
+            if result is not None:
+                return result
+        if core.closed:
+            raise closed_error()
+        if failure is not None and not is_passing(failure):
+            raise failure
+        now = clock.now()
+        if now >= end:
+            break
+        due = min((now if listing is None or failure is not None else listing.started) + interval, end)
+        interval = min(interval * _GROWTH, LONGEST_INTERVAL)
+    because = f" (the last listing failed: {failure})" if failure is not None else ""
+    raise WaitTimeoutError(f"{waiting_for}: not within {timeout:g} s{because}; the server may still be at it")
+
+
+async def _next(
+    core: Core, known: Listing | None, due: float, end: float, interval: float
+) -> tuple[Listing | None, E2EError | None]:
+    """The next listing that anybody makes, or one's own once it is due; or why there is none."""
+    until = None if end == math.inf else end
+    if known is not None:
+        news = await core.listings.newer(known, due)
+        if news is not None or core.closed:
+            return news, None
+    moment = due if known is None else due - interval / 2
+    failure: E2EError | None = None
+    try:
+        return await core.listings.after(moment, until=until, tries=1), None
+    except TimeoutError:
+        return None, None
+    except E2EError as error:
+        failure = error
+    return None, failure

@@ -1,0 +1,266 @@
+"""Sends one request once, and reads at most so much of the reply. The only module that knows aiohttp.
+
+Three habits of aiohttp are put right here:
+
+- It sends GET, PUT and DELETE again by itself when a kept connection drops. `_OneSendRequest` refuses the second
+  send: what may be repeated is decided in one place, and that is not here.
+- It takes a reply that was lying on an idle connection for the answer to the next request. `_OneSendRequest` looks
+  before it writes, and a connection that holds bytes or is at its end is given up for another.
+- It unpacks a compressed body without a bound. Bodies are unpacked in `_body`, within `Limits.max_body`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import weakref
+from contextvars import ContextVar
+from typing import Any, Final
+
+import aiohttp
+import attrs
+from aiohttp.connector import Connection
+from yarl import URL
+
+from ._body import BodyTooLargeError, BrokenBodyError, Unpacker
+from ._tls import verified_context
+from ._wire import RawReply, Request
+from .errors import (
+    AttemptTimeoutError,
+    ConnectError,
+    ConnectionLostError,
+    E2EError,
+    ResponseError,
+    SessionError,
+)
+
+#: The headers of a reply that anything reads.
+HEADERS: Final = ("date", "ratelimit-reset", "retry-after", "x-ratelimit-reset")
+
+
+#: A connect timeout as aiohttp takes it; see `connect_timeout`.
+ConnectTimeout = aiohttp.ClientTimeout
+
+
+@attrs.define(eq=False)
+class Flight:
+    """One request on its way.
+
+    Attributes:
+        scope: The attempt's clock. Whoever must cut the attempt off reschedules it.
+        sent: Whether the request was let onto a connection: from then on the server may act on it.
+    """
+
+    scope: asyncio.Timeout
+    sent: bool = False
+
+
+_flight: ContextVar[Flight] = ContextVar("aioe2e_flight")
+
+
+class _StaleConnection(Exception):  # noqa: N818  # a signal to `Transport.send`
+    """A kept connection turned out to be unusable before anything was written to it."""
+
+
+class _SentTwice(Exception):  # noqa: N818  # a signal to `Transport.send`
+    """aiohttp was about to send a request again by itself."""
+
+
+#: Connections that carried a request before. Only on these are waiting bytes a stray reply: on a new TLS
+#: connection they are the server's session tickets.
+_used: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _has_input(descriptor: int) -> bool:
+    """Whether a socket has bytes to read or is at its end."""
+    if hasattr(select, "poll"):  # no limit on descriptor numbers, but not everywhere
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([descriptor], [], [], 0)[0])
+
+
+def _is_stale(connection: Connection) -> bool:
+    """Whether a kept connection holds bytes that nobody asked for, or was closed by the other side."""
+    protocol = connection.protocol
+    if protocol is None:
+        return True
+    if protocol not in _used:
+        _used.add(protocol)
+        return False
+    transport = connection.transport
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if protocol.should_close or sock is None:
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        return _has_input(sock.fileno())
+    return True
+
+
+class _OneSendRequest(aiohttp.ClientRequest):
+    """A request that is written to a connection once, and only to one on which nothing is waiting."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        flight = _flight.get()
+        if flight.sent:
+            raise _SentTwice
+        if _is_stale(conn):
+            raise _StaleConnection
+        flight.sent = True
+        return await super().send(conn)
+
+
+class Transport:
+    """The pool of one session: its own, or the borrowed pool of the user's `aiohttp.ClientSession`.
+
+    Built inside the running loop. Of a borrowed session only the connector and the trace configs are used: none of
+    its cookies, default headers, auth, proxies, timeouts or middlewares.
+
+    Args:
+        base: The base URL with its final slash.
+        query: The encoded query that goes with every request, credentials included.
+        user_agent: The User-Agent header.
+        trust_env: Whether proxies, netrc and certificates named in the environment are used; not with a borrowed
+            session.
+        borrowed: The user's session.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        query: str,
+        *,
+        user_agent: str,
+        trust_env: bool,
+        borrowed: aiohttp.ClientSession | None,
+    ) -> None:
+        self._base = base
+        self._query = query
+        self._owned = borrowed is None
+        connector: aiohttp.BaseConnector | None
+        if borrowed is None:
+            tls = verified_context() if base.startswith("https:") and not trust_env else True
+            # A limit of the pool's own would be a second gate behind the first.
+            connector = aiohttp.TCPConnector(limit=0, ssl=tls)
+        else:
+            connector = borrowed.connector
+        if connector is None or connector.closed:
+            raise SessionError("the aiohttp.ClientSession given as http= is closed: open it, or leave http= out")
+        self._http = aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=self._owned,
+            request_class=_OneSendRequest,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=trust_env and self._owned,
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+            trace_configs=None if borrowed is None else list(borrowed.trace_configs),
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "Content-Type": "application/json",
+                "User-Agent": user_agent,
+            },
+        )
+
+    def authorize(self, token: str) -> None:
+        """Use a token from now on."""
+        self._http.headers["Authorization"] = f"Bearer {token}"
+
+    async def send(
+        self, request: Request, flight: Flight, timeout: ConnectTimeout, max_body: int
+    ) -> RawReply | E2EError:
+        """Send a request once, and return the reply or why there is none.
+
+        Args:
+            request: What to send.
+            flight: Tells, also after a cancellation, whether the request was sent.
+            timeout: The connect timeout; see `connect_timeout`.
+            max_body: Bytes of the reply at the most, counted before and after decompression.
+        """
+        token = _flight.set(flight)
+        try:
+            async with flight.scope:
+                return await self._exchange(request, timeout, max_body)
+        except TimeoutError as error:
+            return _timed_out(flight, connecting=isinstance(error, aiohttp.ConnectionTimeoutError))
+        except BodyTooLargeError:
+            return ResponseError(f"the reply is larger than {max_body} bytes")
+        except BrokenBodyError:
+            return ResponseError("the compressed reply cannot be unpacked")
+        except aiohttp.ClientConnectorError as error:
+            return ConnectError(f"no connection: {_story(error.os_error)}", sent=flight.sent)
+        except Exception as error:  # noqa: BLE001  # broken replies make aiohttp's parser raise almost anything
+            # Only the type is told: the texts of aiohttp's errors hold URLs, and so the api key.
+            kind = ConnectionLostError if flight.sent else ConnectError
+            when = "before a reply was read" if flight.sent else "before the request was sent"
+            return kind(f"the connection failed {when} ({type(error).__name__})", sent=flight.sent)
+        finally:
+            _flight.reset(token)
+
+    async def _exchange(self, request: Request, timeout: ConnectTimeout, max_body: int) -> RawReply:
+        query = self._query
+        if request.query:
+            query = f"{query}&{URL.build(query=request.query).raw_query_string}"
+        url = URL(f"{self._base}{request.path}?{query}", encoded=True)
+        while True:
+            try:
+                response = await self._http.request(
+                    request.method, url, data=request.body, allow_redirects=False, timeout=timeout
+                )
+                break
+            except _StaleConnection:
+                continue  # ends with a new connection at the latest, which is never stale
+        try:
+            body = await _read(response, max_body)
+        except BaseException:
+            response.close()
+            raise
+        headers = {name: tuple(values) for name in HEADERS if (values := response.headers.getall(name, None))}
+        return RawReply(response.status, headers, body)
+
+    async def close(self) -> None:
+        """Close what this transport opened: never the user's pool."""
+        await self._http.close()
+
+    def abandon(self) -> None:
+        """Let go of the sockets without a loop to wait in, for a session that nobody closed."""
+        connector = self._http.connector
+        self._http.detach()
+        if self._owned and connector is not None:
+            connector.close()
+
+
+def connect_timeout(seconds: float | None) -> ConnectTimeout:
+    """The part of the timeouts that aiohttp keeps: connecting. It is not rounded up to whole seconds."""
+    return ConnectTimeout(total=None, connect=seconds, ceil_threshold=float("inf"))
+
+
+def _timed_out(flight: Flight, *, connecting: bool) -> E2EError:
+    if connecting:
+        return ConnectError("no connection within Timeouts.connect", sent=flight.sent)
+    stage = "no whole reply" if flight.sent else "no connection"
+    return AttemptTimeoutError(f"{stage} in the time for one attempt", sent=flight.sent)
+
+
+def _story(error: OSError | ValueError) -> str:
+    """Why no connection came about, from the parts of an OS error that hold no URL."""
+    certificate = getattr(error, "verify_message", None) or getattr(error, "reason", None)
+    return str(certificate or getattr(error, "strerror", None) or type(error).__name__)
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body, unpacked, within a bound."""
+    length = response.content_length
+    if length is not None and length > most:
+        raise BodyTooLargeError
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "identity" and length is not None and "Transfer-Encoding" not in response.headers:
+        return await response.read()
+    unpacker = Unpacker(encoding, most)
+    async for chunk in response.content.iter_any():
+        for _ in unpacker.feed(chunk):
+            await asyncio.sleep(0)
+    response.release()
+    return unpacker.finish()
