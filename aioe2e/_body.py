@@ -80,8 +80,12 @@ class Unpacker:
         """The whole body.
 
         Raises:
+            BodyTooLargeError: There are more bytes than accepted.
             BrokenBodyError: The packed stream stops half-way.
         """
-        if self._stream is not None and not self._stream.eof:
-            raise BrokenBodyError
+        if self._stream is not None:
+            while not self._stream.eof and (chunk := self._stream.decompress(b"", _STEP)):
+                self._keep(chunk)  # output that was pending when the input was used up
+            if not self._stream.eof:
+                raise BrokenBodyError
         return b"".join(self._chunks)

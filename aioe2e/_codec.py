@@ -118,6 +118,9 @@ class NotReadable(Exception):  # noqa: N818  # not an error: how a hook tells it
         self.problem = problem
 
 
+#: Optional fields that hold an id all the same.
+_IDS = frozenset({"action_id", "image_id"})
+
 #: Other spellings of a key, used when the key itself is missing or empty.
 _ALIASES: Mapping[type, Mapping[str, str]] = {
     SavedImage: {"name": "image_name"},

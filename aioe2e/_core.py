@@ -71,8 +71,8 @@ class Core:
         self._transport: Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
-        #: Requests on their way, which `close` cuts off.
-        self.flights: set[Flight] = set()
+        self._flights: set[Flight] = set()
+        self._alarm: asyncio.TimerHandle | None = None
         self._rests: set[asyncio.Timeout] = set()
 
     def enter(self) -> Transport:
@@ -113,6 +113,39 @@ class Core:
         transport.authorize(token)
         return token
 
+    def take_off(self, end: float | None) -> Flight:
+        """A request is about to be sent, its slot held; it is cut off at the loop time `end`.
+
+        One alarm serves all requests. Hardly any of them ever needs it, and a timer for each would be a tenth of what
+        a call costs.
+        """
+        flight = Flight(asyncio.timeout(None), end)
+        self._flights.add(flight)
+        if end is not None and (self._alarm is None or end < self._alarm.when()):
+            self._set_alarm(end)
+        return flight
+
+    def land(self, flight: Flight) -> None:
+        """The request is over: its slot goes to the next."""
+        self._flights.discard(flight)
+        self.gate.leave()
+
+    def _set_alarm(self, moment: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(moment, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """Cut off the requests whose time is over."""
+        self._alarm = None
+        now = asyncio.get_running_loop().time()
+        ends = [flight.end for flight in self._flights if flight.end is not None and flight.end > now]
+        for flight in self._flights:
+            if flight.end is not None and flight.end <= now and not flight.cut:
+                flight.cut_off(now)
+        if ends:
+            self._set_alarm(min(ends))
+
     async def rest(self, seconds: float) -> None:
         """Sleep, but no longer than the session is open."""
         scope = asyncio.timeout(None)
@@ -151,8 +184,12 @@ class Core:
             return
         self.gate.close(closed_error)
         now = asyncio.get_running_loop().time()
-        for scope in (*self._rests, *(flight.scope for flight in self.flights)):
+        for scope in self._rests:
             scope.reschedule(now)
+        for flight in self._flights:
+            flight.cut_off(now)
+        if self._alarm is not None:
+            self._alarm.cancel()
         self.listings.ring()
         await self._transport.close()
 
@@ -207,7 +244,7 @@ class _Tokens:
             return self._source
         failure = ""
         try:
-            token = checked_secret("the token that auth_token() returned", await self._source())
+            token = checked_secret("the token that auth_token() returned", await self._source(), is_token=True)
         except ConfigError as error:
             failure = str(error)
         except Exception as error:  # noqa: BLE001  # the user's code; its text may hold the secret

@@ -105,6 +105,13 @@ class Gate:
         if self._pace.active:
             self._pace.start(self._clock.now())
 
+    def try_enter(self, *, under_way: bool) -> bool:
+        """Take a slot if one is free and nobody stands in line before the caller."""
+        if self._waiting[0] or (self._waiting[1] and not under_way) or not self._may_go():
+            return False
+        self._occupy()
+        return True
+
     async def enter(self, *, under_way: bool, until: float | None) -> bool:
         """Wait for a slot and take it.
 
@@ -118,8 +125,7 @@ class Gate:
         Raises:
             BaseException: What `close` was given, if the gate closes meanwhile.
         """
-        if not (self._waiting[0] or (self._waiting[1] and not under_way)) and self._may_go():
-            self._occupy()
+        if self.try_enter(under_way=under_way):
             return True
         line = self._waiting[0 if under_way else 1]
         turn = asyncio.get_running_loop().create_future()

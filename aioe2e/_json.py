@@ -44,7 +44,7 @@ _decode = json.JSONDecoder().raw_decode
 
 def _text(body: bytes) -> str:
     # The standard library's own detection: UTF-8 with or without a mark, UTF-16, UTF-32.
-    return body.decode(json.detect_encoding(body), "surrogatepass").removeprefix("\ufeff")
+    return body.decode(json.detect_encoding(body), "surrogatepass")
 
 
 def _unreadable(body: bytes, error: Exception) -> Unreadable:

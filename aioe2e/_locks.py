@@ -25,7 +25,7 @@ class KeyedLocks:
         except BaseException:
             if turn.done() and not turn.cancelled():
                 self.release(key)  # it was handed over in the moment of the cancellation
-            else:
+            elif turn in waiting:  # else its holder passed it over already
                 waiting.remove(turn)
             raise
 

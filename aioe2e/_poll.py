@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from ._check import shown
 from ._core import closed_error
 from ._listing import Listing
 from .errors import E2EError, UsageError, WaitTimeoutError, is_passing
@@ -22,6 +23,8 @@ T = TypeVar("T")
 #: Seconds between two listings at the most, and by how much the interval grows.
 LONGEST_INTERVAL = 60.0
 _GROWTH = 1.5
+#: Thirty years: longer than anybody means, short enough to reckon with.
+_LONGEST_TIMEOUT = 1e9
 
 
 def check_times(timeout: float | None, interval: float) -> None:
@@ -30,14 +33,16 @@ def check_times(timeout: float | None, interval: float) -> None:
     Raises:
         UsageError: `timeout` is no number above 0 nor None, or `interval` is not from 0.01 to 60.
     """
-    if timeout is not None and not (_is_number(timeout) and timeout > 0):
-        raise UsageError(f"timeout must be a number of seconds above 0, or None for no limit, not {timeout!r}")
+    if timeout is not None and not (_is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
+        raise UsageError(f"timeout must be a number of seconds above 0, or None for no limit, not {shown(timeout)}")
     if not _is_number(interval) or not 0.01 <= interval <= LONGEST_INTERVAL:
-        raise UsageError(f"interval must be a number of seconds from 0.01 to {LONGEST_INTERVAL:g}, not {interval!r}")
+        raise UsageError(
+            f"interval must be a number of seconds from 0.01 to {LONGEST_INTERVAL:g}, not {shown(interval)}"
+        )
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 async def poll(

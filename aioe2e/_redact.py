@@ -6,29 +6,37 @@ header, or as JSON wrote it. `Redactor` knows every such spelling of the secrets
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
-from urllib.parse import quote, quote_plus
 
 #: Longest text of a server that an error shows, in characters.
 LONGEST = 500
 HIDDEN = "[hidden]"
+#: Texts of fewer characters are remembered once they are cleaned, and so many of them.
+_SHORT = 200
+_MOST_CLEANED = 100
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 #: Query parameters and headers that carry a secret even when it is none of this session's.
 _CARRIERS = re.compile(r"(?i)(apikey=|x-api-key[\"']?\s*[:=]\s*[\"']?|bearer\s+)[^\s&\"'<>,;]+")
 
 
-def _spellings(secret: str) -> Iterable[str]:
-    """Every way in which a secret of printable ASCII may come back from a server."""
-    yield secret
-    yield quote(secret, safe="")
-    yield quote(secret)
-    yield quote_plus(secret)
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret)[1:-1].replace("/", "\\/")
-    yield repr(secret)[1:-1]
+#: Characters before which JSON and Python may put a backslash.
+_SLASHED = frozenset("/\\\"'")
+
+
+def _spellings(secret: str) -> str:
+    """A pattern for every way in which a secret of printable ASCII may come back, character by character.
+
+    Any character may stand percent-encoded (which ones are is a matter of the encoder, and so is the case of the
+    digits), as a JSON escape, or behind a backslash.
+    """
+    return "".join(
+        f"(?:{re.escape(c)}|%{ord(c):02x}|{'%25' + format(ord(c), '02x')}|\\\\u00{ord(c):02x}"
+        + (f"|(?:\\\\)+{re.escape(c)}" if c in _SLASHED else "")
+        + ")"
+        for c in secret
+    )
 
 
 def escape(text: str) -> str:
@@ -44,11 +52,13 @@ def cut(text: str, longest: int = LONGEST) -> str:
 class Redactor:
     """Takes the secrets of one session out of any text."""
 
-    __slots__ = ("_pattern", "_secrets")
+    __slots__ = ("_cleaned", "_pattern", "_secrets")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        #: A server says the same few sentences thousands of times.
+        self._cleaned: dict[str, str] = {}
         for secret in secrets:
             self.add(secret)
 
@@ -56,9 +66,10 @@ class Redactor:
         """Know one more secret (a token that was fetched later, for one)."""
         if secret and secret not in self._secrets:
             self._secrets.add(secret)
-            # Case is folded because percent escapes are written both ways; the longest spelling goes first.
-            spellings = sorted({s for known in self._secrets for s in _spellings(known)}, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, spellings)), re.IGNORECASE)
+            self._cleaned.clear()
+            # The longest first: one secret may begin like another.
+            longest_first = sorted(self._secrets, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(_spellings, longest_first)), re.IGNORECASE)
 
     def hide(self, text: str) -> str:
         """The text without secrets, whole and unescaped."""
@@ -71,9 +82,14 @@ class Redactor:
 
         Secrets go first, over the whole text: a cut might leave half of one that no pattern knows.
         """
-        # What is far beyond the cut is never shown, so it is not searched either; the margin keeps a secret
-        # that straddles the cut whole.
-        return cut(escape(self.hide(text[: longest + 20_000])), longest)
+        if longest == LONGEST and (known := self._cleaned.get(text)) is not None:
+            return known
+        cleaned = cut(escape(self.hide(text)), longest)
+        if len(text) < _SHORT and longest == LONGEST:
+            if len(self._cleaned) >= _MOST_CLEANED:
+                self._cleaned.clear()
+            self._cleaned[text] = cleaned
+        return cleaned
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._secrets)} secrets)"

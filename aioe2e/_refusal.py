@@ -32,6 +32,8 @@ _ABSENT = re.compile(r"not found|does ?n[o']t exist|no such", re.IGNORECASE)
 _TAKEN = re.compile(r"already exists|in use|running|duplicate|already taken", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"credential|token|unauthori[sz]ed|api ?key|authenticat", re.IGNORECASE)
 _PROJECT = re.compile(r"project", re.IGNORECASE)
+#: A missing project is no missing image; "image not found in project 12" is.
+_NO_PROJECT = re.compile(r"project\b[^.;]{0,40}?(?:not found|does ?n[o']t exist)|no such project", re.IGNORECASE)
 
 _HINTS: Mapping[type[APIError], str] = {
     AuthenticationError: "check the api key and the auth token",
@@ -88,4 +90,4 @@ def refusal(
 
 def means_missing(error: object) -> bool:
     """Whether a refusal says that the image itself is not there (a missing project is another matter)."""
-    return isinstance(error, NotFoundError) and not _PROJECT.search(" ".join((error.message, *error.errors)))
+    return isinstance(error, NotFoundError) and not _NO_PROJECT.search(" ".join((error.message, *error.errors)))

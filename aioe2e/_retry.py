@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Generator, Mapping
+from itertools import islice
 from typing import Any, Protocol
 
 import backoff
@@ -54,9 +55,15 @@ def decide(verdict: Verdict, repeat: Repeat, *, in_doubt: bool) -> Decision:
 
 def delays(policy: RetryPolicy) -> Generator[float, Any, None]:
     """The longest back-off before each retry, in seconds: doubling from `base`, never above `cap`."""
-    delays = backoff.expo(base=2, factor=policy.base, max_value=policy.cap)
-    next(delays)  # the first value is backoff's own start signal
-    return delays
+    doubling = backoff.expo(base=2, factor=policy.base, max_value=policy.cap)
+    next(doubling)  # the first value is backoff's own start signal
+    yield from islice(doubling, _DOUBLINGS)
+    while True:
+        yield policy.cap if policy.base else 0.0
+
+
+#: After so many, any first delay that can be told from 0 has reached any cap.
+_DOUBLINGS = 64
 
 
 class Again(Exception):  # noqa: N818  # a signal to the loop below, never an error that anybody sees

@@ -12,6 +12,8 @@ _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 _EPOCH = 1e9
 #: No server means a longer wait; keeps absurd values finite.
 _LONGEST = 1e9
+#: The year 9000: beyond it, datetime has no room for a time zone.
+_LAST = 221_845_392_000.0
 #: Two families of rate-limit headers; which one the API sends is not known.
 _RESETS = ("ratelimit-reset", "x-ratelimit-reset")
 
@@ -26,7 +28,7 @@ def date(text: str) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    return min(float(text), _LONGEST) if _NUMBER.fullmatch(text) and len(text) < 400 else None
+    return float(text) if len(text) < 300 and _NUMBER.fullmatch(text) else None
 
 
 def _one(text: str, now: float) -> float | None:
@@ -34,7 +36,7 @@ def _one(text: str, now: float) -> float | None:
     if (number := _number(text)) is not None:
         return number
     moment = date(text) if len(text) < 64 else None
-    return None if moment is None else min(max(0.0, moment - now), _LONGEST)
+    return None if moment is None else max(0.0, moment - now)
 
 
 def seconds(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
@@ -49,17 +51,18 @@ def seconds(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
     now = dates[0] if dates else wall
     values = [value for text in headers.get("retry-after", ()) if (value := _one(text, now)) is not None]
     if values:
-        return max(values)
+        return min(max(values), _LONGEST)
     for name in _RESETS:
         for text in headers.get(name, ()):
             if (value := _number(text.strip())) is not None:
-                return max(0.0, value - now) if value >= _EPOCH else value
+                return min(max(0.0, value - now if value >= _EPOCH else value), _LONGEST)
     return None
 
 
 def server_time(headers: Mapping[str, Sequence[str]]) -> datetime | None:
     """The server's ``Date``, aware; None if there is none."""
     for text in headers.get("date", ()):
-        if (moment := date(text)) is not None:
+        moment = date(text)
+        if moment is not None and 0 <= moment < _LAST:
             return datetime.fromtimestamp(moment, UTC)
     return None

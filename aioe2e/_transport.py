@@ -25,7 +25,7 @@ from yarl import URL
 
 from ._body import BodyTooLargeError, BrokenBodyError, Unpacker
 from ._tls import verified_context
-from ._wire import RawReply, Request
+from ._wire import RawReply, Repeat, Request
 from .errors import (
     AttemptTimeoutError,
     ConnectError,
@@ -48,12 +48,22 @@ class Flight:
     """One request on its way.
 
     Attributes:
-        scope: The attempt's clock. Whoever must cut the attempt off reschedules it.
+        scope: What the request runs in.
+        end: Loop time at which the attempt is over; None for no limit.
         sent: Whether the request was let onto a connection: from then on the server may act on it.
+        cut: Whether it was cut off.
     """
 
     scope: asyncio.Timeout
+    end: float | None = None
     sent: bool = False
+    cut: bool = False
+
+    def cut_off(self, now: float) -> None:
+        """End the attempt now, wherever it is; a request that has ended meanwhile is left alone."""
+        if not self.cut and self.scope.when() is None:
+            self.cut = True
+            self.scope.reschedule(now)
 
 
 _flight: ContextVar[Flight] = ContextVar("aioe2e_flight")
@@ -217,7 +227,10 @@ class Transport:
         except BaseException:
             response.close()
             raise
-        headers = {name: tuple(values) for name in HEADERS if (values := response.headers.getall(name, None))}
+        headers: dict[str, tuple[str, ...]] = {}
+        if request.repeat is Repeat.READ or response.status >= 400:  # for what else would anybody read them
+            found = response.headers
+            headers = {name: tuple(values) for name in HEADERS if (values := found.getall(name, None))}
         return RawReply(response.status, headers, body)
 
     async def close(self) -> None:

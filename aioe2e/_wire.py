@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -56,8 +57,8 @@ class Request:
     #: The name a save or a rename wants; what a look into the listing looks for.
     name: str = ""
     query: Mapping[str, str] | None = None
-    #: The method of the other dialect, to be tried on a 405; None where there is none or it was ruled out.
-    fallback: Request | None = None
+    #: The method of the other dialect, to be tried on a 405; empty where there is none.
+    fallback: str = ""
 
 
 LIST = Request("list", "", Repeat.READ, "GET", "images/saved-images/")
@@ -70,26 +71,30 @@ _ACTIONS: Mapping[Action, tuple[str, Repeat, str, str]] = {
 }
 
 
+_DELETE_BODY = b'{"action_type": "delete_image"}'
+
+
 def _body(action: Action, method: str, name: str) -> bytes | None:
-    if action is Action.SAVE:
-        return json.dumps({"type": "save_images", "name": name}).encode()
     if action is Action.RENAME:
-        return json.dumps({"action_type": "rename", "name": name}).encode()
-    return None if method == "DELETE" else b'{"action_type": "delete_image"}'
+        return b'{"action_type": "rename", "name": %s}' % json.dumps(name).encode()
+    if action is Action.SAVE:
+        return b'{"type": "save_images", "name": %s}' % json.dumps(name).encode()
+    return None if method == "DELETE" else _DELETE_BODY
 
 
 def encode(action: Action, target: str, name: str, dialect: Dialect) -> Request:
     """The request for an action on an image (on a node for a save), whose id was checked before."""
     path, repeat, documented, current = _ACTIONS[action]
-    path = path.format(target)
+    method = current if dialect is Dialect.CURRENT else documented
+    fallback = current if dialect is Dialect.AUTO else ""
+    body = _body(action, method, name)
+    return Request(action.value, target, repeat, method, path.format(target), body, name, None, fallback)
 
-    def request(method: str, fallback: Request | None = None) -> Request:
-        body = _body(action, method, name)
-        return Request(action.value, target, repeat, method, path, body, name, None, fallback)
 
-    if dialect is Dialect.CURRENT:
-        return request(current)
-    return request(documented, request(current) if dialect is Dialect.AUTO else None)
+def in_other_dialect(request: Request) -> Request:
+    """The same request with the method of the other dialect."""
+    body = None if request.fallback == "DELETE" else request.body
+    return attrs.evolve(request, method=request.fallback, body=body, fallback="")
 
 
 @attrs.define(eq=False)
@@ -120,8 +125,8 @@ class Verdict:
     final: bool = False
 
 
-#: Statuses after which the server may have acted, HTTP's own or the envelope's.
-_MAYBE_STATUSES = frozenset({408, 500, 502, 503, 504})
+#: Statuses after which the server may have acted, beside those from 500 on.
+_MAYBE_STATUSES = frozenset({408})
 _WAIT_STATUS = 429
 _FAULTY_FLAGS = ("status", "is_credit_sufficient")
 
@@ -142,6 +147,8 @@ def judge(request: Request, reply: RawReply, content: Any, redactor: Redactor, r
         retry_after: What `_retry_after.seconds` read from the headers.
     """
     status = reply.status
+    if status == 200 and is_object(content) and content.get("code") == 200 and not says_failure(content):
+        return _accepted(request, status, content, redactor)
     if 300 <= status < 400 or status < 200:
         return refusal_verdict(Fate.REFUSED, request, reply, content, redactor, retry_after)
     unreadable = isinstance(content, Unreadable)
@@ -152,33 +159,41 @@ def judge(request: Request, reply: RawReply, content: Any, redactor: Redactor, r
             error=_page_error(request, reply, retry_after),
             retry_after=retry_after,
         )
-    code = envelope_code(content)
-    fate = _fate(status, code, readable=not unreadable)
+    fate = _fate(telling_status(status, content), readable=not unreadable)
     if fate is not None:
         return refusal_verdict(fate, request, reply, content, redactor, retry_after)
-    if status == HTTPStatus.NO_CONTENT and not reply.body:
+    if status == HTTPStatus.NO_CONTENT and not reply.body and request is not LIST:
         return Verdict(Fate.DONE, status)
     if unreadable:
         return _unreadable(request, status, content.reason)
     if says_failure(content):
         return refusal_verdict(Fate.REFUSED, request, reply, content, redactor, retry_after)
-    return _accepted(request, status, content, code, redactor)
+    return _accepted(request, status, content, redactor)
 
 
-def _fate(status: int, code: int | None, *, readable: bool) -> Fate | None:
-    """What HTTP's status and the envelope's code say together; None if neither says anything but success."""
-    said = {status if status >= 400 else 0, code if code is not None and code >= 400 else 0} - {0}
-    if not said:
+def _fate(status: int, *, readable: bool) -> Fate | None:
+    """What a status says, HTTP's own or the envelope's; None if it is none that says no."""
+    if status < 400:
         return None
-    if said & _MAYBE_STATUSES or max(said) >= 500:
+    if status >= 500 or status in _MAYBE_STATUSES:
         return Fate.MAYBE
-    if _WAIT_STATUS in said:
+    if status == _WAIT_STATUS:
         # Only JSON comes from the API itself; other texts come from something before it, which may have cut in late.
         return Fate.WAIT if readable else Fate.MAYBE
     return Fate.REFUSED
 
 
-def _accepted(request: Request, status: int, content: Any, code: int | None, redactor: Redactor) -> Verdict:
+def telling_status(status: int, content: Any) -> int:
+    """The one of HTTP's status and the envelope's codes that decides: the one that leaves most in doubt."""
+    candidates = (status, *envelope_codes(content))
+    return max(candidates, key=lambda said: (_DOUBT[_fate(said, readable=True)], said == status))
+
+
+#: How much doubt a fate leaves.
+_DOUBT = {None: 0, Fate.REFUSED: 1, Fate.WAIT: 2, Fate.MAYBE: 3}
+
+
+def _accepted(request: Request, status: int, content: Any, redactor: Redactor) -> Verdict:
     """The verdict on a 2xx in which nothing says failure: is it what was asked for?"""
     if request.action == "list":
         if not is_object(content) or not is_array(content.get("data")):
@@ -188,7 +203,7 @@ def _accepted(request: Request, status: int, content: Any, code: int | None, red
         if request.repeat is Repeat.READ:
             return Verdict(Fate.DONE, status, content)
         return _unreadable(request, status, f"$: an object was expected, not {type(content).__name__}")
-    if code is None and "data" not in content and "message" not in content:
+    if "data" not in content and "message" not in content and not envelope_codes(content):
         if request.repeat is Repeat.READ and content:
             return Verdict(Fate.DONE, status, content)
         return _unreadable(request, status, "$: neither code, data nor message")
@@ -225,8 +240,9 @@ def refusal_verdict(
     fate: Fate, request: Request, reply: RawReply, content: Any, redactor: Redactor, retry_after: float | None
 ) -> Verdict:
     """A verdict that carries the error for a reply that says no."""
-    code = envelope_code(content)
-    status = reply.status if not 200 <= reply.status < 300 or code is None or code < 400 else code
+    codes = envelope_codes(content)
+    status = telling_status(reply.status, content)
+    code = status if status in codes else next(iter(codes), None)
     envelope = content if is_object(content) else {}
     errors = tuple(redactor.clean(text) for text in flatten(envelope.get("errors")) if text)
     message = redactor.clean(spoken(envelope)) or _reason(reply)
@@ -241,21 +257,29 @@ def _reason(reply: RawReply) -> str:
         return "no reason given"
 
 
-def envelope_code(content: Any) -> int | None:
-    """The ``code`` or ``status_code`` of an envelope: a number, an integral float, or three digits as text."""
+_STATUSES = range(100, 1000)
+
+
+def envelope_codes(content: Any) -> list[int]:
+    """The ``code`` and ``status_code`` of an envelope that are statuses.
+
+    The server writes them as a number, an integral float, or three digits as text. Anything else is no status.
+    """
     if not is_object(content):
-        return None
+        return []
+    found: list[int] = []
     for key in ("code", "status_code"):
         value = content.get(key)
-        if isinstance(value, bool):
-            continue
-        if isinstance(value, int):
-            return value
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        if isinstance(value, str) and len(text := value.strip()) == 3 and text.isascii() and text.isdigit():
-            return int(text)
-    return None
+        if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+            value = int(value.strip()) if len(value.strip()) == 3 else None
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and value == value // 1
+            and 100 <= value < 1000
+        ):
+            found.append(int(value))
+    return found
 
 
 def says_failure(content: Any) -> bool:
@@ -269,18 +293,22 @@ def says_failure(content: Any) -> bool:
 
 
 def flatten(errors: Any, depth: int = 3) -> list[str]:
-    """The sentences in an ``errors`` value, whatever its shape; a few levels deep, a few dozen at the most."""
-    if errors is None or errors is False or errors is True:
-        return []
-    if is_object(errors) and depth:
-        found: list[str] = []
-        for key, value in list(errors.items())[:20]:
-            sentences = flatten(value, depth - 1)
-            found += sentences if key in ("detail", "non_field_errors") else [f"{key}: {s}" for s in sentences]
-        return found
-    if is_array(errors) and depth:
-        return [sentence for value in errors[:20] for sentence in flatten(value, depth - 1)]
-    return [errors] if isinstance(errors, str) else [] if isinstance(errors, dict | list) else [str(errors)]
+    """The sentences in an ``errors`` value, whatever its shape; a few levels deep, two dozen at the most."""
+    return list(islice(_sentences(errors, depth), 24))
+
+
+def _sentences(errors: Any, depth: int) -> Iterator[str]:
+    if isinstance(errors, bool) or errors is None or not depth:
+        return
+    if is_object(errors):
+        for key, value in errors.items():
+            for sentence in _sentences(value, depth - 1):
+                yield sentence if key in ("detail", "non_field_errors") else f"{key}: {sentence}"
+    elif is_array(errors):
+        for value in errors:
+            yield from _sentences(value, depth - 1)
+    else:
+        yield str(errors)
 
 
 def spoken(content: Mapping[str, Any]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Never, Self, TypeGuard
 
 import attrs
 
+from . import _check
 from .errors import ConfigError
 
 __all__ = ["Credentials", "Dialect", "Limits", "RetryPolicy", "Timeouts"]
@@ -16,8 +16,13 @@ __all__ = ["Credentials", "Dialect", "Limits", "RetryPolicy", "Timeouts"]
 _Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
+#: No count and no number of seconds that is meant comes near it.
+_HUGE = 10.0**15
+
+
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value is a finite number of a size that somebody may mean."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_HUGE < value < _HUGE
 
 
 def _seconds(*, least: float, optional: bool = False) -> _Validator:
@@ -38,14 +43,14 @@ def _count(*, least: int) -> _Validator:
     """A validator for a whole number from `least` on."""
 
     def check(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        if not _is_number(value) or not isinstance(value, int) or value < least:
             _refuse(owner, field, value, f"a whole number of {least} or more")
 
     return check
 
 
 def _refuse(owner: Any, field: attrs.Attribute[Any], value: object, expected: str) -> Never:
-    raise ConfigError(f"{type(owner).__name__}.{field.name} must be {expected}, not {value!r}")
+    raise ConfigError(f"{type(owner).__name__}.{field.name} must be {expected}, not {_check.shown(value)}")
 
 
 @attrs.frozen(kw_only=True)
@@ -137,12 +142,12 @@ TokenSource = Callable[[], Awaitable[str]]
 SHORTEST_SECRET = 6
 
 
-def checked_secret(name: str, value: object) -> str:
-    """The secret, trimmed, if it can stand in a header; else a `ConfigError` that does not show it."""
+def checked_secret(name: str, value: object, *, is_token: bool) -> str:
+    """The secret, trimmed and without ``Bearer ``, if it can stand in a header; else a `ConfigError` without it."""
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be a string, not {type(value).__name__}")
     secret = value.strip()
-    if name.endswith("auth_token") and secret[:7].lower() == "bearer ":
+    if is_token and secret[:7].lower() == "bearer ":
         secret = secret[7:].strip()
     if len(secret) < SHORTEST_SECRET:
         raise ConfigError(f"{name} must have at least {SHORTEST_SECRET} characters; this one has {len(secret)}")
@@ -154,7 +159,7 @@ def checked_secret(name: str, value: object) -> str:
 def _secret(value: Any, _: Any, field: attrs.Attribute[Any]) -> Any:
     if callable(value) and field.name == "auth_token":
         return value
-    return checked_secret(f"Credentials.{field.name}", value)
+    return checked_secret(f"Credentials.{field.name}", value, is_token=field.name == "auth_token")
 
 
 @attrs.frozen(kw_only=True, repr=False)

@@ -230,7 +230,7 @@ class BulkError(E2EError, ExceptionGroup[E2EError]):
     """Some steps of a run did not end well. An `ExceptionGroup`, so ``except*`` sorts it by cause.
 
     Attributes:
-        report: The report of the whole run (None on the parts that ``except*`` splits off).
+        report: The report of the whole run, also on the parts that ``except*`` splits off.
     """
 
     report: Report | None = None

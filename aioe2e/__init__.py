@@ -1,0 +1,96 @@
+"""Asyncio client for the saved images of the E2E Networks cloud (the MyAccount API).
+
+::
+
+    async with aioe2e.Session.from_env() as session:
+        for image in await session.images.list():
+            print(image.image_id, image.name, image.state)
+"""
+
+from . import select
+from ._step import Status, Step
+from ._version import __version__
+from .bulk import Stream
+from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
+from .errors import (
+    APIError,
+    AttemptTimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    BulkError,
+    ConfigError,
+    ConflictError,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    E2EError,
+    ImageFailedError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ResponseError,
+    ServerError,
+    SessionError,
+    SkippedError,
+    TransportError,
+    UsageError,
+    WaitTimeoutError,
+)
+from .events import AttemptEvent, PauseEvent
+from .images import Images
+from .models import Action, ActionResult, ImageState, Reply, SaveAction, SavedImage
+from .plan import Plan
+from .progress import Progress
+from .report import Outcome, Report
+from .session import Session
+
+__all__ = [
+    "APIError",
+    "Action",
+    "ActionResult",
+    "AttemptEvent",
+    "AttemptTimeoutError",
+    "AuthenticationError",
+    "BadRequestError",
+    "BulkError",
+    "ConfigError",
+    "ConflictError",
+    "ConnectError",
+    "ConnectionLostError",
+    "Credentials",
+    "DeadlineExceededError",
+    "Dialect",
+    "E2EError",
+    "ImageFailedError",
+    "ImageState",
+    "Images",
+    "Limits",
+    "NotFoundError",
+    "Outcome",
+    "OutcomeUnknownError",
+    "PauseEvent",
+    "PermissionDeniedError",
+    "Plan",
+    "Progress",
+    "RateLimitedError",
+    "Reply",
+    "Report",
+    "ResponseError",
+    "RetryPolicy",
+    "SaveAction",
+    "SavedImage",
+    "ServerError",
+    "Session",
+    "SessionError",
+    "SkippedError",
+    "Status",
+    "Step",
+    "Stream",
+    "Timeouts",
+    "TransportError",
+    "UsageError",
+    "WaitTimeoutError",
+    "__version__",
+    "select",
+]

@@ -1,0 +1,273 @@
+"""`Session`: the connection pool, the credentials and the limits that image actions share."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Awaitable, Iterable, Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from . import _address, _profile
+from ._call import Call, Options
+from ._clock import Clock
+from ._core import Core, Settings
+from ._list import fetch_listing
+from ._listing import Listing
+from ._trail import Trail
+from ._version import __version__
+from ._wire import Repeat, Request
+from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
+from .errors import ConfigError, UsageError
+from .events import Hook
+from .images import Images
+from .models import Reply
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["Session"]
+
+_AGENT = re.compile(r"[\x20-\x7e]{1,200}")
+_PATH = re.compile(r"[A-Za-z0-9_~.-]+(/[A-Za-z0-9_~.-]+)*/?")
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"})
+
+
+class Session:
+    """A session with the MyAccount API of the E2E Networks cloud.
+
+    Building one does no I/O and needs no running loop; the first request binds it to its event loop. Use it as
+    ``async with``, or call `close` at the end. One session is made for thousands of concurrent calls.
+
+    Args:
+        credentials: Api key and auth token.
+        project_id: The project whose images are meant; a positive whole number. Most accounts need it.
+        location: The location whose images are meant, such as ``"Delhi"``. A listing shows one location only.
+        base_url: With or without ``/api/v1`` and a final slash; https only, but on loopback.
+        http: A session of your own whose connection pool is used. It is not closed, and neither its cookies nor its
+            default headers, auth, proxies and timeouts are used.
+        timeouts: Clocks of the calls.
+        retry: Attempts and delays.
+        limits: Requests in flight, sizes, the budget for retries; shared by all views.
+        dialect: With which HTTP methods actions are sent.
+        hooks: Callables that are told of every attempt and pause; see `aioe2e.events`.
+        user_agent: Put before the library's own User-Agent.
+        trust_env: Whether proxies, netrc and certificates named in the environment are used.
+
+    Raises:
+        ConfigError: A setting cannot work; the text names it.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        project_id: int | str | None = None,
+        location: str | None = None,
+        base_url: str = _address.DEFAULT_BASE_URL,
+        http: aiohttp.ClientSession | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        limits: Limits | None = None,
+        dialect: Dialect = Dialect.AUTO,
+        hooks: Iterable[Hook] = (),
+        user_agent: str | None = None,
+        trust_env: bool = False,
+        _clock: Clock | None = None,
+    ) -> None:
+        options = Options(_given("timeouts", timeouts, Timeouts), _given("retry", retry, RetryPolicy))
+        context = {"project_id": _address.project(project_id), "location": _address.location(location)}
+        settings = Settings(
+            credentials=_instance("credentials", credentials, Credentials),
+            base=_address.base_url(base_url),
+            context=tuple((key, value) for key, value in context.items() if value is not None),
+            limits=_given("limits", limits, Limits),
+            dialect=_instance("dialect", dialect, Dialect),
+            hooks=_hooks(hooks),
+            user_agent=_agent(user_agent),
+            trust_env=_instance("trust_env", trust_env, bool),
+            clock=_clock or Clock(),
+        )
+
+        def fetch(core: Core, until: float | None) -> Awaitable[Listing]:
+            return fetch_listing(core, options, until)
+
+        self._share(Core(settings, _borrowed(http), fetch), options, view=False)
+
+    def _share(self, core: Core, options: Options, *, view: bool) -> None:
+        self._core = core
+        self._options = options
+        self._view = view
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """A session from ``E2E_API_KEY``, ``E2E_AUTH_TOKEN``, ``E2E_PROJECT_ID`` and ``E2E_LOCATION``.
+
+        Args:
+            overrides: Any argument of `Session`; it stands above the environment.
+
+        Raises:
+            ConfigError: A variable that is needed is missing or wrong; the text names it and never shows a secret.
+        """
+        return cls(**_profile.from_environment(os.environ, overrides))
+
+    @classmethod
+    def from_profile(cls, name: str | None = None, **overrides: Any) -> Self:
+        """A session from a configuration file of the vendor's command lines.
+
+        Read are ``~/.e2e/config.json`` (e2ectl) and ``~/.E2E_CLI/config.json`` (e2e-cli, and the file that MyAccount
+        offers as "Download Tokens"), in this order.
+
+        Args:
+            name: The profile; by default the one that the file calls default, or its only one.
+            overrides: Any argument of `Session`; it stands above the file.
+
+        Raises:
+            ConfigError: There is no such file or profile, the file can be read by others, or something in it is wrong.
+        """
+        return cls(**_profile.from_files(name, overrides))
+
+    @cached_property
+    def images(self) -> Images:
+        """The image actions."""
+        return Images(self._core, self._options)
+
+    def with_options(self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None) -> Session:
+        """A view of this session with other timeouts or retries, on the same pool and behind the same gate.
+
+        Views are light: make one for a single call. Closing a view does nothing.
+
+        Args:
+            timeouts: None keeps those of this session.
+            retry: None keeps that of this session.
+        """
+        options = Options(
+            self._options.timeouts if timeouts is None else _instance("timeouts", timeouts, Timeouts),
+            self._options.retry if retry is None else _instance("retry", retry, RetryPolicy),
+        )
+        view = Session.__new__(type(self))
+        view._share(self._core, options, view=True)  # noqa: SLF001  # a session of the same class
+        return view
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        json: Any = None,
+        repeatable: bool = False,
+    ) -> Reply:
+        """Send any other request of the API, with the same credentials, retries, gate and errors.
+
+        Args:
+            method: GET and HEAD are retried like a listing; all others are sent again only when the first request was
+                surely not carried out.
+            path: Below the base URL, without a query: ``nodes/``.
+            query: More query parameters; credentials, project and location are added.
+            json: The body.
+            repeatable: Whether a request that changes something may be carried out twice without harm.
+
+        Raises:
+            UsageError: The method or the path cannot be sent.
+            OutcomeUnknownError: It was sent, may not be repeated, and no reply came.
+        """
+        verb = _method(method)
+        repeat = Repeat.READ if verb in ("GET", "HEAD") else Repeat.IDEMPOTENT if repeatable else Repeat.ONCE
+        place = _path(path)
+        extra = {str(key): str(value) for key, value in (query or {}).items()}
+        request = Request("request", place, repeat, verb, place, _body(json), query=extra or None)
+        trail = Trail()
+        verdict = await Call(self._core, self._options, request, trail).run()
+        status = 200 if verdict.http_status is None else verdict.http_status
+        return Reply(status=status, data=verdict.data, message=verdict.message, attempts=trail.attempts)
+
+    async def close(self) -> None:
+        """End the session: calls under way end with `SessionError` (or as unknown, when they were sent).
+
+        Closes only what the session opened. A second call does nothing, and so does closing a view.
+        """
+        if not self._view:
+            await self._core.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has been closed."""
+        return self._core.closed
+
+    async def __aenter__(self) -> Self:
+        if self._core.closed:
+            self._core.enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        settings = self._core.settings
+        context = "".join(f", {key}={value!r}" for key, value in settings.context)
+        kind = "view of a session" if self._view else "session"
+        state = " (closed)" if self.closed else ""
+        return f"<aioe2e {kind}: {settings.base}{context}{state}>"
+
+
+def _instance(name: str, value: Any, type_: type[Any]) -> Any:
+    if not isinstance(value, type_):
+        raise ConfigError(f"{name} must be of type {type_.__name__}, not {type(value).__name__}")
+    return value
+
+
+def _given(name: str, value: Any, type_: type[Any]) -> Any:
+    """The value, or that type's defaults."""
+    return type_() if value is None else _instance(name, value, type_)
+
+
+def _hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
+    found = tuple(hooks)
+    if not all(map(callable, found)):
+        raise ConfigError("hooks must be callables of one argument")
+    return found
+
+
+def _agent(user_agent: object) -> str:
+    own = f"aioe2e/{__version__}"
+    if user_agent is None:
+        return own
+    if not isinstance(user_agent, str) or not _AGENT.fullmatch(user_agent):
+        raise ConfigError("user_agent must be 1 to 200 characters of printable ASCII")
+    return f"{user_agent} {own}"
+
+
+def _borrowed(http: Any) -> Any:
+    if http is not None and not hasattr(http, "connector"):
+        raise ConfigError(f"http must be an aiohttp.ClientSession, not {type(http).__name__}")
+    return http
+
+
+def _method(method: object) -> str:
+    if not isinstance(method, str) or method.upper() not in _METHODS:
+        raise UsageError(f"method must be one of {', '.join(sorted(_METHODS))}, not {method!r}")
+    return method.upper()
+
+
+def _path(path: object) -> str:
+    if not isinstance(path, str) or not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+        shown = quote(path[:80]) if isinstance(path, str) else type(path).__name__
+        raise UsageError(f"path must be relative, without query, such as 'nodes/', not {shown!r}")
+    return path
+
+
+def _body(content: Any) -> bytes | None:
+    if content is None:
+        return None
+    problem = ""
+    try:
+        return json.dumps(content, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = type(error).__name__
+    raise UsageError(f"json cannot be written as JSON ({problem})")
