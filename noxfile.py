@@ -57,7 +57,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def tests_min(session: nox.Session) -> None:
     """The test suite with the oldest run-time dependencies that are promised to work."""
-    session.install(".", "aiohttp==3.12.0", "attrs==23.2.0", "backoff==2.2.0", "cattrs==24.1.0")
+    session.install(".", "aiohttp==3.12.0", "attrs==24.1.0", "backoff==2.2.0", "cattrs==24.1.0")
     _group(session, "tests", "bench")
     _run_tests(session)
 

@@ -8,6 +8,7 @@ write may have been carried out (`in_doubt`), only a success or a listing ends t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Generator
 from typing import Final, TypeVar
 
@@ -142,13 +143,16 @@ class Call:
 
     async def attempt(self) -> Verdict:
         """One attempt: one request, or two where the first proved to speak the wrong dialect or carry an old token."""
-        self._trail.attempts += 1
+        counted = False
         while True:
+            if self._core.closed:
+                return self._keep(Verdict(Fate.NOT_SENT, error=closed_error(), final=True))
             if not self._core.gate.try_enter(under_way=self._begun):
                 refused = await self._wait_for_slot()
                 if refused is not None:
-                    self._trail.attempts -= 1
-                    return self._note(refused)
+                    return self._keep(refused)
+            self._trail.attempts += not counted
+            counted = True
             verdict = await self._send()
             if verdict.fate is not Fate.DONE and await self._another_form(verdict):
                 continue
@@ -170,14 +174,20 @@ class Call:
             # Whatever comes next, be it a cancellation: what was sent may have been carried out.
             trail.open = self._in_doubt or (self._write and flight.sent)
         if not isinstance(result, RawReply):
-            return self._note(self._failed(result, flight))
+            verdict = self._keep(self._failed(result, flight))
+            self._tell(verdict)
+            return verdict
         self.reply = result
-        content = parse(result.body) if len(result.body) <= SMALL or self._write else await self._in_slices(result.body)
+        if request is LIST and len(result.body) > SMALL:
+            content = await self.in_slices(parse_in_slices(result.body))
+        else:
+            content = parse(result.body)
         wait = _retry_after.seconds(result.headers, core.clock.wall()) if result.status >= 400 else None
         verdict = judge(request, result, content, core.redactor, wait)
         if verdict.fate is Fate.DONE or not self._throttled(verdict):
             core.gate.succeeded()
-        return self._note(verdict)
+        self._tell(verdict)
+        return self._keep(verdict)
 
     def _failed(self, error: E2EError, flight: Flight) -> Verdict:
         """The verdict on an attempt that got no reply."""
@@ -203,20 +213,23 @@ class Call:
 
     async def _authorize(self, *, renew: bool = False) -> None:
         """Have a token. The user's callable has as long as the call has; its time does not count as the call's."""
-        stale = self._token if renew else None
+        core, total = self._core, self._options.timeouts.total
+        until = self.deadline
+        if not self._begun and total is not None:
+            until = core.clock.now() + total
         try:
-            async with asyncio.timeout(self._options.timeouts.total):
-                self._token = await self._core.authorize(self._transport, stale=stale)
-                return
+            stale = self._token if renew else None
+            self._token = await core.bounded(core.authorize(self._transport, stale=stale), until)
+            return
         except TimeoutError:
             pass  # raised below, where no context hangs on it
+        if core.closed:
+            raise closed_error()
         raise late_error(self._request, self._trail.last)
 
     async def _wait_for_slot(self) -> Verdict | None:
         """Wait for a slot and hold it; or say why it is of no use any more."""
         core = self._core
-        if core.closed:
-            return Verdict(Fate.NOT_SENT, error=closed_error(), final=True)
         if left := core.gate.pause_left():
             deadline = self.deadline
             if not self._begun and self._options.timeouts.total is not None:
@@ -248,9 +261,6 @@ class Call:
             end = now + timeouts.attempt
         return core.take_off(end)
 
-    async def _in_slices(self, body: bytes) -> object:
-        return await self.in_slices(parse_in_slices(body))
-
     async def in_slices(self, work: Generator[None, None, T]) -> T:
         """Run work that yields now and then, letting others run meanwhile.
 
@@ -280,16 +290,22 @@ class Call:
         self._core.gate.throttled(self.sent_at, min(wait, self._options.retry.max_retry_after))
         return True
 
-    def _note(self, verdict: Verdict) -> Verdict:
-        """Keep what an attempt came to, for whoever must account for the call, and tell whoever listens."""
-        core, trail, request = self._core, self._trail, self._request
+    def _keep(self, verdict: Verdict) -> Verdict:
+        """Keep what an attempt came to, for whoever must account for the call."""
+        trail = self._trail
         if verdict.fate is Fate.DONE:
             self._in_doubt = False
         else:
             self._in_doubt = self._in_doubt or (self._write and verdict.fate is Fate.MAYBE)
             trail.last = verdict.error
         trail.open = self._in_doubt
-        log.debug("%s %s: %s", request.method, request.path, verdict.fate.value)
+        return verdict
+
+    def _tell(self, verdict: Verdict) -> None:
+        """Tell whoever listens that a request has ended."""
+        core, request = self._core, self._request
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s: %s", request.method, request.path, verdict.fate.value)
         if core.settings.hooks:
             core.tell(
                 AttemptEvent(
@@ -297,13 +313,12 @@ class Call:
                     target=request.target,
                     method=request.method,
                     path=request.path,
-                    attempt=trail.attempts,
+                    attempt=self._trail.attempts,
                     status=verdict.http_status,
                     fate=verdict.fate.value,
                     elapsed=core.clock.now() - self.sent_at,
                 )
             )
-        return verdict
 
     def _switch_dialect(self) -> bool:
         """After a 405: take the other dialect's method, unless it was tried or an attempt may have been carried out."""
@@ -330,7 +345,9 @@ class Call:
         if decide(verdict, self._request.repeat, in_doubt=self._in_doubt) is not Decision.RETRY:
             return False
         if self._trail.attempts >= policy.attempts:
-            self._ended = f"given up after {self._trail.attempts} attempts"
+            self._ended = (
+                "given up after one attempt" if policy.attempts == 1 else f"given up after {policy.attempts} attempts"
+            )
             return False
         wait = verdict.retry_after or 0.0
         if wait > policy.max_retry_after:

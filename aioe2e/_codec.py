@@ -133,7 +133,8 @@ def _tolerant_hook(model: type[Any], converter: cattrs.Converter) -> Callable[[A
     fields = [field for field in attrs.fields(attrs.resolve_types(model)) if field.name != "extra"]
     required = [field.name for field in fields if field.default is attrs.NOTHING]
     readers: dict[str, Callable[[Any, Any], Any]] = {
-        field.name: read_id if field.name in required else converter.get_structure_hook(field.type) for field in fields
+        name: read_id if name in required or name in _IDS else converter.get_structure_hook(type_)
+        for name, type_ in ((field.name, field.type) for field in fields)
     }
     aliases = _ALIASES.get(model, {})
 
@@ -141,7 +142,7 @@ def _tolerant_hook(model: type[Any], converter: cattrs.Converter) -> Callable[[A
         if not is_object(raw):
             raise NotReadable(f": an object was expected, not {type(raw).__name__}")
         for key, alias in aliases.items():
-            if alias in raw and raw.get(key) in (None, ""):
+            if alias in raw and raw.get(key) in (None, "") and not _is_unreadable(readers[key], raw[alias]):
                 raw = {key: raw[alias], **{k: v for k, v in raw.items() if k not in (key, alias)}}
         values: dict[str, Any] = {}
         extra: dict[str, Any] = {}
@@ -160,6 +161,10 @@ def _tolerant_hook(model: type[Any], converter: cattrs.Converter) -> Callable[[A
         return model(**values, extra=Extra(extra) if extra else NO_EXTRA)
 
     return structure
+
+
+def _is_unreadable(reader: Callable[[Any, Any], Any], value: Any) -> bool:
+    return value is not None and value != "" and reader(value, None) is UNREADABLE
 
 
 def _why_no_id(value: Any) -> str:

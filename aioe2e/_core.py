@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
@@ -27,6 +26,8 @@ from .events import Event, Hook, PauseEvent
 if TYPE_CHECKING:
     import aiohttp
 
+T = TypeVar("T")
+
 log: Final = logging.getLogger("aioe2e")
 
 
@@ -36,7 +37,7 @@ class Settings:
 
     credentials: Credentials
     base: str
-    context: tuple[tuple[str, str], ...]
+    context: Mapping[str, str]
     limits: Limits
     dialect: Dialect
     hooks: tuple[Hook, ...]
@@ -73,7 +74,7 @@ class Core:
         self._process = 0
         self._flights: set[Flight] = set()
         self._alarm: asyncio.TimerHandle | None = None
-        self._rests: set[asyncio.Timeout] = set()
+        self._scopes: set[asyncio.Timeout] = set()
 
     def enter(self) -> Transport:
         """The pool, opened on first use.
@@ -85,18 +86,17 @@ class Core:
             raise SessionError("this session is closed: build a new one")
         if self._transport is None:
             return self._open()
-        if asyncio.get_running_loop() is not self._loop:
-            raise SessionError("this session is bound to another event loop: build one session for each loop")
         if os.getpid() != self._process:
             raise SessionError("this session was carried into a forked process: build a new one there")
+        if asyncio.get_running_loop() is not self._loop:
+            raise SessionError("this session is bound to another event loop: build one session for each loop")
         return self._transport
 
     def _open(self) -> Transport:
         settings = self.settings
-        query = (("apikey", settings.credentials.api_key), *settings.context)
         self._transport = Transport(
             settings.base,
-            "&".join(f"{key}={quote(value, safe='')}" for key, value in query),
+            {"apikey": settings.credentials.api_key, **settings.context},
             user_agent=settings.user_agent,
             trust_env=settings.trust_env,
             borrowed=self._borrowed,
@@ -105,6 +105,7 @@ class Core:
             self._transport.authorize(settings.credentials.auth_token)
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
+        self._finalizer = weakref.finalize(self, _forgotten, self._transport, self._process)
         return self._transport
 
     async def authorize(self, transport: Transport, *, stale: str | None = None) -> str:
@@ -148,16 +149,25 @@ class Core:
 
     async def rest(self, seconds: float) -> None:
         """Sleep, but no longer than the session is open."""
-        scope = asyncio.timeout(None)
-        self._rests.add(scope)
         try:
-            async with scope:
-                await self.clock.sleep(seconds)
+            await self.bounded(self.clock.sleep(seconds), None)
         except TimeoutError:
             if not self.closed:
                 raise
+
+    async def bounded(self, work: Awaitable[T], until: float | None) -> T:
+        """Do work, but no longer than the session is open.
+
+        Raises:
+            TimeoutError: The loop time `until` has come, or the session is closed.
+        """
+        scope = asyncio.timeout_at(until)
+        self._scopes.add(scope)
+        try:
+            async with scope:
+                return await work
         finally:
-            self._rests.discard(scope)
+            self._scopes.discard(scope)
 
     def tell(self, event: Event) -> None:
         """Tell every hook."""
@@ -179,12 +189,15 @@ class Core:
         self.closed = True
         if self._transport is None:
             return
+        self._finalizer.detach()
+        if os.getpid() != self._process:
+            return  # a forked child shares the parent's sockets: they are not its to close
         if asyncio.get_running_loop() is not self._loop:
             self._transport.abandon()
             return
         self.gate.close(closed_error)
         now = asyncio.get_running_loop().time()
-        for scope in self._rests:
+        for scope in self._scopes:
             scope.reschedule(now)
         for flight in self._flights:
             flight.cut_off(now)
@@ -193,20 +206,19 @@ class Core:
         self.listings.ring()
         await self._transport.close()
 
-    def __del__(self) -> None:
-        if self._transport is not None and not self.closed and os.getpid() == self._process:
-            self.closed = True
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                with contextlib.suppress(Exception):  # the loop may be gone, and with it every way to close well
-                    self._transport.abandon()
-            warnings.warn(
-                "an aioe2e.Session was never closed: write `async with aioe2e.Session(...) as session:`, "
-                "or `await session.close()`",
-                ResourceWarning,
-                source=self,
-                stacklevel=1,
-            )
+
+def _forgotten(transport: Transport, process: int) -> None:
+    """What is done for a session that nobody closed. A finalizer, because it must come before those of aiohttp."""
+    if os.getpid() != process:
+        return  # a forked child shares the parent's sockets: they are not its to close
+    transport.abandon()
+    if transport.sent:
+        warnings.warn(
+            "an aioe2e.Session was never closed: write `async with aioe2e.Session(...) as session:`, "
+            "or `await session.close()`",
+            ResourceWarning,
+            stacklevel=1,
+        )
 
 
 def closed_error() -> SessionError:

@@ -7,6 +7,7 @@ help: the parser holds the interpreter. So the elements of a large array are par
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator
 from json.decoder import JSONDecodeError
 from typing import Any, Final, TypeGuard
@@ -38,8 +39,13 @@ EMPTY: Final = Unreadable("an empty reply")
 SMALL = 32 * 1024
 #: Characters parsed between two yields to the loop.
 _SLICE = 64 * 1024
-_SPACE = " \t\r\n"
-_decode = json.JSONDecoder().raw_decode
+#: Characters that one value within a large body may have; parsing it is one stall.
+_LARGEST = 256 * 1024
+#: What may be left of a number that a window cut off: ``e-`` of ``1e-5``.
+_LONGEST_TAIL = 2
+_space = re.compile(r"[ \t\r\n]*").match
+_loads = json.JSONDecoder().decode
+_raw_decode = json.JSONDecoder().raw_decode
 
 
 def _text(body: bytes) -> str:
@@ -70,24 +76,26 @@ def _reason(error: Exception) -> str:
 def parse(body: bytes) -> Any:
     """The JSON value, or an `Unreadable`."""
     try:
+        if body[:2] == b'{"':  # an object in UTF-8, as nearly every reply is: no need to look for its encoding
+            return _loads(body.decode("utf-8", "surrogatepass"))
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         return _unreadable(body, error)
 
 
 def parse_in_slices(body: bytes) -> Generator[None, None, Any]:
-    """The same as `parse`, as a generator that yields whenever it is time to let others run.
+    """The same as `parse` for an object, as a generator that yields whenever it is time to let others run.
 
-    Sliced are the elements of arrays that are values of the outermost object (the ``data`` of an envelope); all
-    else is small, or not a listing.
+    Sliced are the elements of arrays that are values of the outermost object (the ``data`` of an envelope). No other
+    value, and no element, may be larger than a quarter of a megabyte: no listing has such, and it would be one stall.
     """
     try:
         text = _text(body)
         yield
         start = _skip(text, 0)
         if text[start : start + 1] != "{":
-            return json.loads(text)
-        value, end = yield from _object(text, start)
+            return _unreadable(body, JSONDecodeError("Expecting an object", "", start))
+        value, end = yield from _Slicer(text).object(start)
         if _skip(text, end) != len(text):
             raise JSONDecodeError("Extra data", "", end)
     except (ValueError, RecursionError) as error:
@@ -96,49 +104,76 @@ def parse_in_slices(body: bytes) -> Generator[None, None, Any]:
 
 
 def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in _SPACE:
-        at += 1
-    return at
+    match = _space(text, at)
+    return at if match is None else match.end()
 
 
-def _expect(text: str, at: int, wanted: str) -> int:
-    at = _skip(text, at)
-    if text[at : at + 1] not in tuple(wanted):
-        raise JSONDecodeError(f"Expecting {' or '.join(wanted)}", "", at)
-    return at
+class _Slicer:
+    """Parses one text, value by value, through a window that bounds what a single value may cost."""
 
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._window = ""
+        self._base = 0
 
-def _object(text: str, at: int) -> Generator[None, None, tuple[dict[str, Any], int]]:
-    found: dict[str, Any] = {}
-    at = _skip(text, at + 1)
-    if text[at : at + 1] == "}":
-        return found, at + 1
-    while True:
-        key, at = _decode(text, _expect(text, at, '"'))
-        at = _skip(text, _expect(text, at, ":") + 1)
-        if text[at : at + 1] == "[":
-            found[key], at = yield from _array(text, at)
-        else:
-            found[key], at = _decode(text, at)
-        at = _expect(text, at, ",}") + 1
-        if text[at - 1] == "}":
-            return found, at
-        at = _skip(text, at)
+    def _decode(self, at: int) -> tuple[Any, int]:
+        """The value at a place, and where it ends."""
+        if not self._base <= at < self._base + len(self._window):
+            self._move(at)
+        try:
+            value, end = _raw_decode(self._window, at - self._base)
+            last = self._base + len(self._window) >= len(self._text)
+            if last or end + _LONGEST_TAIL < len(self._window):  # else a number may go on behind the window
+                return value, self._base + end
+        except JSONDecodeError:
+            pass  # it may only have been cut off by the end of the window
+        self._move(at)
+        value, end = _raw_decode(self._window)
+        return value, self._base + end
 
+    def _move(self, at: int) -> None:
+        self._base = at
+        self._window = self._text[at : at + _LARGEST]
 
-def _array(text: str, at: int) -> Generator[None, None, tuple[list[Any], int]]:
-    found: list[Any] = []
-    at = _skip(text, at + 1)
-    if text[at : at + 1] == "]":
-        return found, at + 1
-    rest = at + _SLICE
-    while True:
-        element, at = _decode(text, at)
-        found.append(element)
-        at = _expect(text, at, ",]") + 1
-        if text[at - 1] == "]":
-            return found, at
-        at = _skip(text, at)
-        if at > rest:
+    def _expect(self, at: int, wanted: str) -> int:
+        at = _skip(self._text, at)
+        if self._text[at : at + 1] not in tuple(wanted):
+            raise JSONDecodeError(f"Expecting {' or '.join(wanted)}", "", at)
+        return at
+
+    def object(self, at: int) -> Generator[None, None, tuple[dict[str, Any], int]]:
+        """The object that begins at a place, and where it ends."""
+        text = self._text
+        found: dict[str, Any] = {}
+        at = _skip(text, at + 1)
+        if text[at : at + 1] == "}":
+            return found, at + 1
+        while True:
+            key, at = self._decode(self._expect(at, '"'))
+            at = _skip(text, self._expect(at, ":") + 1)
+            if text[at : at + 1] == "[":
+                found[key], at = yield from self._array(at)
+            else:
+                found[key], at = self._decode(at)
+            at = self._expect(at, ",}") + 1
+            if text[at - 1] == "}":
+                return found, at
             yield
-            rest = at + _SLICE
+
+    def _array(self, at: int) -> Generator[None, None, tuple[list[Any], int]]:
+        text = self._text
+        found: list[Any] = []
+        at = _skip(text, at + 1)
+        if text[at : at + 1] == "]":
+            return found, at + 1
+        rest = at + _SLICE
+        while True:
+            element, at = self._decode(at)
+            found.append(element)
+            at = self._expect(at, ",]") + 1
+            if text[at - 1] == "]":
+                return found, at
+            at = _skip(text, at)
+            if at > rest:
+                yield
+                rest = at + _SLICE

@@ -12,12 +12,18 @@ class KeyedLocks:
     def __init__(self) -> None:
         self._held: dict[str, deque[asyncio.Future[None]]] = {}
 
+    def try_acquire(self, key: str) -> bool:
+        """Hold the key if nobody does."""
+        if key in self._held:
+            return False
+        self._held[key] = deque()
+        return True
+
     async def acquire(self, key: str) -> None:
         """Wait until nobody holds the key, and hold it."""
-        waiting = self._held.get(key)
-        if waiting is None:
-            self._held[key] = deque()
+        if self.try_acquire(key):
             return
+        waiting = self._held[key]
         turn = asyncio.get_running_loop().create_future()
         waiting.append(turn)
         try:

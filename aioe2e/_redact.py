@@ -33,7 +33,7 @@ def _spellings(secret: str) -> str:
     """
     return "".join(
         f"(?:{re.escape(c)}|%{ord(c):02x}|{'%25' + format(ord(c), '02x')}|\\\\u00{ord(c):02x}"
-        + (f"|(?:\\\\)+{re.escape(c)}" if c in _SLASHED else "")
+        + (f"|(?:\\\\){{1,4}}{re.escape(c)}" if c in _SLASHED else "")
         + ")"
         for c in secret
     )
@@ -41,6 +41,8 @@ def _spellings(secret: str) -> str:
 
 def escape(text: str) -> str:
     r"""Write control characters, text-direction marks and lone surrogates as escapes such as ``\x1b``."""
+    if text.isprintable():  # as most texts are; then none of them is in it
+        return text
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 

@@ -84,7 +84,8 @@ def refusal(
     cls = _class(status, said)
     more = "" if not errors or message in errors or "; ".join(errors) == message else f" ({'; '.join(errors)[:200]})"
     hint = _hint(cls, status, said)
-    text = f"{subject}: the server answered {status}: {message}{more}" + (f" [{hint}]" if hint else "")
+    answer = f"answered {status}" if status >= 300 else f"answered {status}, but says that it failed"
+    text = f"{subject}: the server {answer}: {message}{more}" + (f" [{hint}]" if hint else "")
     return cls(text, status=status, code=code, message=message, errors=errors, retry_after=retry_after, action=action)
 
 

@@ -107,7 +107,7 @@ class SaveBook:
         """The one image that the save surely made; None if there is none or more than one might be it."""
         if listing.date is None:
             return None
-        earliest = listing.date - timedelta(seconds=listing.received - ticket.sent_at) - _SLACK
+        oldest = timedelta(seconds=listing.received - ticket.sent_at) + _SLACK
         found = [
             image
             for image in listing.images
@@ -115,7 +115,7 @@ class SaveBook:
             and image.image_id not in self._claimed
             and not self._first_seen.get(image.image_id, ticket.sent_at) < ticket.sent_at
             and image.creation_time is not None
-            and image.creation_time >= earliest
+            and listing.date - image.creation_time <= oldest
         ]
         if len(found) != 1 or any(fits(found[0], rival.name) for rival in self._rivals(ticket)):
             return None
@@ -140,14 +140,14 @@ class SaveBook:
     def awaited(self, action: SaveAction, listing: Listing) -> SavedImage | None:
         """The image of an accepted save, which is there or will come; None while none or more than one may be it."""
         ticket = self.ticket_of(action)
-        since = None if action.created_at is None else action.created_at - _SLACK
+        since = action.created_at
         fitting = [
             image
             for image in listing.by_id.values()
             if fits(image, action.name)
             and image.image_id not in self._claimed
             and (ticket is None or not self._first_seen.get(image.image_id, ticket.sent_at) < ticket.sent_at)
-            and (since is None or image.creation_time is None or image.creation_time >= since)
+            and (since is None or image.creation_time is None or since - image.creation_time <= _SLACK)
         ]
         exact = [image for image in fitting if image.name == action.name]
         if len(fitting := exact or fitting) != 1:

@@ -14,9 +14,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import select
+import warnings
 import weakref
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
+from urllib.parse import quote
 
 import aiohttp
 import attrs
@@ -58,6 +62,10 @@ class Flight:
     end: float | None = None
     sent: bool = False
     cut: bool = False
+    #: The connections of the transport that carried a request before.
+    used: weakref.WeakKeyDictionary[Any, InputCheck] = attrs.field(init=False)
+    #: The Authorization header.
+    authorization: str = attrs.field(init=False, repr=False)
 
     def cut_off(self, now: float) -> None:
         """End the attempt now, wherever it is; a request that has ended meanwhile is left alone."""
@@ -77,45 +85,59 @@ class _SentTwice(Exception):  # noqa: N818  # a signal to `Transport.send`
     """aiohttp was about to send a request again by itself."""
 
 
-#: Connections that carried a request before. Only on these are waiting bytes a stray reply: on a new TLS
-#: connection they are the server's session tickets.
-_used: weakref.WeakSet[Any] = weakref.WeakSet()
+#: Tells whether a connection has bytes to read or is at its end.
+InputCheck = Callable[[], object]
 
 
-def _has_input(descriptor: int) -> bool:
-    """Whether a socket has bytes to read or is at its end."""
+def _input_check(connection: Connection) -> InputCheck:
+    transport = connection.transport
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if sock is None:
+        return lambda: True  # nobody can tell, so it is not used again
     if hasattr(select, "poll"):  # no limit on descriptor numbers, but not everywhere
         poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(0))
-    return bool(select.select([descriptor], [], [], 0)[0])
+        poll.register(sock.fileno(), select.POLLIN)
+        return partial(poll.poll, 0)
+    return lambda: select.select([sock.fileno()], [], [], 0)[0]
 
 
-def _is_stale(connection: Connection) -> bool:
-    """Whether a kept connection holds bytes that nobody asked for, or was closed by the other side."""
+def _is_stale(connection: Connection, used: weakref.WeakKeyDictionary[Any, InputCheck]) -> bool:
+    """Whether a kept connection holds bytes that nobody asked for, or was closed by the other side.
+
+    Only on connections that were used before: what waits on a new TLS connection are the server's session tickets.
+    """
     protocol = connection.protocol
     if protocol is None:
         return True
-    if protocol not in _used:
-        _used.add(protocol)
+    has_input = used.get(protocol)
+    if has_input is None:
+        used[protocol] = _input_check(connection)
         return False
-    transport = connection.transport
-    sock = None if transport is None else transport.get_extra_info("socket")
-    if protocol.should_close or sock is None:
+    try:
+        return protocol.should_close or bool(has_input())
+    except (OSError, ValueError):
         return True
-    with contextlib.suppress(OSError, ValueError):
-        return _has_input(sock.fileno())
-    return True
 
 
 class _OneSendRequest(aiohttp.ClientRequest):
     """A request that is written to a connection once, and only to one on which nothing is waiting."""
 
+    def update_headers(self, headers: Any) -> None:
+        """Take the headers, which were made for this request alone, instead of copying them one by one."""
+        self.headers = headers
+        headers["Authorization"] = _flight.get().authorization
+
+    def update_auto_headers(self, skip_auto_headers: Any) -> None:
+        """Add nothing: all headers are given, ``Host`` included."""
+
+    def update_auth(self, auth: Any, trust_env: bool = False) -> None:
+        """Use no other credentials, whatever a netrc file holds."""
+
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         flight = _flight.get()
         if flight.sent:
             raise _SentTwice
-        if _is_stale(conn):
+        if _is_stale(conn, flight.used):
             raise _StaleConnection
         flight.sent = True
         return await super().send(conn)
@@ -129,24 +151,27 @@ class Transport:
 
     Args:
         base: The base URL with its final slash.
-        query: The encoded query that goes with every request, credentials included.
+        query: What goes into the query of every request, the api key included.
         user_agent: The User-Agent header.
-        trust_env: Whether proxies, netrc and certificates named in the environment are used; not with a borrowed
-            session.
+        trust_env: Whether proxies and certificates that the environment names are used; not with a borrowed session.
         borrowed: The user's session.
     """
 
     def __init__(
         self,
         base: str,
-        query: str,
+        query: Mapping[str, str],
         *,
         user_agent: str,
         trust_env: bool,
         borrowed: aiohttp.ClientSession | None,
     ) -> None:
+        #: Whether any request was let onto a connection.
+        self.sent = False
+        self._authorization = ""
         self._base = base
-        self._query = query
+        self._parameters = query
+        self._query = _encoded(query)
         self._owned = borrowed is None
         connector: aiohttp.BaseConnector | None
         if borrowed is None:
@@ -157,6 +182,10 @@ class Transport:
             connector = borrowed.connector
         if connector is None or connector.closed:
             raise SessionError("the aiohttp.ClientSession given as http= is closed: open it, or leave http= out")
+        loop = asyncio.get_running_loop()
+        if getattr(connector, "_loop", loop) is not loop:  # aiohttp has no public word for it
+            raise SessionError("the aiohttp.ClientSession given as http= belongs to another event loop")
+        self._used: weakref.WeakKeyDictionary[Any, InputCheck] = weakref.WeakKeyDictionary()
         self._http = aiohttp.ClientSession(
             connector=connector,
             connector_owner=self._owned,
@@ -170,13 +199,17 @@ class Transport:
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip, deflate",
                 "Content-Type": "application/json",
+                "Host": URL(base).host_port_subcomponent or "",
                 "User-Agent": user_agent,
             },
         )
 
+        # Where the attribute does not exist, or means nothing any more, `_OneSendRequest` still refuses.
+        self._http._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # else a lost reply opens a second connection
+
     def authorize(self, token: str) -> None:
         """Use a token from now on."""
-        self._http.headers["Authorization"] = f"Bearer {token}"
+        self._authorization = f"Bearer {token}"
 
     async def send(
         self, request: Request, flight: Flight, timeout: ConnectTimeout, max_body: int
@@ -189,6 +222,8 @@ class Transport:
             timeout: The connect timeout; see `connect_timeout`.
             max_body: Bytes of the reply at the most, counted before and after decompression.
         """
+        flight.used = self._used
+        flight.authorization = self._authorization
         token = _flight.set(flight)
         try:
             async with flight.scope:
@@ -199,20 +234,19 @@ class Transport:
             return ResponseError(f"the reply is larger than {max_body} bytes")
         except BrokenBodyError:
             return ResponseError("the compressed reply cannot be unpacked")
-        except aiohttp.ClientConnectorError as error:
-            return ConnectError(f"no connection: {_story(error.os_error)}", sent=flight.sent)
         except Exception as error:  # noqa: BLE001  # broken replies make aiohttp's parser raise almost anything
+            if isinstance(error, aiohttp.ClientConnectorError) and not flight.sent:
+                return ConnectError(f"no connection: {_story(error.os_error)}", sent=False)
             # Only the type is told: the texts of aiohttp's errors hold URLs, and so the api key.
             kind = ConnectionLostError if flight.sent else ConnectError
             when = "before a reply was read" if flight.sent else "before the request was sent"
             return kind(f"the connection failed {when} ({type(error).__name__})", sent=flight.sent)
         finally:
             _flight.reset(token)
+            self.sent = self.sent or flight.sent
 
     async def _exchange(self, request: Request, timeout: ConnectTimeout, max_body: int) -> RawReply:
-        query = self._query
-        if request.query:
-            query = f"{query}&{URL.build(query=request.query).raw_query_string}"
+        query = self._query if request.query is None else _encoded({**self._parameters, **request.query})
         url = URL(f"{self._base}{request.path}?{query}", encoded=True)
         while True:
             try:
@@ -241,8 +275,22 @@ class Transport:
         """Let go of the sockets without a loop to wait in, for a session that nobody closed."""
         connector = self._http.connector
         self._http.detach()
-        if self._owned and connector is not None:
-            connector.close()
+        if not self._owned or connector is None:
+            return
+        with warnings.catch_warnings(), contextlib.suppress(Exception):  # with the loop, ways to close well may be gone
+            warnings.simplefilter("ignore")
+            transports = [protocol.transport for protocol in self._used if protocol.transport is not None]
+            closing = connector.close().__await__()
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                next(closing, None)  # what can be closed is closed by now; the rest would be waiting
+            closing.close()
+            for transport in transports:  # with the loop closed, only so can asyncio's transports close their sockets
+                if getattr(transport, "_sock", None) is not None:
+                    transport._call_connection_lost(None)  # noqa: SLF001  # there is no public word for it
+
+
+def _encoded(query: Mapping[str, str]) -> str:
+    return "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in query.items())
 
 
 def connect_timeout(seconds: float | None) -> ConnectTimeout:
@@ -265,14 +313,19 @@ def _story(error: OSError | ValueError) -> str:
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
     """The body, unpacked, within a bound."""
-    length = response.content_length
-    if length is not None and length > most:
+    if response.method == "HEAD":
+        return await response.read()  # ends at once: the length is that of a body that does not come
+    headers, content = response.headers, response.content
+    length = headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > most:
         raise BodyTooLargeError
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding == "identity" and length is not None and "Transfer-Encoding" not in response.headers:
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "identity" and length and "Transfer-Encoding" not in headers:
+        if content.is_eof():  # it came in one piece with the headers, as most do, and its connection is free already
+            return content.read_nowait()
         return await response.read()
     unpacker = Unpacker(encoding, most)
-    async for chunk in response.content.iter_any():
+    async for chunk in content.iter_any():
         for _ in unpacker.feed(chunk):
             await asyncio.sleep(0)
     response.release()

@@ -10,10 +10,11 @@
 from __future__ import annotations
 
 import enum
-import json
+import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from itertools import islice
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import attrs
@@ -76,9 +77,9 @@ _DELETE_BODY = b'{"action_type": "delete_image"}'
 
 def _body(action: Action, method: str, name: str) -> bytes | None:
     if action is Action.RENAME:
-        return b'{"action_type": "rename", "name": %s}' % json.dumps(name).encode()
+        return b'{"action_type": "rename", "name": %s}' % encode_basestring_ascii(name).encode()
     if action is Action.SAVE:
-        return b'{"type": "save_images", "name": %s}' % json.dumps(name).encode()
+        return b'{"type": "save_images", "name": %s}' % encode_basestring_ascii(name).encode()
     return None if method == "DELETE" else _DELETE_BODY
 
 
@@ -128,7 +129,6 @@ class Verdict:
 #: Statuses after which the server may have acted, beside those from 500 on.
 _MAYBE_STATUSES = frozenset({408})
 _WAIT_STATUS = 429
-_FAULTY_FLAGS = ("status", "is_credit_sufficient")
 
 
 def judge_failure(error: E2EError, *, sent: bool) -> Verdict:
@@ -147,7 +147,7 @@ def judge(request: Request, reply: RawReply, content: Any, redactor: Redactor, r
         retry_after: What `_retry_after.seconds` read from the headers.
     """
     status = reply.status
-    if status == 200 and is_object(content) and content.get("code") == 200 and not says_failure(content):
+    if status == 200 and envelope_codes(content) == [200] and not says_failure(content):
         return _accepted(request, status, content, redactor)
     if 300 <= status < 400 or status < 200:
         return refusal_verdict(Fate.REFUSED, request, reply, content, redactor, retry_after)
@@ -162,7 +162,7 @@ def judge(request: Request, reply: RawReply, content: Any, redactor: Redactor, r
     fate = _fate(telling_status(status, content), readable=not unreadable)
     if fate is not None:
         return refusal_verdict(fate, request, reply, content, redactor, retry_after)
-    if status == HTTPStatus.NO_CONTENT and not reply.body and request is not LIST:
+    if not reply.body and (request.method == "HEAD" or (status == HTTPStatus.NO_CONTENT and request is not LIST)):
         return Verdict(Fate.DONE, status)
     if unreadable:
         return _unreadable(request, status, content.reason)
@@ -252,12 +252,13 @@ def refusal_verdict(
 
 def _reason(reply: RawReply) -> str:
     try:
-        return HTTPStatus(reply.status).phrase
+        return HTTPStatus(reply.status).phrase if reply.status >= 300 else "no reason given"
     except ValueError:
         return "no reason given"
 
 
-_STATUSES = range(100, 1000)
+#: Smaller numbers are no statuses, and larger ones count as this: whatever they mean, it is not success.
+_LEAST, _MOST = 100, 999
 
 
 def envelope_codes(content: Any) -> list[int]:
@@ -270,15 +271,11 @@ def envelope_codes(content: Any) -> list[int]:
     found: list[int] = []
     for key in ("code", "status_code"):
         value = content.get(key)
-        if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-            value = int(value.strip()) if len(value.strip()) == 3 else None
-        if (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and value == value // 1
-            and 100 <= value < 1000
-        ):
-            found.append(int(value))
+        if isinstance(value, str):
+            value = int(value) if re.fullmatch(r"\s*[1-9]\d\d\s*", value, re.ASCII) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < _LEAST or value % 1:
+            continue
+        found.append(int(min(value, _MOST)))
     return found
 
 
@@ -289,7 +286,7 @@ def says_failure(content: Any) -> bool:
     if content.get("errors") or content.get("detail"):
         return True
     data = content.get("data")
-    return is_object(data) and any(data.get(flag) is False for flag in _FAULTY_FLAGS)
+    return is_object(data) and (data.get("status") is False or data.get("is_credit_sufficient") is False)
 
 
 def flatten(errors: Any, depth: int = 3) -> list[str]:
@@ -298,7 +295,7 @@ def flatten(errors: Any, depth: int = 3) -> list[str]:
 
 
 def _sentences(errors: Any, depth: int) -> Iterator[str]:
-    if isinstance(errors, bool) or errors is None or not depth:
+    if isinstance(errors, bool) or errors is None or (not depth and (is_object(errors) or is_array(errors))):
         return
     if is_object(errors):
         for key, value in errors.items():
@@ -313,18 +310,29 @@ def _sentences(errors: Any, depth: int) -> Iterator[str]:
 
 def spoken(content: Mapping[str, Any]) -> str:
     """What an envelope says to a person: the first of its texts that says something."""
-    data = content.get("data")
-    candidates = (
-        content.get("message"),
-        "; ".join(flatten(content.get("detail"))),
-        "; ".join(flatten(content.get("errors"))),
-        content.get("error"),
-        data.get("message") if is_object(data) else None,
-    )
-    for text in candidates:
-        if isinstance(text, str) and text.strip() and text.strip().lower() not in ("success", "ok"):
-            return text.strip()
+    for text in _texts(content):
+        if said := _said(text):
+            return said
     return ""
+
+
+def _texts(content: Mapping[str, Any]) -> Iterator[object]:
+    yield content.get("message")
+    if detail := content.get("detail"):
+        yield "; ".join(flatten(detail))
+    if errors := content.get("errors"):
+        yield "; ".join(flatten(errors))
+    yield content.get("error")
+    data = content.get("data")
+    if is_object(data):
+        yield data.get("message")
+
+
+def _said(text: object) -> str:
+    """A text that says something; empty if it is none, or only says that all went well."""
+    if not isinstance(text, str) or (said := text.strip()).lower() in ("success", "ok"):
+        return ""
+    return said
 
 
 _SUBJECTS = {

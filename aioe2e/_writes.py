@@ -63,7 +63,8 @@ class Writes:
         """Change an image; two writes of one image never overlap."""
         core = self._core
         core.enter()
-        await core.locks.acquire(image)
+        if not core.locks.try_acquire(image):
+            await core.locks.acquire(image)
         try:
             request = write_request(core, action, image, name)
             return await Call(core, self._options, request, trail, in_doubt=in_doubt).run()

@@ -159,7 +159,7 @@ class Images:
             shown = listing.by_id.get(wanted)
             if shown is None:
                 raise _absent(f"waiting for image {wanted}: it is not in the listing", "wait")
-            return _arrived(shown, state)
+            return self._arrived(shown, state)
 
         waiting_for = f"waiting for image {wanted} to be {state.value}"
         return await self._poll(found, waiting_for=waiting_for, timeout=timeout, interval=interval)
@@ -208,7 +208,7 @@ class Images:
                 product = self._core.saves.awaited(action, listing)
                 known = None if product is None else product.image_id
             shown = None if known is None else listing.by_id.get(known)
-            return None if shown is None else _arrived(shown, ImageState.READY)
+            return None if shown is None else self._arrived(shown, ImageState.READY)
 
         waiting_for = f"waiting for the image {action.name!r} of node {action.node_id} to be READY"
         return await self._poll(found, waiting_for=waiting_for, timeout=timeout, interval=interval)
@@ -267,7 +267,7 @@ class Images:
             plan, limit, on_error, progress, deadline, journal, missing_ok: As for `run`.
         """
         return Stream(
-            plan,
+            Plan.of(plan) if isinstance(plan, Iterable) and not isinstance(plan, Plan) and is_planned(plan) else plan,
             perform=partial(self._writes.perform, missing_ok=missing_ok),
             limit=limit,
             on_error=on_error,
@@ -387,6 +387,15 @@ class Images:
             return None
         return Outcome(step, Status.DONE, result, attempts=outcome.attempts, elapsed=outcome.elapsed)
 
+    def _arrived(self, image: SavedImage, state: ImageState) -> SavedImage | None:
+        """The image if it is in the state, None if it may still get there."""
+        if image.state is state:
+            return image
+        if image.state is not ImageState.ERROR:
+            return None
+        said = self._core.redactor.clean(f"{image.name!r} turned {image.image_state!r}")
+        raise ImageFailedError(f"image {image.image_id}: {said}; it will not be {state.value}", image_id=image.image_id)
+
     async def _poll(
         self,
         found: Callable[[Listing], T | None],
@@ -398,18 +407,6 @@ class Images:
         check_times(timeout, interval)
         self._core.enter()
         return await poll(self._core, found, waiting_for=waiting_for, timeout=timeout, interval=interval)
-
-
-def _arrived(image: SavedImage, state: ImageState) -> SavedImage | None:
-    """The image if it is in the state, None if it may still get there."""
-    if image.state is state:
-        return image
-    if image.state is ImageState.ERROR:
-        raise ImageFailedError(
-            f"image {image.image_id} ({image.name}) turned {image.image_state}: it will not be {state.value}",
-            image_id=image.image_id,
-        )
-    return None
 
 
 def _absent(text: str, action: str) -> NotFoundError:
@@ -432,6 +429,6 @@ def _source(
     """
     if is_planned(source):
         return plan(source)
-    if existing is not None or force:
-        raise UsageError("existing= and force= check a whole plan: give a list, not an iterable without a length")
-    return steps_of(action, source, to=to)
+    if existing is not None:
+        raise UsageError("existing= checks a whole plan: give a list, not an iterable without a length")
+    return steps_of(action, source, to=to, force=force)

@@ -45,12 +45,13 @@ class ImageState(enum.Enum):
 _STATES = {state.value: state for state in ImageState} | {"AVAILABLE": ImageState.READY}
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])I?B?)?\s*", re.IGNORECASE)
+_LONGEST_SIZE = 40
 _IN_GB = {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 
 
 @lru_cache(maxsize=4096)
 def _gigabytes(text: str) -> float | None:
-    if (match := _SIZE.fullmatch(text)) is None:
+    if len(text) > _LONGEST_SIZE or (match := _SIZE.fullmatch(text)) is None:
         return None
     return float(match[1]) * _IN_GB[(match[2] or "G").upper()]
 

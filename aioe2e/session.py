@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from . import _address, _profile
+from . import _address, _check, _profile
 from ._call import Call, Options
 from ._clock import Clock
 from ._core import Core, Settings
@@ -55,7 +55,7 @@ class Session:
         dialect: With which HTTP methods actions are sent.
         hooks: Callables that are told of every attempt and pause; see `aioe2e.events`.
         user_agent: Put before the library's own User-Agent.
-        trust_env: Whether proxies, netrc and certificates named in the environment are used.
+        trust_env: Whether the proxies and certificates that the environment names are used.
 
     Raises:
         ConfigError: A setting cannot work; the text names it.
@@ -83,7 +83,7 @@ class Session:
         settings = Settings(
             credentials=_instance("credentials", credentials, Credentials),
             base=_address.base_url(base_url),
-            context=tuple((key, value) for key, value in context.items() if value is not None),
+            context={key: value for key, value in context.items() if value is not None},
             limits=_given("limits", limits, Limits),
             dialect=_instance("dialect", dialect, Dialect),
             hooks=_hooks(hooks),
@@ -167,19 +167,20 @@ class Session:
             method: GET and HEAD are retried like a listing; all others are sent again only when the first request was
                 surely not carried out.
             path: Below the base URL, without a query: ``nodes/``.
-            query: More query parameters; credentials, project and location are added.
+            query: More query parameters, text or whole numbers. A ``project_id`` or ``location`` among them stands
+                above the session's; the api key is added.
             json: The body.
             repeatable: Whether a request that changes something may be carried out twice without harm.
 
         Raises:
-            UsageError: The method or the path cannot be sent.
+            UsageError: The method, the path, the query or the body cannot be sent.
             OutcomeUnknownError: It was sent, may not be repeated, and no reply came.
         """
         verb = _method(method)
         repeat = Repeat.READ if verb in ("GET", "HEAD") else Repeat.IDEMPOTENT if repeatable else Repeat.ONCE
         place = _path(path)
-        extra = {str(key): str(value) for key, value in (query or {}).items()}
-        request = Request("request", place, repeat, verb, place, _body(json), query=extra or None)
+        extra = None if query is None else _query(query)
+        request = Request("request", place, repeat, verb, place, _body(json), query=extra)
         trail = Trail()
         verdict = await Call(self._core, self._options, request, trail).run()
         status = 200 if verdict.http_status is None else verdict.http_status
@@ -210,7 +211,7 @@ class Session:
 
     def __repr__(self) -> str:
         settings = self._core.settings
-        context = "".join(f", {key}={value!r}" for key, value in settings.context)
+        context = "".join(f", {key}={value!r}" for key, value in settings.context.items())
         kind = "view of a session" if self._view else "session"
         state = " (closed)" if self.closed else ""
         return f"<aioe2e {kind}: {settings.base}{context}{state}>"
@@ -260,6 +261,19 @@ def _path(path: object) -> str:
         shown = quote(path[:80]) if isinstance(path, str) else type(path).__name__
         raise UsageError(f"path must be relative, without query, such as 'nodes/', not {shown!r}")
     return path
+
+
+def _query(query: Mapping[Any, Any]) -> dict[str, str]:
+    if not isinstance(query, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+        raise UsageError(f"query must be a mapping, not {type(query).__name__}")
+    found: dict[str, str] = {}
+    for key, value in query.items():
+        if not isinstance(key, str) or key.lower() == "apikey" or not _check.is_text(key):
+            raise UsageError(f"query: {_check.shown(key)} cannot be a parameter; the api key is added by the session")
+        if isinstance(value, bool) or not isinstance(value, str | int) or not _check.is_text(str(value)):
+            raise UsageError(f"query: {key} must be text or a whole number, not {_check.shown(value)}")
+        found[key] = str(value)
+    return found
 
 
 def _body(content: Any) -> bytes | None:

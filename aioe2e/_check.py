@@ -1,0 +1,100 @@
+"""What may stand for an image, a node or a name: checked before it is sent, explained when it is refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ._redact import cut, escape
+from .errors import UsageError
+from .models import SavedImage
+
+__all__ = ["image_id", "is_text", "name", "node_id", "shown"]
+
+LONGEST_NAME: Final = 255
+LONGEST_SHOWN: Final = 80
+
+_TOO_LARGE: Final = 10**128
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+#: C0 and C1 controls, line separators, lone surrogates: none of them survives a listing or a terminal.
+_NOT_IN_NAMES: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def is_text(value: str) -> bool:
+    """Whether a string can be written as UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(value: object) -> str:
+    """A value as an error may show it: its repr, escaped and short."""
+    if isinstance(value, str):
+        value = cut(value, LONGEST_SHOWN)  # before the repr: that of a megabyte is not worth making
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # the value is the user's, and so is a repr that does not work
+        text = f"<{type(value).__name__}>"
+    return cut(escape(text), LONGEST_SHOWN)
+
+
+def _identifier(value: object, argument: str, takes: str) -> str:
+    if isinstance(value, str):
+        if _ID.fullmatch(value) is None:
+            raise UsageError(f"{argument}: {shown(value)} is no id; an id has 1 to 128 letters, digits, '-' or '_'")
+        return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(f"{argument}: {takes} is needed, not {shown(value)}")
+    if not 0 < value < _TOO_LARGE:
+        raise UsageError(f"{argument}: {shown(value)} is no id; a number must be above 0 and have up to 128 digits")
+    return str(value)
+
+
+def image_id(value: object) -> str:
+    """The id that stands for an image.
+
+    Args:
+        value: A `SavedImage`, an id of 1 to 128 letters, digits, ``-`` or ``_``, or a number above 0.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    return _identifier(
+        value.image_id if isinstance(value, SavedImage) else value, "image", "a SavedImage, a str or an int"
+    )
+
+
+def node_id(value: object) -> str:
+    """The id that stands for a node: of the same form as that of an image, but no `SavedImage`.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    return _identifier(value, "node", "a str or an int")
+
+
+def name(value: object) -> str:
+    """A name that can be sent, exactly as it was given.
+
+    Nothing is trimmed or changed: what the report says is what the server was sent.
+
+    Raises:
+        UsageError: It is no string, empty, longer than 255 characters, has white space at either end, or
+            holds a control character or half of a surrogate pair.
+    """
+    if not isinstance(value, str):
+        raise UsageError(f"name: a str is needed, not {shown(value)}")
+    if not value:
+        raise UsageError("name: it is empty; 1 to 255 characters are needed")
+    if len(value) > LONGEST_NAME:
+        raise UsageError(f"name: {shown(value)} has {len(value)} characters; {LONGEST_NAME} are allowed")
+    if value != value.strip():
+        raise UsageError(f"name: {shown(value)} has white space at an end; strip it, since names are sent as given")
+    if (match := _NOT_IN_NAMES.search(value)) is not None:
+        raise UsageError(
+            f"name: {shown(value)} holds {escape(match[0])} at position {match.start()};"
+            " control characters and lone surrogates are not allowed"
+        )
+    return value

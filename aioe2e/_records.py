@@ -1,0 +1,117 @@
+"""Reads the lines of a journal: what they add up to, over one run or several."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import attrs
+
+from ._check import shown
+from .errors import UsageError
+
+__all__ = ["FORMAT", "SETTLED", "Record", "parsed"]
+
+#: The version of the lines, in the header.
+FORMAT: Final = 1
+
+_STATUSES: Final = frozenset({"done", "unchanged", "failed", "unknown", "skipped"})
+SETTLED: Final = frozenset({"done", "unchanged"})
+
+
+@attrs.frozen
+class Record:
+    """What a journal says of one step: the fields of a `Fate`, with the status as a word."""
+
+    status: str
+    passing: bool = False
+    halfway: bool = False
+
+
+def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, Record], frozenset[int]]:
+    """Header, records, and the indices that the plan has."""
+    lines = whole[:-1].split(b"\n")
+    header = _object(lines[0])
+    if header is None or header.get("aioe2e") != FORMAT:
+        raise UsageError(f"{shown(path)} is no journal that this version can read")
+    indices = _indices(header)
+    if indices is None:
+        raise UsageError(f"the journal {shown(path)} is damaged in line 1")
+    reader = _Reader(indices)
+    for number, line in enumerate(lines[1:], 2):
+        record = _object(line)
+        if record is None or not reader.take(record):
+            raise UsageError(
+                f"the journal {shown(path)} is damaged in line {number}: {shown(line.decode(errors='replace'))}"
+            )
+    return header, reader.records, indices
+
+
+def _indices(header: Mapping[str, Any]) -> frozenset[int] | None:
+    """The indices of the steps in a header; None when it is damaged."""
+    try:
+        plan = header["plan"]
+        found = {step["index"]: step["action"] for key in ("steps", "unknown") for step in plan[key]}
+    except (KeyError, TypeError, AttributeError):
+        return None
+    return frozenset(found) if isinstance(header.get("digest"), str) else None
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
+class _Reader:
+    """Adds up the lines of one or more runs.
+
+    What an earlier run left open stays open until a later one settles it: a step that was sent, and in the
+    next run was skipped, may still have been applied.
+    """
+
+    def __init__(self, indices: frozenset[int]) -> None:
+        self._indices = indices
+        self.records: dict[int, Record] = {}
+        #: What stood there when the current run began.
+        self._before: dict[int, Record] = {}
+
+    def take(self, line: Mapping[str, Any]) -> bool:
+        """Take in a line; False when it makes no sense."""
+        kind = next(iter(line), "")
+        if kind == "run":
+            self._before = dict(self.records)
+            return True
+        index = line.get(kind)
+        if not isinstance(index, int) or index not in self._indices:
+            return False
+        known = self.records.get(index, _NOTHING)
+        if kind == "sent":
+            record = Record("unknown", halfway=known.halfway or line.get("half") == 2)
+        elif kind == "half_done":
+            # The second request has not gone out yet, so it surely was not applied.
+            record = Record("failed", passing=True, halfway=True)
+        elif kind == "ended" and line.get("status") in _STATUSES:
+            record = self._ended(index, line, known)
+        else:
+            return False
+        self.records[index] = record
+        return True
+
+    def _ended(self, index: int, line: Mapping[str, Any], known: Record) -> Record:
+        status, passing = line["status"], line.get("passing") is True
+        if status in SETTLED:
+            return Record(status)
+        halfway = known.halfway or line.get("halfway") is True
+        before = self._before.get(index, _NOTHING)
+        still_open = before.status == "unknown" and before.halfway == halfway
+        if still_open and (status == "skipped" or passing):
+            return before
+        return Record(status, passing, halfway)
+
+
+#: What is known of a step before its first line.
+_NOTHING: Final = Record("skipped")

@@ -1,0 +1,342 @@
+"""The emulator as a server: `FakeE2E`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Collection, Coroutine
+from concurrent.futures import Future
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from aioe2e.config import Credentials, Dialect
+
+from ._calls import DIALECTS, Call
+from ._connection import Connection, Server, reset
+from ._faults import Fault, Faults, FaultsLike
+from ._records import Records
+from ._routes import Account
+from ._rules import RuleOptions, Rules
+from ._seed import Source, given_objects, made_images, made_nodes
+from ._service import Service
+from ._store import Applied, Store
+from ._throttle import Throttle
+
+if TYPE_CHECKING:
+    from aioe2e.session import Session
+
+_API_KEY = "4f7c9a52-1d0e-4b63-9f38-e2e0fa4ebeef"
+_AUTH_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJmYWtlIjoidG9rZW4ifQ.c2lnbmF0dXJl-of_nobody"  # noqa: S105  # opens nothing  # opens nothing
+_PATH = "/myaccount/api/v1/"
+
+
+class FakeE2E:
+    """A MyAccount API for saved images that lives on a loopback socket and keeps state.
+
+    ``async with FakeE2E(images=500) as fake`` serves on the running loop; ``with FakeE2E(images=500) as fake`` serves
+    from a thread of its own, for tests that are not async or that change loops. Any client can be pointed at `url`.
+
+    Args:
+        images: How many saved images to make up, or the wire objects themselves, or a JSON file of them (a list, or a
+            reply with the list as its ``data``).
+        nodes: Likewise; a node has ``id``, ``name`` and ``status``.
+        seed: The same seed makes up the same images and nodes, and throws the same dice.
+        latency: Seconds that every reply takes, or the least and the most.
+        requests_per_second: More than that are answered with 429 and a true Retry-After; None for no limit.
+        faults: What goes wrong; see `Faults`. May be set later, too.
+        dialects: Which dialects are spoken: names of `DIALECTS`, or a `Dialect`; by default all.
+        api_key: The right api key.
+        auth_token: The right token.
+        host: The address to listen on.
+        port: The port; 0 for any that is free.
+        keep_calls: How many of the latest `calls` to keep; None for all.
+        **rules: Any field of `Rules`: ``save_seconds``, ``unique_names``, ``visible_after``, …
+    """
+
+    #: What `session` sends.
+    project_id = 12345
+    location = "Delhi"
+
+    def __init__(
+        self,
+        images: Source = 20,
+        nodes: Source = 5,
+        *,
+        seed: int = 0,
+        latency: float | tuple[float, float] = 0.0,
+        requests_per_second: float | None = None,
+        faults: FaultsLike = None,
+        dialects: Dialect | str | Collection[Dialect | str] | None = None,
+        api_key: str = _API_KEY,
+        auth_token: str = _AUTH_TOKEN,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        keep_calls: int | None = None,
+        **rules: Unpack[RuleOptions],
+    ) -> None:
+        self.credentials = Credentials(api_key=api_key, auth_token=auth_token)
+        known = Rules(**rules)
+        self._store = Store(
+            made_images(images, seed) if isinstance(images, int) else given_objects(images),
+            made_nodes(nodes, seed) if isinstance(nodes, int) else given_objects(nodes),
+            known,
+        )
+        self._service = Service(
+            self._store,
+            Account(api_key=api_key, auth_token=auth_token, dialects=_dialect_names(dialects), rules=known),
+            latency=latency if isinstance(latency, tuple) else (latency, latency),
+            throttle=None if requests_per_second is None else Throttle(requests_per_second, burst=known.burst),
+            seed=seed,
+            keep_calls=keep_calls,
+            refuse=self._refuse,
+            slam=self._slam,
+        )
+        self.faults = faults
+        self._host = host
+        self._port = port
+        self._server: Server | None = None
+        self._listener: asyncio.Server | None = None
+        self._reopening: asyncio.Task[None] | None = None
+        self._slams = 0
+        self._thread: _LoopThread | None = None
+
+    # What is, and what was
+
+    @property
+    def url(self) -> str:
+        """The base URL, good for `Session`'s ``base_url`` and for other clients' settings."""
+        if self._server is None:
+            raise RuntimeError("FakeE2E is not running: enter it with `async with` or `with` first")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}{_PATH}"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._port
+
+    @property
+    def images(self) -> Records:
+        """The true state of all images, by id: wire objects. A test may change them, and play another user that way."""
+        self._store.advance()
+        return self._store.images
+
+    @property
+    def nodes(self) -> Records:
+        """The true state of all nodes, by id. A test may change them."""
+        self._store.advance()
+        return self._store.nodes
+
+    @property
+    def ledger(self) -> list[Applied]:
+        """Every change that was really made, in order."""
+        return self._store.ledger
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every request that arrived, in order."""
+        return self._service.calls
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are inside the server now, and whose clients still wait."""
+        return len(self._service.inside)
+
+    @property
+    def max_in_flight(self) -> int:
+        """The most requests that were inside at the same time. Set it to 0 to count anew."""
+        return self._service.max_inside
+
+    @max_in_flight.setter
+    def max_in_flight(self, value: int) -> None:
+        self._service.max_inside = value
+
+    @property
+    def refused(self) -> int:
+        """Requests that the rate limit refused."""
+        return self._service.throttle.refused if self._service.throttle else 0
+
+    @property
+    def inside_retry_after(self) -> int:
+        """Requests that came although a 429 had told the client to stay away (0.1 s are allowed for the way)."""
+        return self._service.throttle.ignored if self._service.throttle else 0
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong. Takes whatever ``FakeE2E(faults=…)`` takes."""
+        return self._service.faults
+
+    @faults.setter
+    def faults(self, faults: FaultsLike) -> None:
+        self._service.faults = Faults.of(faults)
+
+    def inject(
+        self, fault: Fault | str, action: str | None = None, *, target: str | None = None, times: int = 1
+    ) -> None:
+        """Let the next `times` requests (of one action, of one target) meet a fault, before all others have a say."""
+        self.faults = Faults.on(action, fault, target=target, times=times) + self.faults
+
+    def session(self, **options: Any) -> Session:
+        """A `Session` for this server.
+
+        Args:
+            **options: Anything that `Session` takes.
+        """
+        # Here and not above: the emulator serves other clients, too, and then needs no client of ours.
+        from aioe2e.session import Session  # noqa: PLC0415
+
+        defaults: dict[str, Any] = {"base_url": self.url, "project_id": self.project_id, "location": self.location}
+        return Session(options.pop("credentials", self.credentials), **(defaults | options))
+
+    async def settle(self) -> None:
+        """Wait until nothing is on its way any more: no request inside, no late effect to come."""
+        while self._service.tasks or self._service.pending:  # noqa: ASYNC110  # may be another loop's
+            await asyncio.sleep(0.005)
+
+    # Lifetime
+
+    async def start(self) -> None:
+        """Begin to listen. `async with` does it."""
+        if self._server is not None:
+            raise RuntimeError("FakeE2E is running already")
+        self._server = Server(
+            self._service.handle,
+            on_made=self._made,
+            on_gone=self._service.inside.discard,
+            access_log=None,
+            keepalive_timeout=3600.0,
+        )
+        try:
+            # The first port found is kept, so that the URL stays the same after a refusal.
+            sock = _bound(self._host, self._port)
+            self._port = sock.getsockname()[1]
+            await self._listen(sock)
+        except OSError:
+            self._server = None
+            raise
+
+    async def close(self) -> None:
+        """Stop listening, cut all connections, end what hangs. May be called twice."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        if self._reopening is not None:
+            self._reopening.cancel()
+            await asyncio.wait([self._reopening])
+        self._stop_listening()
+        for handle in self._service.pending:
+            handle.cancel()
+        self._service.pending.clear()
+        server.pre_shutdown()
+        for task in list(self._service.tasks):
+            task.cancel()
+        await server.shutdown(0.2)
+        self._service.inside.clear()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __enter__(self) -> Self:
+        self._thread = _LoopThread()
+        try:
+            self._thread.run(self.start())
+        except BaseException:
+            self._thread.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._thread is not None
+        try:
+            self._thread.run(self.close())
+        finally:
+            self._thread.stop()
+
+    # The listening socket
+
+    async def _listen(self, sock: socket.socket) -> None:
+        assert self._server is not None
+        self._listener = await asyncio.get_running_loop().create_server(self._server, sock=sock, backlog=2048)
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _refuse(self, seconds: float) -> None:
+        if self._listener is None:
+            return
+        self._stop_listening()
+        self._reopening = asyncio.get_running_loop().create_task(self._reopen(seconds))
+
+    async def _reopen(self, seconds: float) -> None:
+        # A socket that is bound and does not listen refuses connections, and keeps others off the port.
+        with contextlib.ExitStack() as stack:
+            sock = stack.enter_context(_bound(self._host, self._port))
+            await asyncio.sleep(seconds)
+            await self._listen(sock)
+            stack.pop_all()
+
+    def _slam(self, count: int) -> None:
+        self._slams += count
+
+    def _made(self, _: Connection, transport: asyncio.Transport) -> None:
+        if self._slams > 0:
+            self._slams -= 1
+            reset(transport)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that has the address and does not listen yet."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _dialect_names(dialects: Dialect | str | Collection[Dialect | str] | None) -> tuple[str, ...]:
+    if dialects is None or dialects is Dialect.AUTO:
+        return tuple(DIALECTS)
+    given = [dialects] if isinstance(dialects, Dialect | str) else dialects
+    names = tuple(item.name.lower() if isinstance(item, Dialect) else item for item in given)
+    if unknown := set(names) - set(DIALECTS):
+        raise ValueError(f"no such dialect: {', '.join(sorted(unknown))}; there are: {', '.join(DIALECTS)}")
+    return names
+
+
+class _LoopThread:
+    """An event loop on a thread of its own."""
+
+    def __init__(self) -> None:
+        self._ready: Future[asyncio.AbstractEventLoop] = Future()
+        self._end = asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="FakeE2E", daemon=True)
+        self._thread.start()
+        self._loop = self._ready.result()
+
+    async def _live(self) -> None:
+        self._ready.set_result(asyncio.get_running_loop())
+        await self._end.wait()
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join()

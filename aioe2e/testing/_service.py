@@ -1,0 +1,146 @@
+"""What happens to one request inside the emulator: it is recorded, delayed, throttled, answered, or made to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+
+from . import _replies as replies
+from ._calls import WRITES, Call
+from ._connection import Connection, Played, Wire
+from ._fault_kind import Answer, Effect, Scene
+from ._faults import Fault, Faults
+from ._replies import Reply
+from ._routes import Account, answer, pretended
+from ._store import Store
+from ._throttle import Throttle
+
+
+class Service:
+    """Answers requests for one account.
+
+    Attributes:
+        calls: Every request that arrived.
+        inside: The connections whose request is being served, and whose client still waits.
+        max_inside: The most of them at the same time.
+        pending: Writes that will take effect although their connections have gone.
+        faults: What goes wrong.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        account: Account,
+        *,
+        latency: tuple[float, float],
+        throttle: Throttle | None,
+        seed: int,
+        keep_calls: int | None,
+        refuse: Callable[[float], None],
+        slam: Callable[[int], None],
+    ) -> None:
+        self.calls: list[Call] = []
+        self.inside: set[Connection] = set()
+        self.max_inside = 0
+        self.pending: set[asyncio.TimerHandle] = set()
+        self.tasks: set[asyncio.Task[object]] = set()
+        self.faults = Faults()
+        self.throttle = throttle
+        self._store = store
+        self._account = account
+        self._latency = latency
+        self._dice = random.Random(seed)
+        self._keep_calls = keep_calls
+        self._arrived = 0
+        self._refuse = refuse
+        self._slam = slam
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request."""
+        connection, transport = request.protocol, request.transport
+        assert isinstance(connection, Connection)
+        task = asyncio.current_task()
+        assert task is not None
+        call = self._record(request, connection)
+        if transport is None or transport.is_closing():
+            return Played(keep=False)
+        if connection.doomed is not None:
+            call.fault = "kept connection ended"
+            connection.doomed(transport)
+            return Played(keep=False)
+        self._enter(connection)
+        self.tasks.add(task)
+        try:
+            if request.body_exists:
+                call.body = await request.read()
+            return await self._serve(call, connection, transport)
+        finally:
+            self.tasks.discard(task)
+            self.inside.discard(connection)
+
+    def _record(self, request: web.BaseRequest, connection: Connection) -> Call:
+        call = Call(
+            index=self._arrived,
+            method=request.method,
+            url=request.raw_path,
+            headers=request.headers,
+            time=time.monotonic(),
+            connection=connection.number,
+            inside_retry_after=self.throttle.since_told() if self.throttle else None,
+        )
+        self._arrived += 1
+        self.calls.append(call)
+        if self._keep_calls is not None and len(self.calls) > 2 * self._keep_calls + 100:
+            del self.calls[: -self._keep_calls or None]
+        return call
+
+    def _enter(self, connection: Connection) -> None:
+        self.inside.add(connection)
+        self.max_inside = max(self.max_inside, len(self.inside))
+
+    async def _serve(self, call: Call, connection: Connection, transport: asyncio.Transport) -> web.StreamResponse:
+        wait = self.throttle.admit() if self.throttle else None
+        fault = self.faults(call) if wait is None else None
+        low, high = self._latency
+        if high > 0:
+            await asyncio.sleep(self._dice.uniform(low, high))
+        if fault is not None:
+            wire = Wire(connection, transport, refuse=self._refuse, slam=self._slam)
+            await self._play(call, fault, wire)
+            return Played(keep=wire.keep)
+        reply = answer(call, self._store, self._account) if wait is None else self._throttled(wait)
+        call.status = reply.status
+        headers = [("Content-Type", reply.content_type or ""), *reply.headers]
+        return web.Response(status=reply.status, body=reply.body, headers=headers)
+
+    def _throttled(self, wait: int) -> Reply:
+        assert self.throttle is not None
+        self.throttle.told(wait)
+        make = replies.html if self._account.rules.throttle_html else replies.refusal
+        return make(429, "Request was throttled.").with_headers(("Retry-After", str(wait)))
+
+    async def _play(self, call: Call, fault: Fault, wire: Wire) -> None:
+        call.fault = fault.kind
+        lag = fault.row.lag and (fault.seconds or fault.row.lag)
+        if call.action not in WRITES or fault.effect is Effect.BEFORE:
+            reply = answer(call, self._store, self._account, lag=lag)
+        else:
+            reply = pretended(call)
+        if fault.row.answers is Answer.REPLY:
+            call.status = reply.status
+        await fault.row.play(Scene(wire, reply, call, fault.seconds, fault.value))
+        call.status = wire.answered or call.status
+        if call.action in WRITES and fault.effect is Effect.LATE:
+            self._apply_later(call, fault.late)
+
+    def _apply_later(self, call: Call, seconds: float) -> None:
+        def apply() -> None:
+            self.pending.discard(handle)
+            answer(call, self._store, self._account, late=True)
+
+        handle = asyncio.get_running_loop().call_later(seconds, apply)
+        self.pending.add(handle)

@@ -1,0 +1,87 @@
+"""The fixtures ``fake_e2e`` and ``e2e_session`` for users' own tests; installed with the package.
+
+```python
+@pytest.mark.fake_e2e(images=50, faults=["reset"])
+async def test_rotation(fake_e2e, e2e_session):
+    await rotate(e2e_session)
+    assert len(fake_e2e.images) == 7
+```
+
+They work with every runner of async tests (pytest-asyncio, anyio, a plain ``asyncio.run`` in a sync test): the
+emulator runs on a thread of its own, and the session is closed on the loop of the test, right behind the test function.
+The web server and the client load when a fixture is used, not when pytest starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from aioe2e.session import Session
+    from aioe2e.testing import FakeE2E
+
+_MARKER = "fake_e2e(**options): what the emulator of the fixture `fake_e2e` is made with, like FakeE2E(**options)"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", _MARKER)
+
+
+@pytest.fixture
+def fake_e2e(request: pytest.FixtureRequest) -> Iterator[FakeE2E]:
+    """A running `FakeE2E`, one for each test. ``@pytest.mark.fake_e2e(images=50)`` says how it is made."""
+    from aioe2e.testing import FakeE2E  # noqa: PLC0415  # loads when it is used
+
+    marker = request.node.get_closest_marker("fake_e2e")
+    with FakeE2E(*(marker.args if marker else ()), **(marker.kwargs if marker else {})) as fake:
+        yield fake
+
+
+@pytest.fixture
+def e2e_session(request: pytest.FixtureRequest, fake_e2e: FakeE2E) -> Iterator[Session]:
+    """A `Session` for the emulator of ``fake_e2e``.
+
+    It is closed when the test function ends. A test that is not async and runs loops of its own should write
+    ``async with e2e_session:`` in the first one; the session belongs to that loop.
+    """
+    session = fake_e2e.session()
+    item = request.node
+    test = getattr(item, "obj", None)
+    if inspect.iscoroutinefunction(test):
+        # A session is closed on its own loop, and only the test runs there; a fixture's teardown may not.
+        item.obj = _closing(test, session)
+    try:
+        yield session
+    finally:
+        if inspect.iscoroutinefunction(test):
+            item.obj = test
+        if not session.closed:
+            _run(session)
+
+
+def _closing(test: Callable[..., Any], session: Session) -> Callable[..., Any]:
+    @functools.wraps(test)
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await test(*args, **kwargs)
+        finally:
+            await session.close()
+
+    return run
+
+
+def _run(session: Session) -> None:
+    """Close a session whose loop is gone, or that never had one."""
+    # Not asyncio.run: that would take the current loop away from runners that set one.
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(session.close())
+    finally:
+        loop.close()

@@ -1,0 +1,185 @@
+"""Writes the tables of README.md and docs/ out of the code they describe: ``python docs/tables.py``.
+
+A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``. The tests compare what stands there with what
+the code says today, so a change of the retry policy, of a default or of the emulator's faults shows up in the pages.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from aioe2e import ConnectError, ConnectionLostError, Dialect, E2EError, Limits, RetryPolicy, Timeouts
+from aioe2e._json import parse
+from aioe2e._redact import Redactor
+from aioe2e._retry import Decision, decide
+from aioe2e._wire import LIST, RawReply, Repeat, Request, Verdict, encode, judge, judge_failure
+from aioe2e.models import Action
+from aioe2e.testing import KINDS, Effect
+
+ROOT = Path(__file__).parents[1]
+
+#: The columns of the retry table: a request of each kind.
+REQUESTS: Mapping[str, Request] = {
+    "list, get": LIST,
+    **{str(action): encode(action, "1", "a", Dialect.DOCUMENTED) for action in Action},
+}
+#: Those that can be in doubt.
+WRITES = {name: request for name, request in REQUESTS.items() if request.repeat is not Repeat.READ}
+
+#: What became of one attempt: a status with a body, or the error for which there was no reply.
+Attempt = tuple[int, object] | E2EError
+PAGE = "<!DOCTYPE html><html><title>Bad Gateway</title></html>"
+
+#: The rows: in words, and attempts that the words mean. All of one row must be judged alike.
+ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
+    "not sent: DNS, connection refused, TLS, connect timeout": [ConnectError("", sent=False)],
+    "sent, no whole reply: reset, closed, timed out, not HTTP": [ConnectionLostError("", sent=True)],
+    "a 2xx that cannot be read: cut off, not JSON, another shape": [(200, '{"code": 2'), (200, "OK"), (202, [])],
+    "408 and every 5xx, by HTTP or by the envelope's `code`": [
+        *((status, {"code": status}) for status in (408, 500, 502, 503, 504)),
+        *((200, {"code": code, "data": []}) for code in (408, 500, 503)),
+    ],
+    "an HTML page, of whatever status but 3xx": [(status, PAGE) for status in (200, 404, 429, 503)],
+    "429 as JSON, by HTTP or by the envelope's `code`": [(429, {"message": "slow down"}), (200, {"code": 429})],
+    "429 as anything but JSON": [(429, "slow down")],
+    "any other 4xx, any 3xx, a 2xx whose envelope says failure": [
+        *((status, {"message": "no"}) for status in (302, 307, 400, 401, 403, 404, 409, 412, 422)),
+        (200, {"code": 404}),
+        (200, {"code": 200, "data": [], "errors": {"name": ["taken"]}}),
+        (200, {"detail": "Not found."}),
+    ],
+}
+
+#: What is written for a decision.
+WORDS = {
+    Decision.RETURN: "done",
+    Decision.RETRY: "retry",
+    Decision.LOOK: "look",
+    Decision.RAISE: "error",
+}
+
+
+def verdict_on(attempt: Attempt, request: Request) -> Verdict:
+    if isinstance(attempt, E2EError):
+        return judge_failure(attempt, sent=bool(getattr(attempt, "sent", True)))
+    status, content = attempt
+    body = (content if isinstance(content, str) else json.dumps(content)).encode()
+    return judge(request, RawReply(status, {}, body), parse(body), Redactor(), None)
+
+
+def one(words: Iterable[str]) -> str:
+    """The word that all attempts of a row have in common."""
+    found = set(words)
+    if len(found) != 1:
+        raise ValueError(f"the attempts of one row are not treated alike: {sorted(found)}")
+    return found.pop()
+
+
+def retry_row(text: str, attempts: Sequence[Attempt], *, in_doubt: bool) -> list[str]:
+    columns = WRITES if in_doubt else REQUESTS
+    cells = (
+        one(WORDS[decide(verdict_on(attempt, request), request.repeat, in_doubt=in_doubt)] for attempt in attempts)
+        for request in columns.values()
+    )
+    return [text, *cells]
+
+
+def retry() -> list[str]:
+    """What is done after a failed attempt of which nothing was lost before."""
+    rows = (retry_row(text, attempts, in_doubt=False) for text, attempts in ATTEMPTS.items())
+    return table(["what became of the attempt", *REQUESTS], rows)
+
+
+def doubt() -> list[str]:
+    """What is done after a failed attempt when an earlier one of the same write may have been carried out."""
+    rows = (retry_row(text, attempts, in_doubt=True) for text, attempts in ATTEMPTS.items())
+    return table(["what became of the later attempt", *WRITES], rows)
+
+
+def requests() -> list[str]:
+    """What is sent for each action, in either dialect."""
+
+    def line(request: Request) -> str:
+        return f"`{request.method} {request.path}`" + (f" `{request.body.decode()}`" if request.body else "")
+
+    placeholders = {Action.SAVE: "{node}", Action.RENAME: "{id}", Action.DELETE: "{id}"}
+    writes = (
+        [
+            str(action),
+            *(line(encode(action, target, "NAME", dialect)) for dialect in (Dialect.DOCUMENTED, Dialect.CURRENT)),
+        ]
+        for action, target in placeholders.items()
+    )
+    return table(["action", "`Dialect.DOCUMENTED`", "`Dialect.CURRENT`"], [["list", line(LIST), line(LIST)], *writes])
+
+
+def settings() -> list[str]:
+    """Every knob of the three frozen values, with its default and its own docstring's words."""
+    rows = (
+        [f"`{owner.__name__}.{field.name}`", f"`{shown(field.default)}`", attributes(owner)[field.name]]
+        for owner in (Timeouts, RetryPolicy, Limits)
+        for field in attrs.fields(owner)
+    )
+    return table(["setting", "default", "meaning"], rows)
+
+
+def shown(default: object) -> str:
+    return "16 MiB" if default == 16 * 1024 * 1024 else str(default)
+
+
+def attributes(owner: type[Any]) -> dict[str, str]:
+    """The ``Attributes:`` of a docstring, by name."""
+    text = inspect.getdoc(owner) or ""
+    section = text.partition("Attributes:\n")[2]
+    found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section, re.MULTILINE)
+    return {name: " ".join(words.split()) for name, words in found}
+
+
+def faults() -> list[str]:
+    """Every kind of fault of the emulator. The first word on a write is the default."""
+    words = {Effect.NOT: "not applied", Effect.BEFORE: "applied", Effect.LATE: "applied late"}
+    rows = (
+        [f"`{name}`" + (" (opt-in)" if kind.opt_in else ""), kind.summary, ", ".join(map(words.get, kind.effects))]  # type: ignore[arg-type]  # every effect has its word
+        for name, kind in KINDS.items()
+    )
+    return table(["kind", "what happens", "a write is"], rows)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    cells = [list(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
+    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
+
+
+TABLES: Mapping[str, Callable[[], list[str]]] = {
+    "retry": retry,
+    "doubt": doubt,
+    "requests": requests,
+    "settings": settings,
+    "faults": faults,
+}
+MARKED = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+
+def with_tables(text: str) -> str:
+    """The text of a page with all of its tables written anew."""
+    return MARKED.sub(lambda found: "\n".join([found[1], *TABLES[found[2]](), "", found[3]]), text)
+
+
+def pages() -> Iterator[Path]:
+    yield ROOT / "README.md"
+    yield from sorted((ROOT / "docs").glob("*.md"))
+
+
+if __name__ == "__main__":
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        page.write_text(with_tables(text), encoding="utf-8")

@@ -1,0 +1,30 @@
+"""Runs ``async def`` tests on a loop of their own and refuses those that leave a task or a socket behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+
+import pytest
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+
+    async def run() -> None:
+        await pyfuncitem.obj(**arguments)
+        # What is about to end (a connection on its way down, a cancelled task) gets a few turns of the loop.
+        for _ in range(20):
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            if not left:
+                return
+            await asyncio.sleep(0.005)
+        pytest.fail(f"tasks left behind: {left}")
+
+    asyncio.run(run())
+    gc.collect()
+    return True

@@ -1,0 +1,35 @@
+"""The campaign of faults, reduced; ``AIOE2E_CHAOS=full`` (nox session ``chaos``) runs the whole."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import pytest
+from campaign import ACTIONS, Run, Setting, Tally
+
+from aioe2e.testing import KINDS
+
+FULL = os.environ.get("AIOE2E_CHAOS") == "full"
+RUNS = 120 if FULL else 8
+#: Runs at the same time: most of a run is waiting.
+AT_ONCE = 4
+#: A small sample scatters; the whole campaign holds the promised shares themselves.
+SCATTER = 1.0 if FULL else 2.0
+
+
+@pytest.mark.timeout(1800 if FULL else 120)
+async def test_under_faults_nothing_is_said_that_is_not_so(capsys: pytest.CaptureFixture[str]) -> None:
+    tally = Tally()
+    began = time.monotonic()
+    for first in range(0, RUNS, AT_ONCE):
+        await asyncio.gather(*(Run(Setting.of(seed), tally)() for seed in range(first, first + AT_ONCE)))
+    with capsys.disabled():
+        print(tally, f"{RUNS} runs in {time.monotonic() - began:.1f} s", sep="\n")
+    assert not tally.lies, "\n".join(tally.lies[:40])
+    assert tally.unknown["list"] == 0
+    assert tally.share_unknown("rename", "delete") <= 0.01 * SCATTER
+    assert tally.share_unknown(*ACTIONS) <= 0.05 * SCATTER
+    assert 0.35 <= tally.faulted / tally.requests <= 0.45
+    assert set(tally.kinds) == set(KINDS)

@@ -1,0 +1,164 @@
+"""``python -m aioe2e.testing`` and the pytest fixtures, each in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from aioe2e.testing import __main__ as command
+
+RUNNER = """
+import asyncio, inspect, pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    if inspect.iscoroutinefunction(pyfuncitem.obj):
+        names = pyfuncitem._fixtureinfo.argnames
+        asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+        return True
+"""
+TESTS = """
+import asyncio, pytest
+{mark}
+
+@pytest.mark.fake_e2e(images=7, nodes=2)
+async def test_the_marker_says_how_it_is_made(fake_e2e, e2e_session):
+    images = await e2e_session.images.list()
+    assert len(images) == 7
+    await e2e_session.images.delete(images[0])
+    assert len(fake_e2e.images) == 6
+    assert len(fake_e2e.calls) >= 2
+
+class TestMethods:
+    async def test_a_method_is_fine_too(self, e2e_session, fake_e2e):
+        assert len(await e2e_session.images.list()) == len(fake_e2e.images) == 20
+
+async def test_it_may_close_the_session_itself(e2e_session):
+    async with e2e_session:
+        await e2e_session.images.list()
+
+async def test_it_need_not_use_it(e2e_session):
+    pass
+"""
+SYNC = """
+import asyncio
+
+def test_a_sync_test_runs_its_own_loop(fake_e2e, e2e_session):
+    async def go():
+        async with e2e_session:
+            return await e2e_session.images.list()
+    assert len(asyncio.run(go())) == len(fake_e2e.images)
+
+def test_a_sync_test_need_not_use_it(e2e_session):
+    assert not e2e_session.closed
+"""
+
+
+def run_pytest(path: Path, *arguments: str, runner: str | None = None) -> subprocess.CompletedProcess[str]:
+    # The plugin is named here because the tests may run from a source tree, which has no entry points.
+    plugins = [] if has_entry_point() else ["-p", "aioe2e.testing.pytest_plugin"]
+    for other in {"asyncio", "anyio"} - {runner}:
+        plugins += ["-p", f"no:{other}"]
+    line = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "error",
+        *plugins,
+        *arguments,
+        str(path),
+    ]
+    where = os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))}
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, cwd=path, env=where)
+
+
+def has_entry_point() -> bool:
+    points = importlib.metadata.entry_points(group="pytest11")
+    return any(point.value.startswith("aioe2e") for point in points)
+
+
+def test_the_fixtures_serve_async_tests_of_a_home_made_runner(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(RUNNER)
+    (tmp_path / "test_it.py").write_text(TESTS.format(mark=""))
+    result = run_pytest(tmp_path, "--strict-markers")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "4 passed" in result.stdout
+
+
+def test_the_fixtures_serve_sync_tests(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(SYNC)
+    result = run_pytest(tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pytest_asyncio") is None, reason="pytest-asyncio is not installed")
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+def test_the_fixtures_serve_pytest_asyncio(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS.format(mark="pytestmark = pytest.mark.asyncio"))
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    result = run_pytest(tmp_path, "--asyncio-mode", mode, runner="asyncio")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "4 passed" in result.stdout
+
+
+@pytest.mark.skipif(importlib.util.find_spec("anyio") is None, reason="anyio is not installed")
+def test_the_fixtures_serve_anyio(tmp_path: Path) -> None:
+    mark = "pytestmark = pytest.mark.anyio\n\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'"
+    (tmp_path / "test_it.py").write_text(TESTS.format(mark=mark))
+    result = run_pytest(tmp_path, runner="anyio")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "4 passed" in result.stdout
+
+
+def serve(*arguments: str) -> subprocess.Popen[str]:
+    line = [sys.executable, "-m", "aioe2e.testing", "--port", "0", *arguments]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_says_how_and_ends_in_good_order(stop: signal.Signals) -> None:
+    with serve("--images", "9", "--nodes", "3", "--dialect", "current") as process:
+        assert process.stdout is not None
+        greeting = ""
+        while "Ctrl-C" not in greeting:
+            greeting += process.stdout.readline()
+        settings = dict(re.findall(r"export (\w+)=(\S+)", greeting))
+        url = f"{settings['E2ECTL_MYACCOUNT_BASE_URL']}/images/saved-images/?apikey={settings['E2E_API_KEY']}"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {settings['E2E_AUTH_TOKEN']}"})
+        with urllib.request.urlopen(request) as reply:
+            assert reply.read().count(b'"image_id"') == 9
+        process.send_signal(stop)
+        _, errors = process.communicate(timeout=10)
+        assert (process.returncode, errors) == (0, "")
+    assert "9 saved images and 3 nodes" in greeting
+
+
+def test_the_command_says_what_is_wrong_with_its_arguments(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wrong = [
+            ["--port", str(taken.getsockname()[1])],
+            ["--images", str(tmp_path / "nothing.json")],
+            ["--rps", "0"],
+            ["--faults", "40"],
+            ["--dialect", "klingon"],
+        ]
+        for arguments in wrong:
+            with pytest.raises(SystemExit) as end:
+                command.main(["--port", "0", *arguments])
+            assert end.value.code == 2
+            assert "error:" in capsys.readouterr().err

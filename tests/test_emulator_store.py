@@ -1,0 +1,299 @@
+"""The emulated account without a socket: made-up data, the store's rules, time, and the rate limit."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from aioe2e.testing import Rules, made_images, made_nodes
+from aioe2e.testing._records import Records
+from aioe2e.testing._rules import RuleOptions
+from aioe2e.testing._seed import given_objects
+from aioe2e.testing._store import Cause, Refused, Store
+from aioe2e.testing._throttle import Throttle
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def store(images: int = 3, nodes: int = 2, *, time: Time | None = None, **rules: Any) -> Store:
+    return Store(
+        made_images(images), made_nodes(nodes), Rules(**rules), clock=time or Time(), wall=lambda: 1726058019.0
+    )
+
+
+def listed(of: Store, lag: float = 0.0) -> list[dict[str, Any]]:
+    images: list[dict[str, Any]] = json.loads(of.listing(lag))
+    return images
+
+
+def test_a_seed_makes_up_the_same_images_every_time_and_another_seed_others() -> None:
+    assert made_images(50, seed=7) == made_images(50, seed=7) != made_images(50, seed=8)
+    assert made_nodes(50, seed=7) == made_nodes(50, seed=7) != made_nodes(50, seed=8)
+
+
+def test_made_up_ids_and_names_are_unique() -> None:
+    images = made_images(5000)
+    assert len({image["image_id"] for image in images}) == len({image["name"] for image in images}) == 5000
+    assert len({node["id"] for node in made_nodes(500)}) == 500
+
+
+def test_made_up_images_can_be_in_use_and_wobble() -> None:
+    assert any(image["running_vms"] != "0" for image in made_images(100, in_use=0.3))
+    assert not any(image["running_vms"] != "0" for image in made_images(100))
+    assert len({str(image["image_state"]) for image in made_images(100, wobbles=True)}) > 2
+
+
+def test_objects_come_from_a_list_or_from_a_file_with_or_without_an_envelope(tmp_path: Path) -> None:
+    images = [{"image_id": "1", "name": "a"}]
+    (tmp_path / "list.json").write_text(json.dumps(images))
+    (tmp_path / "reply.json").write_text(json.dumps({"code": 200, "data": images}))
+    assert given_objects(images) == given_objects(tmp_path / "list.json") == given_objects(str(tmp_path / "reply.json"))
+
+
+@pytest.mark.parametrize("wrong", [{"image_id": "1"}, [1], 7.5])
+def test_anything_else_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="list of objects"):
+        given_objects(wrong)
+
+
+def test_two_objects_with_one_id_are_refused() -> None:
+    with pytest.raises(ValueError, match="image_id"):
+        Records([{"image_id": "1"}, {"image_id": 1}], "image_id")
+
+
+def test_an_object_without_an_id_is_served_as_it_is() -> None:
+    assert json.loads(Records([{"name": "a"}], "image_id").wire()) == [{"name": "a"}]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda images: images["1"].__setitem__("name", "b"),
+        lambda images: images["1"].__delitem__("name"),
+        lambda images: images["1"].update(name="b"),
+        lambda images: images["1"].__ior__({"name": "b"}),
+        lambda images: images["1"].pop("name"),
+        lambda images: images["1"].setdefault("distro", "x"),
+        lambda images: images["1"].popitem(),
+        lambda images: images["1"].clear(),
+        lambda images: (images["1"]["vm_info"].append(1), images["1"].touch()),
+        lambda images: images.__setitem__("3", {"image_id": "3"}),
+        lambda images: images.__delitem__("1"),
+        lambda images: images.update({"3": {"image_id": "3"}}),
+        lambda images: images.__ior__({"3": {"image_id": "3"}}),
+        lambda images: images.setdefault("3", {"image_id": "3"}),
+        lambda images: images.pop("1"),
+        lambda images: images.popitem(),
+        lambda images: images.clear(),
+    ],
+)
+def test_a_change_by_the_test_shows_in_the_next_listing(change: Any) -> None:
+    images = Records([{"image_id": "1", "name": "a", "vm_info": []}, {"image_id": "2"}], "image_id")
+    before = images.wire()
+    assert images.wire() is before, "a listing that did not change is not encoded again"
+    change(images)
+    assert json.loads(images.wire()) == list(images.values()) != json.loads(before)
+
+
+def test_records_pickle_and_copy_as_plain_dicts() -> None:
+    record = Records([{"image_id": "1"}], "image_id")["1"]
+    assert type(pickle.loads(pickle.dumps(record))) is dict
+    assert record.setdefault("image_id", "2") == "1"
+
+
+def test_renaming_keeps_names_unique() -> None:
+    account = store()
+    first, second, _ = account.images
+    account.rename(first, "golden")
+    account.rename(first, "golden")
+    with pytest.raises(Refused, match="already exists") as refused:
+        account.rename(second, "golden")
+    assert refused.value.status == 412
+    account.rename(first, "other")
+    account.rename(second, "golden")
+    assert [(entry.action, entry.target, entry.previous) for entry in account.ledger][-1] == (
+        "rename",
+        second,
+        account.ledger[-1].previous,
+    )
+    assert [image["name"] for image in listed(account)][:2] == ["other", "golden"]
+
+
+def test_a_name_becomes_free_when_the_test_renames_its_image() -> None:
+    account = store()
+    first, second, _ = account.images
+    account.rename(first, "golden")
+    account.images[first]["name"] = "by somebody else"
+    account.rename(second, "golden")
+
+
+def test_names_need_not_be_unique() -> None:
+    account = store(unique_names=False)
+    for image_id in account.images:
+        account.rename(image_id, "same")
+
+
+def test_deleting_takes_the_image_away_and_frees_its_name() -> None:
+    account = store()
+    first, second, _ = account.images
+    account.rename(first, "golden")
+    account.delete(first, Cause(7))
+    assert account.ledger[-1].call == 7
+    assert first not in account.images
+    with pytest.raises(Refused, match="not found") as refused:
+        account.delete(first)
+    assert refused.value.status == 404
+    account.rename(second, "golden")
+
+
+@pytest.mark.parametrize("field", ["running_vms", "cloning_ops", "scaler_group_count"])
+@pytest.mark.parametrize("value", ["2", 2, 2.0])
+def test_an_image_in_use_is_not_deleted(field: str, value: Any) -> None:
+    account = store(conflict_status=409)
+    first = next(iter(account.images))
+    account.images[first][field] = value
+    with pytest.raises(Refused, match="in use") as refused:
+        account.delete(first)
+    assert refused.value.status == 409
+    account.images[first][field] = "nonsense"
+    account.delete(first)
+
+
+def test_a_save_goes_from_creating_to_ready_while_its_node_is_saving() -> None:
+    time = Time()
+    account = store(time=time, save_seconds=10)
+    node = next(iter(account.nodes))
+    _, image_id = account.save(node, "nightly")
+    assert account.image(image_id)["image_state"] == "Creating"
+    assert account.image(image_id)["creation_time"] == "11-09-2024 18:03:39"
+    assert account.node(node)["status"] == "Saving"
+    with pytest.raises(Refused, match="Saving"):
+        account.save(node, "again")
+    time.now += 9.9
+    assert account.image(image_id)["image_state"] == "Creating"
+    time.now += 0.2
+    assert account.image(image_id)["image_state"] == "Ready"
+    assert account.node(node)["status"] == "Running"
+    account.save(node, "again")
+
+
+def test_a_save_can_fail() -> None:
+    account = store(save_seconds=0, save_result="Error")
+    _, image_id = account.save(next(iter(account.nodes)), "nightly")
+    assert account.image(image_id)["image_state"] == "Error"
+
+
+def test_a_save_may_show_up_late_and_under_another_name() -> None:
+    time = Time()
+    account = store(time=time, visible_after=5, disk_suffix=True)
+    _, image_id = account.save(next(iter(account.nodes)), "nightly")
+    assert image_id not in [image["image_id"] for image in listed(account)]
+    time.now += 6
+    shown = {image["image_id"]: image for image in listed(account)}[image_id]
+    assert (shown["name"], shown["os_distribution"]) == ("nightly-disk-0", "nightly")
+
+
+def test_a_hidden_image_can_be_deleted_before_it_shows() -> None:
+    time = Time()
+    account = store(time=time, visible_after=5, save_seconds=9)
+    _, image_id = account.save(next(iter(account.nodes)), "nightly")
+    account.delete(image_id)
+    time.now += 10
+    assert len(listed(account)) == 3
+
+
+def test_saves_are_refused_for_unknown_nodes_and_taken_names() -> None:
+    account = store()
+    first = next(iter(account.images))
+    with pytest.raises(Refused, match="Node not found"):
+        account.save("nope", "x")
+    with pytest.raises(Refused, match="already exists"):
+        account.save(next(iter(account.nodes)), account.images[first]["name"])
+
+
+def test_busy_nodes_may_be_saved_twice_where_the_rules_say_so() -> None:
+    account = store(refuse_busy_node=False, unique_names=False)
+    node = next(iter(account.nodes))
+    assert account.save(node, "a")[1] != account.save(node, "a")[1]
+    assert len(account.ledger) == 2
+
+
+def test_a_new_image_never_gets_an_id_that_the_test_has_used() -> None:
+    account = store()
+    _, image_id = account.save("32203", "a")
+    account.images[str(int(image_id) + 1)] = {"image_id": str(int(image_id) + 1)}
+    assert account.save("32211", "b")[1] == str(int(image_id) + 2)
+
+
+def test_a_lagging_listing_shows_what_was_and_nothing_else() -> None:
+    time = Time()
+    account = store(time=time, save_seconds=100)
+    first, second, _ = account.images
+    old = listed(account)
+    time.now += 10
+    account.rename(first, "golden")
+    account.rename(first, "platinum")
+    account.delete(second)
+    account.save(next(iter(account.nodes)), "nightly")
+    key = lambda image: image["image_id"]  # noqa: E731
+    assert sorted(listed(account, lag=5), key=key) == sorted(old, key=key)
+    time.now += 6
+    assert listed(account, lag=5) == listed(account)
+    assert [image["name"] for image in listed(account)][::2] == ["platinum", "nightly"]
+
+
+def test_every_rule_is_a_keyword_of_the_emulator() -> None:
+    assert set(RuleOptions.__annotations__) == {field.name for field in attrs.fields(Rules)}
+
+
+def test_the_throttle_lets_a_burst_in_and_then_the_rate() -> None:
+    time = Time()
+    throttle = Throttle(10, clock=time)
+    assert [throttle.admit() for _ in range(10)] == [None] * 10
+    assert throttle.admit() == 1
+    assert throttle.refused == 1
+    time.now += 0.11
+    assert throttle.admit() is None
+    assert throttle.admit() == 1
+
+
+def test_retry_after_is_the_truth() -> None:
+    time = Time()
+    throttle = Throttle(0.2, clock=time)
+    assert throttle.admit() is None
+    wait = throttle.admit()
+    assert wait == 5
+    time.now += wait
+    assert throttle.admit() is None
+
+
+def test_requests_inside_a_retry_after_are_counted_but_for_those_on_their_way() -> None:
+    time = Time()
+    throttle = Throttle(1, clock=time, grace=0.1)
+    assert throttle.since_told() is None
+    throttle.told(2)
+    time.now += 0.05
+    assert throttle.since_told() == pytest.approx(0.05)
+    assert throttle.ignored == 0
+    time.now += 1
+    assert throttle.since_told() == pytest.approx(1.05)
+    assert throttle.ignored == 1
+    time.now += 1
+    assert throttle.since_told() is None
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+def test_a_rate_has_to_be_above_zero(rate: float) -> None:
+    with pytest.raises(ValueError, match="requests_per_second"):
+        Throttle(rate)
