@@ -78,9 +78,7 @@ def chaos(session: nox.Session) -> None:
     session.install(".")
     _group(session, "tests")
     session.env["AIOE2E_CHAOS"] = "full"
-    session.run(
-        "python", "-P", "-m", "pytest", "-p", "no:cacheprovider", "tests/test_campaign.py", *session.posargs
-    )
+    session.run("python", "-P", "-m", "pytest", "-p", "no:cacheprovider", "tests/test_campaign.py", *session.posargs)
 
 
 @nox.session

@@ -53,7 +53,7 @@ T = TypeVar("T")
 _SMALL_BODY: Final = 1024 * 1024
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Options:
     """The settings that a view may change.
 
@@ -158,7 +158,15 @@ class Call:
                 continue
             if self._switched and verdict.http_status not in (None, 405):
                 self._core.other_dialect.add(self._request.action)
-            return verdict
+            return await self._weigh(verdict) if self._in_doubt and verdict.fate is Fate.REFUSED else verdict
+
+    async def _weigh(self, verdict: Verdict) -> Verdict:
+        """After a maybe, a no proves nothing. If a look does not tell either, it counts as one more maybe."""
+        core, policy, request = self._core, self._options.retry, self._request
+        if core.closed or request.repeat is not Repeat.IDEMPOTENT or self._trail.attempts >= policy.attempts:
+            return verdict  # there is no further attempt to weigh it for
+        proof = await look(core, policy, request, None, self.deadline, once=True)
+        return self._keep(proof if proof is not None else attrs.evolve(verdict, fate=Fate.MAYBE))
 
     async def _send(self) -> Verdict:
         """Send the request once, its slot already held, and judge what comes back."""

@@ -14,7 +14,7 @@ def _loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Clock:
     """Where the library reads the time, sleeps, and throws its dice.
 

@@ -31,7 +31,7 @@ T = TypeVar("T")
 log: Final = logging.getLogger("aioe2e")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
     """The settings of a session that its views cannot change, checked."""
 

@@ -19,35 +19,57 @@ if TYPE_CHECKING:
 
 #: Failed listings that a look puts up with, where the retry policy allows fewer attempts.
 _FEWEST_TRIES = 3
-#: Seconds between two looks for a save, at first; each time half as long again.
+#: Seconds between two listings of a look, at first; each time half as long again.
 _FIRST_INTERVAL = 0.15
 
 
 async def look(
-    core: Core, policy: RetryPolicy, request: Request, ticket: SaveTicket | None, until: float | None
+    core: Core,
+    policy: RetryPolicy,
+    request: Request,
+    ticket: SaveTicket | None,
+    until: float | None,
+    *,
+    once: bool = False,
 ) -> Verdict | None:
     """Look whether a write that may have been carried out was.
 
+    A server may show late what it has done, so one listing that does not show it is not the last word.
+
     Args:
         core: The session's shared parts.
-        policy: How often, and for a save how long.
+        policy: `look` says how long.
         request: The write.
         ticket: The save, if it is one.
         until: Loop time at which the call must be over.
+        once: Whether a single readable listing will do.
 
     Returns:
         A verdict whose fate is DONE, or None where nothing is proven.
     """
-    if ticket is not None:
-        return await _look_for_save(core, policy, ticket, until)
-    if request.action not in ("rename", "delete"):
+    if ticket is None and request.action not in ("rename", "delete"):
         return None
-    listing = await _listing(core, policy, until)
-    return (
-        Verdict(Fate.DONE)
-        if listing is not None and proves(request.action, request.target, request.name, listing)
-        else None
-    )
+    end = core.clock.now() + (0.0 if once else policy.look)
+    interval = _FIRST_INTERVAL
+    while not core.closed:
+        # The first listing has as long as the call has; further ones are made only while the look lasts.
+        listing = await _listing(core, policy, until)
+        if listing is not None and (proof := _proof(core, request, ticket, listing)) is not None:
+            return proof
+        left = (end if until is None else min(end, until)) - core.clock.now()
+        if left <= 0:
+            break
+        await core.rest(min(interval, left))
+        interval *= 1.5
+    return None
+
+
+def _proof(core: Core, request: Request, ticket: SaveTicket | None, listing: Listing) -> Verdict | None:
+    """A verdict whose fate is DONE, if a listing proves the write."""
+    if ticket is None:
+        return Verdict(Fate.DONE) if proves(request.action, request.target, request.name, listing) else None
+    image = core.saves.product(ticket, listing)
+    return None if image is None else Verdict(Fate.DONE, data={"image_id": image.image_id})
 
 
 def proves(action: str, target: str, name: str | None, listing: Listing) -> bool:
@@ -65,21 +87,6 @@ async def _listing(core: Core, policy: RetryPolicy, until: float | None) -> List
         return await core.listings.after(core.clock.now(), until=until, tries=tries)
     except (E2EError, TimeoutError):
         return None
-
-
-async def _look_for_save(core: Core, policy: RetryPolicy, ticket: SaveTicket, until: float | None) -> Verdict | None:
-    end = core.clock.now() + policy.look
-    if until is not None:
-        end = min(end, until)
-    interval = _FIRST_INTERVAL
-    while core.clock.now() < end and not core.closed:
-        listing = await _listing(core, policy, end)
-        image = None if listing is None else core.saves.product(ticket, listing)
-        if image is not None:
-            return Verdict(Fate.DONE, data={"image_id": image.image_id})
-        await core.rest(max(0.0, min(interval, end - core.clock.now())))
-        interval *= 1.5
-    return None
 
 
 async def really_missing(

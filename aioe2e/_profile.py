@@ -109,7 +109,7 @@ def _e2e_cli(content: Mapping[str, Any], name: str | None, path: Path) -> Mappin
     pointer = default if is_object(default) else {}
     profiles = {key: value for key, value in content.items() if key != "default"}
     alias = pointer.get("api_key")
-    if pointer and alias not in profiles:  # a downloaded token that is named "default": these are secrets
+    if alias != pointer.get("api_auth_token"):  # a downloaded token that is named "default": these are secrets
         profiles, alias, pointer = {**profiles, "default": pointer}, "default", {}
     profile = _chosen(profiles, name if name in profiles or name != "default" else None, alias, path)
     return {

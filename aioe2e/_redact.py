@@ -21,22 +21,31 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\
 _CARRIERS = re.compile(r"(?i)(apikey=|x-api-key[\"']?\s*[:=]\s*[\"']?|bearer\s+)[^\s&\"'<>,;]+")
 
 
-#: Characters before which JSON and Python may put a backslash.
-_SLASHED = frozenset("/\\\"'")
+#: Characters before which JSON and Python may put backslashes.
+_SLASHED = frozenset("/\"'")
 
 
 def _spellings(secret: str) -> str:
     """A pattern for every way in which a secret of printable ASCII may come back, character by character.
 
     Any character may stand percent-encoded (which ones are is a matter of the encoder, and so is the case of the
-    digits), as a JSON escape, or behind a backslash.
+    digits), as a JSON escape, or behind backslashes.
     """
+    # Quantifiers are possessive (nothing is tried twice), so that no text can make the search long.
     return "".join(
-        f"(?:{re.escape(c)}|%{ord(c):02x}|{'%25' + format(ord(c), '02x')}|\\\\u00{ord(c):02x}"
-        + (f"|(?:\\\\){{1,4}}{re.escape(c)}" if c in _SLASHED else "")
-        + ")"
-        for c in secret
+        f"{_spelling(run[0])}{{{len(run)},}}+" if run[0] == "\\" else "".join(map(_spelling, run))
+        for run in _RUNS.findall(secret)
     )
+
+
+#: A run of backslashes, or of anything else.
+_RUNS = re.compile(r"\\+|[^\\]+")
+
+
+def _spelling(c: str) -> str:
+    code = f"{ord(c):02x}"
+    slashes = r"\\*+" if c in _SLASHED else ""
+    return f"(?:{slashes}{re.escape(c)}|%{code}|%25{code}|\\\\{{1,2}}+u00{code})"
 
 
 def escape(text: str) -> str:

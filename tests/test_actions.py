@@ -69,7 +69,9 @@ async def test_list_can_select_and_get_says_what_is_not_there() -> None:
             await session.images.get(7)
 
 
-@pytest.mark.parametrize("bad", ["", " ", "..", "a/b", "%2F", "a?b", "a#b", "a b", "é", 0, -1, True, None, 1.5, "x" * 129])
+@pytest.mark.parametrize(
+    "bad", ["", " ", "..", "a/b", "%2F", "a?b", "a#b", "a b", "é", 0, -1, True, None, 1.5, "x" * 129]
+)
 async def test_an_id_that_could_change_the_path_is_refused_before_anything_is_sent(bad: Any) -> None:
     async with FakeE2E() as fake, fake.session() as session:
         images = session.images
@@ -124,7 +126,10 @@ async def test_a_405_leads_to_the_other_dialect_once_per_action(action: str, old
 
 async def test_the_fallback_is_no_attempt_and_costs_no_budget() -> None:
     limits = aioe2e.Limits(retry_budget=0)
-    async with FakeE2E(dialects=CURRENT) as fake, fake.session(limits=limits, retry=aioe2e.RetryPolicy.none()) as session:
+    async with (
+        FakeE2E(dialects=CURRENT) as fake,
+        fake.session(limits=limits, retry=aioe2e.RetryPolicy.none()) as session,
+    ):
         report = await session.images.bulk_delete([first(fake)])
         assert report.ok
         assert report[0].attempts == 1
@@ -451,7 +456,10 @@ async def test_wait_saved_finds_the_image_of_its_save(rules: Any) -> None:
 
 
 async def test_wait_saved_does_not_take_an_older_image_of_that_name() -> None:
-    async with FakeE2E(nodes=2, save_seconds=0.05, unique_names=False, visible_after=0.15) as fake, fake.session() as session:
+    async with (
+        FakeE2E(nodes=2, save_seconds=0.05, unique_names=False, visible_after=0.15) as fake,
+        fake.session() as session,
+    ):
         fake.images[first(fake)]["name"] = "nightly"
         await session.images.list()
         action = await session.images.save(node(fake), "nightly")
@@ -463,7 +471,8 @@ async def test_several_saves_of_one_name_are_never_given_the_same_image() -> Non
     async with FakeE2E(nodes=3, save_seconds=0.05, unique_names=False) as fake, fake.session() as session:
         actions = [await session.images.save(node(fake, n), "nightly") for n in range(3)]
         ends = await asyncio.gather(
-            *(session.images.wait_saved(action, interval=0.02, timeout=0.4) for action in actions), return_exceptions=True
+            *(session.images.wait_saved(action, interval=0.02, timeout=0.4) for action in actions),
+            return_exceptions=True,
         )
         found = [end.image_id for end in ends if isinstance(end, aioe2e.SavedImage)]
         assert len(found) == len(set(found))
@@ -479,7 +488,9 @@ async def test_wait_saved_serves_an_action_that_another_session_made() -> None:
 async def test_wait_saved_copes_with_a_save_that_is_dated_in_the_year_one() -> None:
     async with FakeE2E() as fake, fake.session() as session:
         image = first(fake)
-        start = aioe2e._codec.save_action({"id": 1, "created_at": "0001-01-01T00:00:00Z"}, "1", fake.images[image]["name"])  # type: ignore[attr-defined]  # loaded by the package
+        start = aioe2e._codec.save_action(
+            {"id": 1, "created_at": "0001-01-01T00:00:00Z"}, "1", fake.images[image]["name"]
+        )  # type: ignore[attr-defined]  # loaded by the package
         assert (await session.images.wait_saved(start, interval=0.02, timeout=0.3)).image_id == image
 
 

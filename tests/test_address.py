@@ -118,7 +118,10 @@ def test_any_text_is_a_safe_base_url_or_refused(value: str) -> None:
     assert base_url(found) == found
 
 
-@pytest.mark.parametrize(("value", "sent"), [(None, None), (1, "1"), (12345, "12345"), ("12345", "12345"), ("007", "7"), (10**17, "1" + "0" * 17)])
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [(None, None), (1, "1"), (12345, "12345"), ("12345", "12345"), ("007", "7"), (10**17, "1" + "0" * 17)],
+)
 def test_a_project_is_a_positive_whole_number(value: Any, sent: str | None) -> None:
     assert project(value) == sent
 
@@ -137,7 +140,10 @@ def test_any_name_is_a_location(value: str | None) -> None:
     assert location(value) == value
 
 
-@pytest.mark.parametrize("value", ["", " ", " Delhi", "Delhi\n", "x" * 65, "Delhi&a=b", "Del/hi", "Dëlhi", "٣", 5, True, [], b"Delhi", "a\x00b"])
+@pytest.mark.parametrize(
+    "value",
+    ["", " ", " Delhi", "Delhi\n", "x" * 65, "Delhi&a=b", "Del/hi", "Dëlhi", "٣", 5, True, [], b"Delhi", "a\x00b"],
+)
 def test_what_could_change_a_query_is_no_location(value: Any) -> None:
     with pytest.raises(ConfigError, match="location must be a name"):
         location(value)

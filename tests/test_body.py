@@ -43,14 +43,14 @@ NAMES = list(PACKERS)
 @given(body=st.binary(max_size=3000), chunk=st.integers(1, 500))
 def test_what_was_packed_comes_out_however_it_arrives(name: str, body: bytes, chunk: int) -> None:
     packed = PACKERS[name](body)
-    assert unpacked(name.split()[0], packed, chunk=chunk) == body
+    assert unpacked(name.split(maxsplit=1)[0], packed, chunk=chunk) == body
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1, MIB + 200, 2 * MIB, 2 * MIB + 136, 3 * MIB + 5])
 def test_a_body_of_several_steps_comes_out_whole(name: str, size: int) -> None:
     body = b"a" * size
-    assert unpacked(name.split()[0], PACKERS[name](body)) == body
+    assert unpacked(name.split(maxsplit=1)[0], PACKERS[name](body)) == body
 
 
 @pytest.mark.parametrize("size", range(2 * MIB, 2 * MIB + 300, 23))
@@ -61,7 +61,7 @@ def test_output_that_is_pending_at_the_end_of_the_input_is_not_lost(size: int, c
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_body_is_empty(name: str) -> None:
-    assert unpacked(name.split()[0], b"") == b""
+    assert unpacked(name.split(maxsplit=1)[0], b"") == b""
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "", "gzip, gzip", "GZIP", "compress", "*"])
@@ -75,7 +75,7 @@ def test_a_truncated_body_is_broken_wherever_it_stops(name: str) -> None:
     packed = PACKERS[name](random.Random(1).randbytes(500))
     for length in range(1, len(packed)):
         with pytest.raises(BrokenBodyError):
-            unpacked(name.split()[0], packed[:length])
+            unpacked(name.split(maxsplit=1)[0], packed[:length])
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
@@ -83,7 +83,7 @@ def test_a_truncated_body_is_broken_wherever_it_stops(name: str) -> None:
 def test_bytes_behind_the_end_are_broken(name: str, rest: bytes) -> None:
     for chunk in (3, 65_536):
         with pytest.raises(BrokenBodyError):
-            unpacked(name.split()[0], PACKERS[name](b"body") + rest, chunk=chunk)
+            unpacked(name.split(maxsplit=1)[0], PACKERS[name](b"body") + rest, chunk=chunk)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
@@ -113,14 +113,14 @@ def test_a_body_of_exactly_the_bound_is_taken_and_one_byte_more_is_not(name: str
     body = random.Random(2).randbytes(5000)
     packed = PACKERS[name](body)
     most = max(len(body), len(packed))
-    assert unpacked(name.split()[0], packed, most=most) == body
+    assert unpacked(name.split(maxsplit=1)[0], packed, most=most) == body
     with pytest.raises(BodyTooLargeError):
-        unpacked(name.split()[0], packed, most=most - 1)
+        unpacked(name.split(maxsplit=1)[0], packed, most=most - 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_bound_counts_what_arrives_too(name: str) -> None:
-    unpacker = Unpacker(name.split()[0], 1000)
+    unpacker = Unpacker(name.split(maxsplit=1)[0], 1000)
     with pytest.raises(BodyTooLargeError):
         list(unpacker.feed(b"\x00" * 1001))
 
@@ -128,7 +128,7 @@ def test_the_bound_counts_what_arrives_too(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_a_bomb_costs_little_memory_and_gives_the_loop_turns(name: str) -> None:
     packed = PACKERS[name](b"\x00" * (64 * MIB))
-    unpacker = Unpacker(name.split()[0], 4 * MIB)
+    unpacker = Unpacker(name.split(maxsplit=1)[0], 4 * MIB)
     turns = 0
     tracemalloc.start()
     try:

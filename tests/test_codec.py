@@ -259,12 +259,18 @@ def test_a_large_listing_gives_the_loop_turns_and_keeps_its_order() -> None:
 
 _scalars = st.none() | st.booleans() | st.integers(-(10**40), 10**40) | st.floats() | st.text(max_size=30)
 _anything = st.recursive(
-    _scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=6
+    _scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
 )
 _known = [field.name for field in attrs.fields(SavedImage) if field.name not in ("image_id", "extra")]
-_wobbling = st.sampled_from(["0", "57 GB", "31-10-2019 11:59:58", "true", "Ready", "12.0", "-1", "2026-03-12T10:00:00Z", " 5 "])
+_wobbling = st.sampled_from(
+    ["0", "57 GB", "31-10-2019 11:59:58", "true", "Ready", "12.0", "-1", "2026-03-12T10:00:00Z", " 5 "]
+)
 _ids = st.integers(0, 10**20) | st.from_regex(r"[A-Za-z0-9_.-]{1,40}", fullmatch=True)
-_objects = st.dictionaries(st.sampled_from([*_known, "image_name"]) | st.text(max_size=10), _anything | _wobbling, max_size=12)
+_objects = st.dictionaries(
+    st.sampled_from([*_known, "image_name"]) | st.text(max_size=10), _anything | _wobbling, max_size=12
+)
 
 
 @given(raw=_objects, identity=_ids)
@@ -278,7 +284,7 @@ def test_any_object_with_an_id_becomes_an_image_and_loses_nothing(raw: dict[str,
         if key == "image_id" or value is None or value == "":
             continue
         if key == "image_name" and raw.get("name") in (None, ""):
-            kept = read.name if read.name else read.extra.get("image_name", read.extra.get("name"))
+            kept = read.name or read.extra.get("image_name", read.extra.get("name"))
             assert kept is value or kept in (str(value), repr(value))
         elif key in _known:
             assert (key in read.extra and read.extra[key] is value) or getattr(read, key) is not None

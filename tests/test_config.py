@@ -29,6 +29,11 @@ COUNTS = [
 ]
 
 
+def short(value: object) -> str:
+    """An id for a parameter: numbers of thousands of digits have no text."""
+    return type(value).__name__
+
+
 def refused(model: Any, field: str, value: Any) -> str:
     with pytest.raises(ConfigError) as caught:
         model(**{field: value})
@@ -39,7 +44,7 @@ def refused(model: Any, field: str, value: Any) -> str:
 
 
 @pytest.mark.parametrize(("model", "field"), SECONDS)
-@pytest.mark.parametrize("value", [value for value in NO_NUMBERS if value is not None] + [0, 0.0, -1, -0.5])
+@pytest.mark.parametrize("value", [value for value in NO_NUMBERS if value is not None] + [0, 0.0, -1, -0.5], ids=short)
 def test_a_timeout_is_a_finite_number_above_0(model: Any, field: str, value: Any) -> None:
     refused(model, field, value)
 
@@ -51,7 +56,7 @@ def test_a_timeout_may_be_none(model: Any, field: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("model", "field"), DELAYS)
-@pytest.mark.parametrize("value", [*NO_NUMBERS, -1, -0.001])
+@pytest.mark.parametrize("value", [*NO_NUMBERS, -1, -0.001], ids=short)
 def test_a_delay_is_a_finite_number_from_0_on(model: Any, field: str, value: Any) -> None:
     refused(model, field, value)
 
@@ -69,7 +74,7 @@ def test_a_count_is_a_whole_number_from_its_least_on(model: Any, field: str, lea
         assert str(least) in refused(model, field, value)
 
 
-@pytest.mark.parametrize("value", [value for value in NO_NUMBERS if value is not None] + [0, -1])
+@pytest.mark.parametrize("value", [value for value in NO_NUMBERS if value is not None] + [0, -1], ids=short)
 def test_a_rate_is_a_finite_number_above_0(value: Any) -> None:
     refused(Limits, "per_second", value)
 

@@ -17,7 +17,9 @@ from aioe2e.errors import SessionError
 Told = Callable[[float, int], None]
 
 
-def made(in_flight: int = 4, *, per_second: float | None = None, adaptive: bool = True, told: Told | None = None) -> Gate:
+def made(
+    in_flight: int = 4, *, per_second: float | None = None, adaptive: bool = True, told: Told | None = None
+) -> Gate:
     return Gate(Limits(in_flight=in_flight, per_second=per_second, adaptive=adaptive), Clock(), told)
 
 

@@ -47,7 +47,9 @@ _values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=25,
 )
-_envelopes = st.dictionaries(st.sampled_from(["code", "data", "errors", "message"]), _values | st.lists(_values), max_size=4)
+_envelopes = st.dictionaries(
+    st.sampled_from(["code", "data", "errors", "message"]), _values | st.lists(_values), max_size=4
+)
 _layouts = st.sampled_from([{}, {"indent": 2}, {"separators": (",", ":")}, {"indent": "\t", "ensure_ascii": False}])
 _codecs = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
 
@@ -67,7 +69,9 @@ def test_slices_refuse_what_the_parser_refuses(value: Any, layout: Any, data: st
         if kind == "drop":
             del body[at : at + 1]
         elif kind == "insert":
-            body[at:at] = data.draw(st.sampled_from([b",", b"{", b"}", b"[", b"]", b'"', b":", b"\\", b" ", b"\x00", b"1", b"\xff", b"<"]))
+            body[at:at] = data.draw(
+                st.sampled_from([b",", b"{", b"}", b"[", b"]", b'"', b":", b"\\", b" ", b"\x00", b"1", b"\xff", b"<"])
+            )
         else:
             del body[at:]
     agreed(bytes(body))
@@ -126,7 +130,11 @@ def test_deep_nesting_is_unreadable_and_no_crash(body: bytes) -> None:
     assert isinstance(found, Unreadable)
 
 
-@pytest.mark.parametrize("body", [b"1" * 6000, b'{"data": [' + b"1" * 6000 + b"]}", b'{"a": -' + b"9" * 5000 + b"}"], ids=["plain", "sliced", "negative"])
+@pytest.mark.parametrize(
+    "body",
+    [b"1" * 6000, b'{"data": [' + b"1" * 6000 + b"]}", b'{"a": -' + b"9" * 5000 + b"}"],
+    ids=["plain", "sliced", "negative"],
+)
 def test_a_number_of_thousands_of_digits_is_unreadable(body: bytes) -> None:
     if not sys.get_int_max_str_digits():
         pytest.skip("this Python reads numbers of any length")
@@ -135,7 +143,16 @@ def test_a_number_of_thousands_of_digits_is_unreadable(body: bytes) -> None:
     assert "too long" in found.reason
 
 
-@pytest.mark.parametrize("body", [b'{"key-of-the-user', b"key-of-the-user", b'{"a": key-of-the-user}', b"\xffkey-of-the-user", b'["key-of-the-user" "x"]'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"key-of-the-user',
+        b"key-of-the-user",
+        b'{"a": key-of-the-user}',
+        b"\xffkey-of-the-user",
+        b'["key-of-the-user" "x"]',
+    ],
+)
 def test_the_reason_quotes_nothing_of_the_body(body: bytes) -> None:
     for found in (parse(body), drained(parse_in_slices(body))[0]):
         assert isinstance(found, Unreadable)
@@ -146,7 +163,9 @@ def test_the_reason_quotes_nothing_of_the_body(body: bytes) -> None:
 _scalars = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats() | st.text(max_size=5)
 
 
-@given(value=st.dictionaries(st.text(max_size=3), _scalars | st.lists(_scalars, max_size=20), max_size=8), layout=_layouts)
+@given(
+    value=st.dictionaries(st.text(max_size=3), _scalars | st.lists(_scalars, max_size=20), max_size=8), layout=_layouts
+)
 def test_values_that_straddle_two_windows_are_read_whole(value: Any, layout: Any) -> None:
     text = json.dumps(value, **layout)
     with pytest.MonkeyPatch.context() as patch:

@@ -283,7 +283,9 @@ def test_an_image_whose_state_is_deleted_is_not_there() -> None:
     assert listing.images == [gone, there]
 
 
-@pytest.mark.parametrize("make", [lost, denied, lambda: DeadlineExceededError("x", last=lost()), lambda: BulkError("m", [lost()])])
+@pytest.mark.parametrize(
+    "make", [lost, denied, lambda: DeadlineExceededError("x", last=lost()), lambda: BulkError("m", [lost()])]
+)
 def test_a_copied_error_is_the_same_without_its_traceback(make: Callable[[], E2EError]) -> None:
     try:
         raise make()
@@ -295,5 +297,3 @@ def test_a_copied_error_is_the_same_without_its_traceback(make: Callable[[], E2E
     assert str(again) == str(original)
     assert again.__traceback__ is None
     assert again.__context__ is None
-
-

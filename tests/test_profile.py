@@ -69,7 +69,9 @@ def test_all_four_variables_are_read() -> None:
 
 
 def test_project_and_location_may_be_left_out_or_empty() -> None:
-    found = from_environment({"E2E_API_KEY": f" {KEY} ", "E2E_AUTH_TOKEN": TOKEN, "E2E_PROJECT_ID": "", "E2E_LOCATION": " "}, {})
+    found = from_environment(
+        {"E2E_API_KEY": f" {KEY} ", "E2E_AUTH_TOKEN": TOKEN, "E2E_PROJECT_ID": "", "E2E_LOCATION": " "}, {}
+    )
     assert set(found) == {"credentials"}
     assert secrets(found) == (KEY, TOKEN)
 
@@ -149,7 +151,9 @@ def test_the_only_profile_needs_no_name(home: Path) -> None:
         (b"[" * 100_000, None, "not JSON"),
     ],
 )  # fmt: skip
-def test_a_fault_in_the_file_of_e2ectl_is_told_without_a_secret(home: Path, content: Any, name: str | None, says: str) -> None:
+def test_a_fault_in_the_file_of_e2ectl_is_told_without_a_secret(
+    home: Path, content: Any, name: str | None, says: str
+) -> None:
     stored(home, ".e2e", content)
     assert says in refused(name)
 
@@ -215,7 +219,14 @@ def test_a_downloaded_token_that_is_named_default_is_a_token(home: Path, name: s
 
 
 def test_secrets_in_the_place_of_an_alias_are_never_shown(home: Path) -> None:
-    stored(home, ".E2E_CLI", {"default": {"api_key": KEY, "api_auth_token": TOKEN}, "home": {"api_key": "home-key", "api_auth_token": "home-token"}})
+    stored(
+        home,
+        ".E2E_CLI",
+        {
+            "default": {"api_key": KEY, "api_auth_token": TOKEN},
+            "home": {"api_key": "home-key", "api_auth_token": "home-token"},
+        },
+    )
     refused("other")
 
 
@@ -236,7 +247,9 @@ def test_a_fault_in_the_file_of_e2e_cli_is_told_without_a_secret(home: Path, con
     refused()
 
 
-def test_a_file_of_e2e_cli_that_others_can_read_is_read_with_a_warning(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_of_e2e_cli_that_others_can_read_is_read_with_a_warning(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     stored(home, ".E2E_CLI", E2E_CLI, 0o644)  # as the tool itself leaves it
     assert secrets(from_files(None, {})) == (KEY, TOKEN)
     assert "chmod 600" in caplog.text

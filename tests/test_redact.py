@@ -141,7 +141,10 @@ def test_the_longer_of_two_secrets_goes_first() -> None:
     assert Redactor(["abcdef", "abcdefghijkl"]).hide("x abcdefghijkl y") == f"x {HIDDEN} y"
 
 
-@given(secrets=st.lists(st.text("abcdefghijklmnop./%&", min_size=6, max_size=12), min_size=1, max_size=4), text=st.text("xyz ", max_size=5))
+@given(
+    secrets=st.lists(st.text("abcdefghijklmnop./%&", min_size=6, max_size=12), min_size=1, max_size=4),
+    text=st.text("xyz ", max_size=5),
+)
 def test_none_of_several_secrets_survives(secrets: list[str], text: str) -> None:
     redactor = Redactor(secrets)
     shown = redactor.clean(text.join(secrets)).replace(HIDDEN, "\0")
@@ -168,7 +171,17 @@ def test_a_redactor_tells_nothing_of_what_it_hides() -> None:
     assert KEY not in str(redactor)
 
 
-@pytest.mark.parametrize("text", ["k" * 1_000_000, "%6b" * 300_000, "\\" * 200_000, "apikey=" * 100_000, "bearer " * 100_000, "Bearer" + " " * 200_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "k" * 1_000_000,
+        "%6b" * 300_000,
+        "\\" * 200_000,
+        "apikey=" * 100_000,
+        "bearer " * 100_000,
+        "Bearer" + " " * 200_000,
+    ],
+)
 def test_a_megabyte_of_anything_is_cleaned_quickly(text: str) -> None:
     redactor = Redactor([KEY, "t" + "oken" * 200])
     start = time.perf_counter()

@@ -67,7 +67,9 @@ def test_the_delays_double_up_to_the_cap(policy: RetryPolicy, expected: Iterable
     assert list(itertools.islice(delays(policy), len(expected))) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("policy", [RetryPolicy(base=0.0), RetryPolicy(base=1e-300), RetryPolicy(base=1e-12), RetryPolicy(cap=0.0)])
+@pytest.mark.parametrize(
+    "policy", [RetryPolicy(base=0.0), RetryPolicy(base=1e-300), RetryPolicy(base=1e-12), RetryPolicy(cap=0.0)]
+)
 def test_thousands_of_delays_neither_fail_nor_leave_the_cap(policy: RetryPolicy) -> None:
     found = list(itertools.islice(delays(policy), 3000))
     assert all(0 <= delay <= policy.cap for delay in found)

@@ -61,7 +61,10 @@ def test_of_several_values_the_longest_readable_one_counts(values: tuple[str, ..
 
 
 def test_a_date_is_measured_against_the_servers_own_clock() -> None:
-    headers = {"retry-after": (FORMS[0],), "date": (datetime.fromtimestamp(NOW + 110, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT"),)}
+    headers = {
+        "retry-after": (FORMS[0],),
+        "date": (datetime.fromtimestamp(NOW + 110, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT"),),
+    }
     assert seconds(headers, wall=NOW - 86_400) == 10.0
 
 
@@ -119,7 +122,9 @@ def test_a_date_survives_the_way_through_a_header(moment: datetime) -> None:
 
 _names = st.sampled_from(["retry-after", "date", "ratelimit-reset", "x-ratelimit-reset"])
 _digits = st.from_regex(r"[0-9]{1,60}(\.[0-9]{0,30})?", fullmatch=True)
-_dates = st.from_regex(r"(\w{3}, )?[0-9]{1,3} \w{3} [0-9]{1,5} [0-9:]{1,9} ([+-][0-9]{1,6}|GMT|\w{1,4})", fullmatch=True)
+_dates = st.from_regex(
+    r"(\w{3}, )?[0-9]{1,3} \w{3} [0-9]{1,5} [0-9:]{1,9} ([+-][0-9]{1,6}|GMT|\w{1,4})", fullmatch=True
+)
 _values = st.text(max_size=60) | _digits | _dates | st.sampled_from(FORMS)
 
 

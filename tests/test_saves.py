@@ -198,7 +198,9 @@ def test_the_image_of_an_accepted_save_is_found_by_its_name() -> None:
     book = SaveBook()
     action = accepted(book)
     assert book.awaited(action, listing(image("1", "other"))) is None
-    assert book.awaited(action, listing(image("7", "nightly-disk-0", made=None))) == image("7", "nightly-disk-0", made=None)
+    assert book.awaited(action, listing(image("7", "nightly-disk-0", made=None))) == image(
+        "7", "nightly-disk-0", made=None
+    )
 
 
 def test_the_exact_name_goes_before_one_that_only_fits() -> None:

@@ -22,8 +22,8 @@ from aioe2e.testing import KINDS, FakeE2E, Fault
 
 #: What follows the special characters would still be there if a secret were hidden in one spelling too few.
 KEY_TAIL, TOKEN_TAIL = "key-of-all-keys", "token-of-all-tokens"
-KEY = f'k+/=%"\\ ,&?#<\'{KEY_TAIL}'.replace(" ", "~")
-TOKEN = f't+/=%"\\.&?#<\'{TOKEN_TAIL}'
+KEY = f"k+/=%\"\\ ,&?#<'{KEY_TAIL}".replace(" ", "~")
+TOKEN = f"t+/=%\"\\.&?#<'{TOKEN_TAIL}"
 QUICK = aioe2e.RetryPolicy(attempts=2, base=0.001, cap=0.001, max_retry_after=0.01, look=0.02)
 SHORT = aioe2e.Timeouts(attempt=0.15, total=0.3, connect=0.15)
 #: Kinds that would take long or much memory, made small.

@@ -184,7 +184,10 @@ def test_without_any_profile_the_error_names_both_files(monkeypatch: pytest.Monk
 
 
 async def test_every_request_carries_key_context_and_token_exactly_once() -> None:
-    async with FakeE2E(api_key=KEY, auth_token=TOKEN) as fake, fake.session(project_id="0042", location="New Delhi") as s:
+    async with (
+        FakeE2E(api_key=KEY, auth_token=TOKEN) as fake,
+        fake.session(project_id="0042", location="New Delhi") as s,
+    ):
         await s.images.list()
         await s.images.rename(ids(fake)[0], "renamed")
         await s.request("GET", "nodes/", query={"per_page": 5, "q": "a b&c=d"})
@@ -605,7 +608,10 @@ async def test_a_view_shares_pool_and_gate_and_closing_it_does_nothing() -> None
 
 
 async def test_a_view_keeps_what_it_is_not_told_to_change() -> None:
-    async with FakeE2E(faults="reset") as fake, fake.session(retry=aioe2e.RetryPolicy(attempts=2, base=0.01)) as session:
+    async with (
+        FakeE2E(faults="reset") as fake,
+        fake.session(retry=aioe2e.RetryPolicy(attempts=2, base=0.01)) as session,
+    ):
         view = session.with_options(timeouts=aioe2e.Timeouts(total=9))
         once = view.with_options(retry=aioe2e.RetryPolicy.none())
         for images, count in ((view.images, 2), (once.images, 1), (session.images, 2)):
@@ -975,5 +981,3 @@ async def test_two_sessions_of_one_loop_share_nothing() -> None:
 
 def test_a_session_error_is_no_passing_fault() -> None:
     assert not is_passing(aioe2e.SessionError("closed"))
-
-

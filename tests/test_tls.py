@@ -225,7 +225,12 @@ async def test_netrc_never_takes_the_place_of_the_token(trust: bool, tmp_path: P
 
 
 async def test_plain_http_is_for_loopback_only() -> None:
-    for base in ("http://10.0.0.1", "http://example.com", "http://localhost.example.com", "http://127.0.0.1.example.com"):
+    for base in (
+        "http://10.0.0.1",
+        "http://example.com",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+    ):
         with pytest.raises(aioe2e.ConfigError, match="https"):
             aioe2e.Session(SECRETS, base_url=base)
     for base in ("http://127.0.0.9", "http://[::1]:80", "http://localhost"):

@@ -321,9 +321,9 @@ async def test_a_broken_reply_is_an_error_of_ours_for_a_read_and_a_maybe_for_a_w
     async with Server(handler).running() as server, server.session(retry=ONCE, timeouts=timeouts) as session:
         with pytest.raises(aioe2e.E2EError) as caught:
             await session.images.list()
-        assert isinstance(
-            caught.value, aioe2e.ConnectionLostError | aioe2e.ResponseError | aioe2e.APIError
-        ), repr(caught.value)
+        assert isinstance(caught.value, aioe2e.ConnectionLostError | aioe2e.ResponseError | aioe2e.APIError), repr(
+            caught.value
+        )
         assert len(str(caught.value)) < 1200
         # Bodies that say nothing but yes are read as a yes; all else is a maybe.
         if kind not in ("a code of 6,000 digits", "deep objects"):
@@ -336,7 +336,18 @@ async def test_a_broken_reply_is_an_error_of_ours_for_a_read_and_a_maybe_for_a_w
 
 
 async def test_odd_codes_and_dates_in_an_envelope_are_no_crash() -> None:
-    codes = [b"1e999", b"-1e999", b"9" * 4000, b"NaN", b"true", b'"4 4"', b"[]", b"null", b"0.5", b'"\\u0664\\u0660\\u0660"']
+    codes = [
+        b"1e999",
+        b"-1e999",
+        b"9" * 4000,
+        b"NaN",
+        b"true",
+        b'"4 4"',
+        b"[]",
+        b"null",
+        b"0.5",
+        b'"\\u0664\\u0660\\u0660"',
+    ]
     for code in codes:
         body = b'{"code": %b, "data": [], "message": "m"}' % code
         async with answering(reply(body)).running() as server, server.session(retry=ONCE) as session:
@@ -391,7 +402,11 @@ async def test_no_reply_takes_more_than_32_mib(fault: Fault) -> None:
     with FakeE2E(images=3, faults=fault) as fake:
         async with fake.session(retry=ONCE) as session:
             node, image = next(iter(fake.nodes)), next(iter(fake.images))
-            for call in (session.images.list, lambda: session.images.rename(image, "n"), lambda: session.images.save(node, "n")):
+            for call in (
+                session.images.list,
+                lambda: session.images.rename(image, "n"),
+                lambda: session.images.save(node, "n"),
+            ):
                 fake.faults = fault
                 fake.calls.clear()
                 if fault.kind.endswith("-bomb"):  # made outside of what is measured
@@ -439,7 +454,15 @@ async def lateness(call: Awaitable[object], kind: str) -> float:
 
 @pytest.mark.parametrize(
     "fault",
-    ["hang", "hang-in-body", "drip-forever", Fault("slow-head", seconds=60), Fault("slow", seconds=60), "body-endless", "close"],
+    [
+        "hang",
+        "hang-in-body",
+        "drip-forever",
+        Fault("slow-head", seconds=60),
+        Fault("slow", seconds=60),
+        "body-endless",
+        "close",
+    ],
     ids=str,
 )
 async def test_no_call_ends_after_its_total_whatever_the_server_does(fault: Fault | str) -> None:
@@ -458,7 +481,9 @@ async def test_no_call_ends_after_its_total_whatever_the_server_does(fault: Faul
             assert max(late) < 0.25
 
 
-@pytest.mark.parametrize("fault", ["429-json-long", "429-json-35-digits", "503-retry-after", "500-html", "refuse", "html-200"])
+@pytest.mark.parametrize(
+    "fault", ["429-json-long", "429-json-35-digits", "503-retry-after", "500-html", "refuse", "html-200"]
+)
 async def test_no_call_ends_after_its_total_by_sleeping(fault: str) -> None:
     with FakeE2E(faults=fault) as fake:
         retry = aioe2e.RetryPolicy(attempts=1000, base=0.2)
@@ -479,7 +504,16 @@ async def test_no_call_ends_after_its_total_by_sleeping(fault: str) -> None:
         b'{"code": 200, "data": "' + b"\\u00e9" * (2 * MIB) + b'"}',
         b"{" + b",".join(b'"%d":1' % number for number in range(MIB)) + b"}",
     ],
-    ids=["spaces before", "spaces behind", "deep value", "one huge element", "a list", "numbers", "one text", "many keys"],
+    ids=[
+        "spaces before",
+        "spaces behind",
+        "deep value",
+        "one huge element",
+        "a list",
+        "numbers",
+        "one text",
+        "many keys",
+    ],
 )
 async def test_a_body_that_is_hard_to_parse_neither_stalls_the_loop_nor_stretches_the_deadline(body: bytes) -> None:
     packed = gzip.compress(body, 1)

@@ -562,12 +562,14 @@ def test_a_missing_image_is_told_from_a_missing_project(status: int, body: Any, 
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(["code", "status_code", "data", "errors", "message", "detail", "status", "error"])
-        | st.text(max_size=5),
-        inner,
-        max_size=6,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["code", "status_code", "data", "errors", "message", "detail", "status", "error"])
+            | st.text(max_size=5),
+            inner,
+            max_size=6,
+        )
     ),
     max_leaves=20,
 )
