@@ -11,7 +11,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Final, Self, TypeGuard, cast, overload
 
 import attrs
@@ -50,7 +49,7 @@ def _as_texts(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-@attrs.frozen(slots=False, repr=False)
+@attrs.frozen(repr=False)
 class Plan(Sequence[Step]):
     """Steps in the order of the input, checked as a whole, with what each has to wait for.
 
@@ -194,7 +193,7 @@ class Plan(Sequence[Step]):
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """What a journal knows it by: the SHA-256 of the steps of the first plan."""
         return self.origin or _digest((*self.steps, *self.unknown))

@@ -19,11 +19,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         await pyfuncitem.obj(**arguments)
         # What is about to end (a connection on its way down, a cancelled task) gets a few turns of the loop.
         for _ in range(20):
-            left = asyncio.all_tasks() - {asyncio.current_task()}
-            if not left:
+            if len(asyncio.all_tasks()) == 1:
                 return
             await asyncio.sleep(0.005)
-        pytest.fail(f"tasks left behind: {left}")
+        pytest.fail(f"tasks left behind: {asyncio.all_tasks() - {asyncio.current_task()}}")
 
     asyncio.run(run())
     gc.collect()

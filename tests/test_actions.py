@@ -108,7 +108,7 @@ async def test_a_405_leads_to_the_other_dialect_once_per_action(action: str, old
     async with FakeE2E(images=4, nodes=3, dialects=CURRENT) as fake, fake.session() as session:
         images = session.images
         for number in range(2):
-            image = list(fake.images)[0]
+            image = next(iter(fake.images))
             await {
                 "save": lambda n=number: images.save(node(fake, n), f"s{n}"),
                 "rename": lambda i=image, n=number: images.rename(i, f"r{n}"),

@@ -411,7 +411,7 @@ async def test_an_async_generator_that_raises_comes_out_of_the_iteration_after_w
         raise LookupError("no more")
 
     seen = []
-    with pytest.raises(LookupError, match="no more"):  # noqa: PT012  # the block is what is tested
+    with pytest.raises(LookupError, match="no more"):  # the block is what is tested
         async with Stream(source(), perform=Server(), limit=3) as outcomes:
             async for outcome in outcomes:
                 seen.append(outcome)  # noqa: PERF401
@@ -635,7 +635,7 @@ async def test_an_exception_nobody_foresaw_comes_out_of_a_stream_even_if_its_con
             raise ValueError("a bug")
         return DONE
 
-    with pytest.raises(ValueError, match="a bug"):  # noqa: PT012  # the block is what is tested
+    with pytest.raises(ValueError, match="a bug"):  # the block is what is tested
         async with Stream(deletes(2), perform=perform, limit=2) as outcomes:
             async for _ in outcomes:
                 break
@@ -645,7 +645,7 @@ async def test_what_a_user_raises_in_the_block_is_not_hidden_by_an_error_of_the_
     async def perform(step: Step, trail: Trail) -> Performed:
         raise ValueError("a bug")
 
-    with pytest.raises(ZeroDivisionError):  # noqa: PT012  # the block is what is tested
+    with pytest.raises(ZeroDivisionError):  # the block is what is tested
         async with Stream(deletes(2), perform=perform):
             await asyncio.sleep(0.001)
             raise ZeroDivisionError

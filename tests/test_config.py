@@ -14,14 +14,13 @@ import pytest
 from aioe2e import ConfigError, Credentials, Dialect, Limits, RetryPolicy, Session, Timeouts
 from aioe2e._core import _Tokens
 from aioe2e._redact import Redactor
-from aioe2e.config import checked_secret
 
 KEY, TOKEN = "k3y-of-the-user", "t0ken-of-the-user"
 NO_NUMBERS = ["1", "", None, True, False, [], {}, 1j, math.nan, math.inf, -math.inf, 10**400, -(10**5000), object()]
 
 SECONDS = [(Timeouts, name) for name in ("attempt", "total", "connect")]
 DELAYS = [(RetryPolicy, name) for name in ("base", "cap", "max_retry_after", "look")]
-COUNTS = [
+COUNTS: list[tuple[type[Any], str, int]] = [
     (RetryPolicy, "attempts", 1),
     (Limits, "in_flight", 1),
     (Limits, "max_body", 1024),
@@ -70,7 +69,8 @@ def test_a_delay_may_be_0(model: Any, field: str, value: Any) -> None:
 @pytest.mark.parametrize(("model", "field", "least"), COUNTS)
 def test_a_count_is_a_whole_number_from_its_least_on(model: Any, field: str, least: int) -> None:
     assert getattr(model(**{field: least}), field) == least
-    for value in (least - 1, -1, -(10**5000), float(least), str(least), None, True, math.inf, []):
+    values: list[Any] = [least - 1, -1, -(10**5000), float(least), str(least), None, True, math.inf, []]
+    for value in values:
         assert str(least) in refused(model, field, value)
 
 
@@ -146,18 +146,15 @@ def test_surrounding_space_is_trimmed() -> None:
     assert (credentials.api_key, credentials.auth_token) == (KEY, TOKEN)
 
 
-@pytest.mark.parametrize("token", ["Bearer", "Bearer ", "Bearer abc"])
+@pytest.mark.parametrize("token", ["Bearer", "Bearer ", " bearer", "Bearer abc"])
 def test_bearer_alone_is_no_token(token: str) -> None:
-    if token == "Bearer":
-        assert checked_secret("Credentials.auth_token", token) == token
-        return
     with pytest.raises(ConfigError):
         Credentials(api_key=KEY, auth_token=token)
 
 
 def test_credentials_show_nothing_and_are_not_pickled() -> None:
     credentials = Credentials(api_key=KEY, auth_token=TOKEN)
-    for text in (repr(credentials), str(credentials), f"{credentials}", "%s" % (credentials,), repr([credentials])):
+    for text in (repr(credentials), str(credentials), f"{credentials}", f"{credentials}", repr([credentials])):
         assert KEY not in text
         assert TOKEN not in text
         assert "[hidden]" in text
@@ -183,7 +180,7 @@ def test_a_token_may_be_a_callable() -> None:
 
 def test_an_api_key_may_not_be_a_callable() -> None:
     with pytest.raises(ConfigError):
-        Credentials(api_key=lambda: KEY, auth_token=TOKEN)  # type: ignore[arg-type]  # that is the point
+        Credentials(api_key=lambda: KEY, auth_token=TOKEN)
 
 
 @pytest.mark.parametrize("answer", [TOKEN, f"Bearer {TOKEN}", f" {TOKEN}\n"])

@@ -349,7 +349,7 @@ async def test_only_the_latest_calls_are_kept_where_asked_for() -> None:
 async def test_closing_ends_what_hangs_at_once() -> None:
     async with FakeE2E(faults="hang") as fake:
         hanging = [asyncio.create_task(exchange(fake, request_bytes(fake, *LIST))) for _ in range(20)]
-        while fake.in_flight < 20:  # noqa: ASYNC110  # no event tells
+        while fake.in_flight < 20:  # no event tells
             await asyncio.sleep(0.005)
         before = time.perf_counter()
         await fake.close()

@@ -295,7 +295,7 @@ async def test_an_endless_body_stops_when_the_client_has_gone() -> None:
     async with FakeE2E(faults="body-endless") as fake:
         _, writer = await asyncio.open_connection("127.0.0.1", fake.port)
         writer.write(request_bytes(fake, *LIST))
-        while not fake.in_flight:  # noqa: ASYNC110  # no event tells
+        while not fake.in_flight:  # no event tells
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.02)
         writer.transport.abort()

@@ -99,9 +99,7 @@ def test_the_public_names_are_in_alphabetical_order_and_there() -> None:
 
 def test_nothing_but_public_names_and_modules_stands_in_the_package() -> None:
     extra = {
-        name
-        for name, value in vars(aioe2e).items()
-        if not name.startswith("_") and not type(value).__name__ == "module"
+        name for name, value in vars(aioe2e).items() if not name.startswith("_") and type(value).__name__ != "module"
     }
     assert extra <= set(aioe2e.__all__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -157,7 +158,7 @@ def test_the_pace_grows_faster_and_faster_while_nothing_is_throttled_until_it_is
         if pace.rate is None:
             break
         rates.append(pace.rate)
-    growths = [after / before for before, after in zip(rates, rates[1:], strict=False)]
+    growths = [after / before for before, after in itertools.pairwise(rates)]
     assert growths == sorted(growths)
     assert pace.rate is None
     assert not pace.active

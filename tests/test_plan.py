@@ -422,6 +422,6 @@ def test_no_input_breaks_a_plan_with_anything_but_a_usage_error(items: list[Any]
         try:
             plan = make(items)
         except UsageError as error:
-            assert error.problems  # noqa: PT017  # what is raised is the point
+            assert error.problems  # what is raised is the point
         else:
             assert isinstance(str(plan), str)

@@ -73,9 +73,9 @@ def test_an_age_beyond_all_time_selects_nothing() -> None:
 
 def test_an_image_without_a_readable_date_is_never_old() -> None:
     assert not older_than("0s")(image())
-    assert not older_than("0s")(SavedImage(image_id="1", creation_time=datetime(2001, 1, 1)))  # noqa: DTZ001
+    assert not older_than("0s")(SavedImage(image_id="1", creation_time=datetime(2001, 1, 1)))
     with pytest.raises(UsageError, match="time zone"):
-        older_than("1d", now=datetime(2026, 1, 1))  # noqa: DTZ001
+        older_than("1d", now=datetime(2026, 1, 1))
 
 
 def test_older_than_counts_from_now_and_stays_pure() -> None:

@@ -344,7 +344,24 @@ def test_the_error_is_that_of_the_status_that_decided(status: int, code: int, sa
     assert errors.is_passing(error)
 
 
-NO_CODES = (True, False, None, "", "20", "4040", "abc", "٤٠٤", "4.4", 404.5, [], {}, float("nan"), float("inf"), 7, -1)
+NO_CODES: tuple[Any, ...] = (
+    True,
+    False,
+    None,
+    "",
+    "20",
+    "4040",
+    "abc",
+    "٤٠٤",
+    "4.4",
+    404.5,
+    [],
+    {},
+    float("nan"),
+    float("inf"),
+    7,
+    -1,
+)
 
 
 @pytest.mark.parametrize("value", NO_CODES)
@@ -518,7 +535,7 @@ def test_the_name_of_a_json_key_is_redacted_too() -> None:
     assert KEY not in repr(vars(error))
 
 
-@pytest.mark.parametrize("body", UNREADABLE + [KEY.encode(), b'{"a": ' + KEY.encode()])
+@pytest.mark.parametrize("body", [*UNREADABLE, KEY.encode(), b'{"a": ' + KEY.encode()])
 def test_the_error_of_an_unreadable_reply_quotes_nothing_of_it(body: bytes) -> None:
     error = judged(RENAME, 200, body).error
     assert error is not None

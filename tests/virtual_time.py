@@ -11,7 +11,7 @@ from typing import Any, ParamSpec
 P = ParamSpec("P")
 
 
-class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # a class picked at run time
+class _Jumping(selectors.DefaultSelector):
     """Instead of waiting, moves the clock."""
 
     jumped = 0.0
@@ -55,7 +55,7 @@ async def turns(count: int = 5) -> None:
 
 
 def in_virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """Run a coroutine test on a `VirtualLoop`; a task that it leaves behind fails it."""
+    """Run a coroutine test (without fixtures) on a `VirtualLoop`; a task that it leaves behind fails it."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -68,7 +68,5 @@ def in_virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
             runner.run(guarded())
 
     # pytest and the plugin in conftest look through __wrapped__, where they would find a coroutine function.
-    parameters = run.__wrapped__  # type: ignore[attr-defined]  # set by functools.wraps
-    run.__signature__ = __import__("inspect").signature(parameters)  # type: ignore[attr-defined]  # for pytest's arguments
-    del run.__wrapped__  # type: ignore[attr-defined]  # as above
+    del run.__wrapped__
     return run
