@@ -40,7 +40,7 @@ _STRETCH: Final = 32
 CANCELLED: Final = "the run was cancelled"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Half:
     """What is known of a step that stands between its two halves."""
 

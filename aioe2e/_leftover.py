@@ -22,7 +22,7 @@ __all__ = ["LeftOver", "what_is_left"]
 _NEVER_SENT = Fate(Status.SKIPPED)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class LeftOver:
     """The outcome of the rule.
 

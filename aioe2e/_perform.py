@@ -15,7 +15,7 @@ from .models import ActionResult, SaveAction
 __all__ = ["Perform", "Performed", "Settings"]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Performed:
     """What a step came to that was carried out.
 
@@ -32,7 +32,7 @@ class Performed:
 Perform = Callable[[Step, Trail], Awaitable[Performed]]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
     """How a run is to be carried out; checked by whoever makes one."""
 

@@ -25,7 +25,7 @@ from .models import Action, ActionResult, SaveAction
 __all__ = ["Ending", "in_halves", "of_cut", "of_error", "of_pause", "of_predecessor", "skipped", "still_open"]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Ending:
     """How a call, or a step of two calls, ended.
 

@@ -193,6 +193,8 @@ class ResponseError(E2EError):
         problems: What is wrong and where, each with its JSON path (``$.data[3].image_id``).
     """
 
+    problems: tuple[str, ...] = ()
+
     def __init__(self, message: str, *, problems: Sequence[str] = (), attempts: int = 0) -> None:
         super().__init__(message, attempts=attempts)
         self.problems = tuple(problems) or (message,)

@@ -432,6 +432,19 @@ async def test_closing_sends_everybody_in_line_away() -> None:
 
 
 @in_virtual_time
+async def test_closing_passes_over_those_who_have_left_the_line() -> None:
+    gate = await full(1)
+    first, second = (asyncio.create_task(entered(gate)) for _ in range(2))
+    await turns()
+    second.cancel()
+    await turns()
+    gate.close(lambda: SessionError("closed"))
+    with pytest.raises(SessionError):
+        await first
+    assert second.cancelled()
+
+
+@in_virtual_time
 async def test_closing_a_paused_gate_leaves_no_timer() -> None:
     gate = made()
     gate.throttled(now(), 60.0)

@@ -220,6 +220,19 @@ async def test_the_deadline_of_one_caller_is_no_failure_of_another() -> None:
     assert isinstance(await patient, Listing)
 
 
+@in_virtual_time
+async def test_an_error_at_the_end_of_ones_own_time_is_left_to_that_one() -> None:
+    server = Server(DeadlineExceededError("my time is over"))
+    fast = Clock(now=lambda: now() + 0.2)  # so that the error comes before the timer
+    server.listings = Listings(server.fetch, asyncio.sleep, fast)
+    hurried = asyncio.create_task(server.listings.after(fast.now(), until=fast.now() + 1.0, tries=1))
+    await turns(1)
+    patient = asyncio.create_task(server.listings.after(fast.now(), until=None, tries=1))
+    with pytest.raises(TimeoutError):
+        await hurried
+    assert isinstance(await patient, Listing)
+
+
 # News
 
 
@@ -254,6 +267,19 @@ async def test_news_that_came_between_two_waits_is_not_missed_while_somebody_wat
     assert news is not None
     assert news is not known
     second.cancel()
+
+
+@in_virtual_time
+async def test_news_that_is_there_already_is_not_waited_for() -> None:
+    server = Server()
+    known = await server.after()
+    watcher = asyncio.create_task(server.listings.newer(known, now() + 60))
+    await turns()
+    made = await server.after()
+    start = now()
+    assert await server.listings.newer(known, now() + 60) is made
+    assert now() == start
+    assert await watcher is made
 
 
 @in_virtual_time

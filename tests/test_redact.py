@@ -164,6 +164,20 @@ def test_nothing_is_no_secret() -> None:
     assert Redactor(["", KEY]).clean("a b") == "a b"
 
 
+def test_what_was_cleaned_before_is_cleaned_the_same_again() -> None:
+    redactor = Redactor([KEY])
+    for _ in range(2):
+        for number in range(300):
+            assert redactor.clean(f"{number} {KEY}") == f"{number} {HIDDEN}"
+
+
+@pytest.mark.parametrize("secret", ["abcd\\<efgh", "\\\\&abcdef", "ab\\'cd\\\"ef", "abcdef\\"])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_backslashes_in_a_secret_hide_nothing_from_the_redactor(secret: str, spelling: str) -> None:
+    spelt = SPELLINGS[spelling](secret)
+    assert Redactor([secret]).hide(f"<{spelt}>") == f"<{HIDDEN}>"
+
+
 def test_a_redactor_tells_nothing_of_what_it_hides() -> None:
     redactor = Redactor([KEY])
     redactor.clean(f"text with {KEY}")

@@ -152,6 +152,14 @@ def test_an_accepted_save_whose_image_is_known_is_no_rival() -> None:
     assert book.product(ticket, listing(image("6"), image("7"))) == image("7")
 
 
+def test_a_save_that_was_accepted_without_a_word_can_be_waited_for_by_its_name() -> None:
+    book = SaveBook()
+    action = SaveAction(node_id="5", name="nightly")
+    book.accepted(book.begin("nightly", 10.0), action)
+    assert book.ticket_of(action) is None
+    assert book.awaited(action, listing(image("7"))) == image("7")
+
+
 def test_a_save_that_was_refused_is_no_rival() -> None:
     book, refused = book_with()
     ticket = book.begin("nightly", 11.0)
