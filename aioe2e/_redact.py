@@ -38,6 +38,8 @@ def _spellings(secret: str) -> str:
     )
 
 
+#: More backslashes than any encoding of a secret has; each would be searched for all that follow it.
+_LONG_RUN = re.compile(r"\\{64,}+")
 #: A run of backslashes, or of anything else.
 _RUNS = re.compile(r"\\+|[^\\]+")
 
@@ -45,7 +47,7 @@ _RUNS = re.compile(r"\\+|[^\\]+")
 def _spelling(c: str) -> str:
     code = f"{ord(c):02x}"
     slashes = r"\\*+" if c in _SLASHED else ""
-    return f"(?:{slashes}{re.escape(c)}|%{code}|%25{code}|\\\\{{1,2}}+u00{code})"
+    return f"(?:{slashes}{re.escape(c)}|%{code}|%25{code}|\\\\{{0,4}}+u00{code})"
 
 
 def escape(text: str) -> str:
@@ -85,7 +87,7 @@ class Redactor:
     def hide(self, text: str) -> str:
         """The text without secrets, whole and unescaped."""
         if self._pattern is not None:
-            text = self._pattern.sub(HIDDEN, text)
+            text = self._pattern.sub(HIDDEN, _LONG_RUN.sub(r"\\" * 64, text))
         return _CARRIERS.sub(lambda match: match[1] + HIDDEN, text)
 
     def clean(self, text: str, longest: int = LONGEST) -> str:

@@ -147,8 +147,8 @@ def checked_secret(name: str, value: object, *, is_token: bool) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be a string, not {type(value).__name__}")
     secret = value.strip()
-    if is_token and secret[:7].lower() == "bearer ":
-        secret = secret[7:].strip()
+    if is_token and secret.lower().partition(" ")[0] == "bearer":
+        secret = secret[6:].strip()
     if len(secret) < SHORTEST_SECRET:
         raise ConfigError(f"{name} must have at least {SHORTEST_SECRET} characters; this one has {len(secret)}")
     if not secret.isascii() or not secret.isprintable() or " " in secret:

@@ -23,7 +23,7 @@ FULL = os.environ.get("AIOE2E_CHAOS") == "full"
 ITEMS = 10_000 if FULL else 1_500
 RATE = 200
 #: A pause of whole seconds costs a short run more than its share, and refusals teach before they help.
-SLOWEST, MOST_REFUSED = (1.3, 0.05) if FULL else (1.6, 0.06)
+SLOWEST, MOST_REFUSED = (1.3, 0.05) if FULL else (2.5, 0.08)
 #: What was on its way already when a 429 went out arrives within this many seconds.
 GRACE = 0.05
 

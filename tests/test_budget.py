@@ -85,9 +85,8 @@ async def test_a_refused_connection_costs_little_more_than_a_try_a_call(monkeypa
     monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", counted)
     async with FakeE2E(images=3) as fake:
         port, credentials, url = fake.port, fake.credentials, fake.url
-    session = aioe2e.Session(
-        credentials, base_url=url, retry=QUICK, limits=Limits(in_flight=32, retry_budget=BUDGET), timeouts=IMPATIENT
-    )
+    limits = Limits(in_flight=32, retry_budget=BUDGET)
+    session = aioe2e.Session(credentials, base_url=url, retry=QUICK, limits=limits)
     async with session:
         with socket.socket() as taken:  # bound and not listening: refuses, and keeps others off the port
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -113,6 +113,10 @@ async def as_async_generator(pairs: list[tuple[str, str]]) -> AsyncIterator[tupl
         yield pair
 
 
+def as_pairs(found: Any) -> list[tuple[str, str]]:
+    return [*found.items()] if isinstance(found, dict) else [*found]
+
+
 SHAPES: list[Callable[[list[tuple[str, str]]], Any]] = [as_mapping, as_list, as_generator, as_async_generator]
 
 
@@ -143,10 +147,11 @@ async def test_bulk_delete_takes(shape: Callable[[list[tuple[str, str]]], Any]) 
 
     async with FakeE2E(images=unused(30)) as fake, session_of(fake) as session:
         found = shape([(image_id, "") for image_id in fake.images])
-        ids = firsts(found) if shape is as_async_generator else [*found] if shape is as_mapping else found
-        if shape in (as_list, as_generator):
-            ids = (first for first, _ in found)
-        report = await session.images.bulk_delete(list(ids) if shape is as_list else ids, limit=8)
+        if shape is as_async_generator:
+            ids: Any = firsts(found)
+        else:
+            ids = (first for first, _ in found) if shape is as_generator else [first for first, _ in as_pairs(found)]
+        report = await session.images.bulk_delete(ids, limit=8)
         assert report.counts()[Status.DONE] == 30
         assert not fake.images
 
