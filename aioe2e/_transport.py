@@ -169,7 +169,8 @@ class Transport:
         #: Whether any request was let onto a connection.
         self.sent = False
         self._authorization = ""
-        self._base = base
+        self._base = URL(base, encoded=True)
+        self._authority = self._base.raw_authority
         self._parameters = query
         self._query = _encoded(query)
         self._owned = borrowed is None
@@ -199,7 +200,7 @@ class Transport:
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip, deflate",
                 "Content-Type": "application/json",
-                "Host": URL(base).host_port_subcomponent or "",
+                "Host": self._base.host_port_subcomponent or "",
                 "User-Agent": user_agent,
             },
         )
@@ -247,7 +248,10 @@ class Transport:
 
     async def _exchange(self, request: Request, timeout: ConnectTimeout, max_body: int) -> RawReply:
         query = self._query if request.query is None else _encoded({**self._parameters, **request.query})
-        url = URL(f"{self._base}{request.path}?{query}", encoded=True)
+        path = f"{self._base.raw_path}{request.path}"
+        url = URL.build(
+            scheme=self._base.scheme, authority=self._authority, path=path, query_string=query, encoded=True
+        )
         while True:
             try:
                 response = await self._http.request(

@@ -62,7 +62,6 @@ class Writes:
     async def _write(self, action: Action, image: str, name: str, trail: Trail, *, in_doubt: bool) -> Verdict:
         """Change an image; two writes of one image never overlap."""
         core = self._core
-        core.enter()
         if not core.locks.try_acquire(image):
             await core.locks.acquire(image)
         try:

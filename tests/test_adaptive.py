@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -14,9 +15,12 @@ from typing import Protocol
 import attrs
 import pytest
 from aiohttp import web
+from virtual_time import in_virtual_time, now
 
 import aioe2e
 from aioe2e import Credentials, Limits, Status, Step
+from aioe2e._clock import Clock
+from aioe2e._gate import Gate
 from aioe2e.testing import FakeE2E
 
 FULL = os.environ.get("AIOE2E_CHAOS") == "full"
@@ -113,21 +117,21 @@ class Server:
     _until: float = -math.inf
 
     async def answer(self, _: web.BaseRequest) -> web.Response:
-        now = time.monotonic()
+        moment = time.monotonic()
         self.arrived += 1
-        if self._told_at + GRACE < now < self._until:
+        if self._told_at + GRACE < moment < self._until:
             self.inside_window += 1
-        wait = self.limiter(now)
+        wait = self.limiter(moment)
         await asyncio.sleep(0.01)
         if wait is None:
             return web.json_response({"code": 200, "data": {"status": True}, "errors": {}, "message": "Success"})
         self.refused += 1
         said = self.spelling(wait)
-        now = time.monotonic()
+        moment = time.monotonic()
         if said is not None:
-            if now > self._until:
-                self._told_at = now
-            self._until = max(self._until, now + float(said))
+            if moment > self._until:
+                self._told_at = moment
+            self._until = max(self._until, moment + float(said))
         headers = {} if said is None else {"Retry-After": said}
         return web.json_response({"code": 429, "message": "Request was throttled."}, status=429, headers=headers)
 
@@ -174,7 +178,51 @@ STYLES: dict[str, tuple[Callable[[], Limiter], Spelling, int]] = {
     "fixed window, decimals": (FixedWindow, decimals, 200),
     "fixed window, silent": (FixedWindow, nothing, 200),
 }
-REDUCED = ("bucket without a burst, decimals", "sliding window, whole seconds", "fixed window, silent")
+REDUCED = ("bucket without a burst, decimals", "sliding window, decimals", "fixed window, silent")
+
+
+async def in_jumps(gate: Gate, limiter: Limiter, spelling: Spelling, items: int, dice: random.Random) -> int:
+    """What the calls of a run do at the gate, against a server that takes 10 ms; returns how many were refused."""
+    left = iter(range(items))
+    refused = 0
+
+    async def worker() -> None:
+        nonlocal refused
+        for _ in left:
+            attempts = 0
+            while True:
+                await gate.enter(under_way=attempts > 0, until=None)
+                sent = now()
+                await asyncio.sleep(dice.uniform(0.004, 0.008))
+                wait = limiter(now())
+                await asyncio.sleep(dice.uniform(0.004, 0.008))
+                gate.leave()
+                if wait is None:
+                    gate.succeeded()
+                    break
+                attempts += 1
+                refused += 1
+                said = spelling(wait)
+                gate.throttled(sent, 0.5 if said is None else float(said))
+                await asyncio.sleep(float(said or 0.0) + dice.uniform(0.0, 0.5 * 2 ** (attempts - 1)))
+
+    await asyncio.gather(*(worker() for _ in range(16)))
+    return refused
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_ten_thousand_items_take_little_longer_than_the_limiter_makes_them(name: str) -> None:
+    make, spelling, burst = STYLES[name]
+
+    @in_virtual_time
+    async def run() -> None:
+        began = now()
+        gate = Gate(Limits(in_flight=16), Clock(now=now))
+        refused = await in_jumps(gate, make(), spelling, 10_000, random.Random(1))
+        assert now() - began <= 1.3 * (10_000 - burst) / RATE
+        assert refused <= 500
+
+    run()
 
 
 @pytest.mark.timeout(1200)

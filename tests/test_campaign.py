@@ -9,7 +9,8 @@ import time
 import pytest
 from campaign import ACTIONS, Run, Setting, Tally
 
-from aioe2e.testing import KINDS
+from aioe2e import OutcomeUnknownError, RetryPolicy
+from aioe2e.testing import KINDS, FakeE2E, Fault, Faults
 
 FULL = os.environ.get("AIOE2E_CHAOS") == "full"
 RUNS = 120 if FULL else 8
@@ -33,3 +34,17 @@ async def test_under_faults_nothing_is_said_that_is_not_so(capsys: pytest.Captur
     assert tally.share_unknown(*ACTIONS) <= 0.05 * SCATTER
     assert 0.35 <= tally.faulted / tally.requests <= 0.45
     assert set(tally.kinds) == set(KINDS)
+
+
+async def test_a_delete_of_an_image_that_no_listing_has_shown_is_not_proven_by_its_absence() -> None:
+    retry = RetryPolicy(attempts=2, base=0.001, look=0.05)
+    async with (
+        FakeE2E(images=3, nodes=1, image_id_in_save=True, visible_after=30.0) as fake,
+        fake.session(retry=retry) as session,
+    ):
+        action = await session.images.save(next(iter(fake.nodes)), "young")
+        assert action.image_id is not None
+        fake.faults = Faults.on("delete", Fault("reset", False), times=None)
+        with pytest.raises(OutcomeUnknownError):
+            await session.images.delete(action.image_id)
+        assert action.image_id in fake.images

