@@ -35,6 +35,7 @@ from ._wire import (
     in_other_dialect,
     judge,
     judge_failure,
+    route,
 )
 from .config import Dialect, RetryPolicy, Timeouts
 from .errors import (
@@ -157,7 +158,7 @@ class Call:
             if verdict.fate is not Fate.DONE and await self._another_form(verdict):
                 continue
             if self._switched and verdict.http_status not in (None, 405):
-                self._core.other_dialect.add(self._request.action)
+                self._core.other_dialect.add(route(self._request.action))
             return await self._weigh(verdict) if self._in_doubt and verdict.fate is Fate.REFUSED else verdict
 
     async def _weigh(self, verdict: Verdict) -> Verdict:
@@ -408,6 +409,6 @@ class Call:
 def write_request(core: Core, action: Action, target: str, name: str = "") -> Request:
     """The request for an action, in the dialect that the session was given or has learned for it."""
     dialect = core.settings.dialect
-    if dialect is Dialect.AUTO and action in core.other_dialect:
+    if dialect is Dialect.AUTO and route(action) in core.other_dialect:
         dialect = Dialect.CURRENT
     return encode(action, target, name, dialect)

@@ -65,7 +65,7 @@ class Core:
         self.redactor = Redactor([settings.credentials.api_key])
         self.tokens = _Tokens(settings.credentials.auth_token, self.redactor)
         self.listings = Listings(lambda until: fetch(self, until), self.rest, settings.clock)
-        #: Actions for which the other dialect proved to be the right one.
+        #: Routes on which the other dialect proved to be the right one.
         self.other_dialect: set[str] = set()
         self.closed = False
         self._borrowed = borrowed

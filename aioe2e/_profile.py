@@ -6,10 +6,11 @@ import json
 import logging
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from . import _address
 from ._json import is_object
 from .config import Credentials
 from .errors import ConfigError
@@ -18,6 +19,7 @@ log = logging.getLogger("aioe2e")
 
 _VARIABLES = {"api_key": "E2E_API_KEY", "auth_token": "E2E_AUTH_TOKEN"}
 _CONTEXT = {"project_id": "E2E_PROJECT_ID", "location": "E2E_LOCATION"}
+_CHECKS = {"project_id": _address.project, "location": _address.location}
 
 
 def from_environment(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,9 +38,18 @@ def from_environment(environ: Mapping[str, str], overrides: Mapping[str, Any]) -
             )
         found["credentials"] = Credentials(**secrets)
     for key, name in _CONTEXT.items():
-        if value := environ.get(name, "").strip():
-            found.setdefault(key, value)
+        if key not in found and (value := environ.get(name, "").strip()):
+            found[key] = _checked(name, _CHECKS[key], value)
     return found
+
+
+def _checked(name: str, check: Callable[[object], str | None], value: str) -> str | None:
+    """The value of a variable, or an error that names the variable."""
+    try:
+        return check(value)
+    except ConfigError as error:
+        problem = str(error)
+    raise ConfigError(f"{name}: {problem}")
 
 
 def from_files(name: str | None, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,6 +92,11 @@ def encode(action: Action, target: str, name: str, dialect: Dialect) -> Request:
     return Request(action.value, target, repeat, method, path.format(target), body, name, None, fallback)
 
 
+def route(action: str) -> str:
+    """The route of an action: what speaks one dialect or the other."""
+    return _ACTIONS[Action(action)][0]
+
+
 def in_other_dialect(request: Request) -> Request:
     """The same request with the method of the other dialect."""
     body = None if request.fallback == "DELETE" else request.body
@@ -197,7 +202,8 @@ def _accepted(request: Request, status: int, content: Any, redactor: Redactor) -
     """The verdict on a 2xx in which nothing says failure: is it what was asked for?"""
     if request.action == "list":
         if not is_object(content) or not is_array(content.get("data")):
-            return _unreadable(request, status, "$.data: a list of images was expected")
+            place = "$.data" if is_object(content) else "$"
+            return _unreadable(request, status, f"{place}: a list of images was expected in an object's data")
         return Verdict(Fate.DONE, status, content["data"])
     if not is_object(content):
         if request.repeat is Repeat.READ:

@@ -59,6 +59,10 @@ class Images:
         Raises:
             ResponseError: Not a list of saved images; each element without an id is named by its JSON path.
         """
+        if match is not None and not callable(match):
+            raise UsageError(
+                f"match must be a predicate such as select.name_matches('ci-*'), not {_check.shown(match)}"
+            )
         listing = await list_images(self._core, self._options, Trail())
         return [image for image in listing.images if match is None or match(image)]
 
@@ -74,11 +78,12 @@ class Images:
             NotFoundError: The listing does not show it.
         """
         wanted = _check.image_id(image)
-        listing = await list_images(self._core, self._options, Trail())
+        trail = Trail()
+        listing = await list_images(self._core, self._options, trail)
         for found in listing.images:
             if found.image_id == wanted:
                 return found
-        raise _absent(f"image {wanted} is not in the listing", "list")
+        raise _absent(f"image {wanted} is not in the listing", "list", trail.attempts)
 
     async def save(self, node: Node, name: str) -> SaveAction:
         """Save an image of a node: accepted, not finished. `wait_saved` waits for the image.
@@ -126,6 +131,7 @@ class Images:
             ConflictError: The image is in use.
             OutcomeUnknownError: It was sent, no reply came, and the listing does not show that it is gone.
         """
+        missing_ok = _flag("missing_ok", missing_ok)
         result, _ = await self._writes.delete(_check.image_id(image), Trail(), missing_ok=missing_ok)
         return result
 
@@ -133,7 +139,6 @@ class Images:
         self,
         image: Image,
         state: ImageState = ImageState.READY,
-        *,
         timeout: float | None = 1800.0,
         interval: float = 5.0,
     ) -> SavedImage:
@@ -164,7 +169,7 @@ class Images:
         waiting_for = f"waiting for image {wanted} to be {state.value}"
         return await self._poll(found, waiting_for=waiting_for, timeout=timeout, interval=interval)
 
-    async def wait_gone(self, image: Image, *, timeout: float | None = 600.0, interval: float = 5.0) -> None:
+    async def wait_gone(self, image: Image, timeout: float | None = 600.0, interval: float = 5.0) -> None:
         """Wait until the listing does not show an image any more, or shows it as DELETED.
 
         Args:
@@ -183,9 +188,7 @@ class Images:
             interval=interval,
         )
 
-    async def wait_saved(
-        self, action: SaveAction, *, timeout: float | None = 1800.0, interval: float = 5.0
-    ) -> SavedImage:
+    async def wait_saved(self, action: SaveAction, timeout: float | None = 1800.0, interval: float = 5.0) -> SavedImage:
         """Wait until the image of a save is there and READY.
 
         Args:
@@ -268,7 +271,7 @@ class Images:
         """
         return Stream(
             Plan.of(plan) if isinstance(plan, Iterable) and not isinstance(plan, Plan) and is_planned(plan) else plan,
-            perform=partial(self._writes.perform, missing_ok=missing_ok),
+            perform=partial(self._writes.perform, missing_ok=_flag("missing_ok", missing_ok)),
             limit=limit,
             on_error=on_error,
             progress=progress,
@@ -366,6 +369,8 @@ class Images:
         Returns:
             A new report; the given one is left as it is. Without UNKNOWN outcomes nothing is asked of the server.
         """
+        if not isinstance(report, Report):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+            raise UsageError(f"report must be a Report, not {type(report).__name__}")
         unknown = report.where(Status.UNKNOWN)
         if not unknown:
             return report
@@ -409,8 +414,15 @@ class Images:
         return await poll(self._core, found, waiting_for=waiting_for, timeout=timeout, interval=interval)
 
 
-def _absent(text: str, action: str) -> NotFoundError:
-    return NotFoundError(text, status=404, message="not in the listing", action=action)
+def _absent(text: str, action: str, attempts: int = 0) -> NotFoundError:
+    """The error for an image that a listing does not show; its status is what the server would say of it."""
+    return NotFoundError(text, status=404, message="not in the listing", action=action, attempts=attempts)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} must be True or False, not {_check.shown(value)}")
+    return value
 
 
 def _source(

@@ -84,6 +84,10 @@ class Extra(Mapping[str, Any]):
 NO_EXTRA = Extra()
 
 
+#: Fields that tell of a use; one that could not be read stands in `SavedImage.extra`.
+_USES = frozenset({"running_vms", "cloning_ops", "scaler_group_count", "vm_info"})
+
+
 @attrs.frozen(kw_only=True)
 class SavedImage:
     """One saved image, as a listing shows it.
@@ -132,8 +136,12 @@ class SavedImage:
 
     @property
     def in_use(self) -> bool:
-        """Whether VMs run from it, clones are under way, or autoscaling groups need it."""
-        return bool(self.running_vms or self.cloning_ops or self.scaler_group_count)
+        """Whether VMs run from it, clones are under way, or autoscaling groups need it.
+
+        Also true where the server said something of these that nobody can read: an image is free only if that is known.
+        """
+        counted = self.running_vms or self.cloning_ops or self.scaler_group_count or self.vm_info
+        return bool(counted) or not _USES.isdisjoint(self.extra)
 
     def __hash__(self) -> int:
         return hash(self.image_id)

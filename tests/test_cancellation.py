@@ -68,7 +68,7 @@ class Sweep:
         self.fired = True
         if self._waking and awaited is not None and not awaited.done():
             # Registered before the task's own callback: the cancellation comes when the result is there already.
-            awaited.add_done_callback(lambda _: self._task and self._task.cancel())
+            awaited.add_done_callback(lambda _: self._task.cancel())
         else:
             self._task.cancel()
 
@@ -131,7 +131,9 @@ CASES += [("request", "lost, not applied")]
 
 @pytest.mark.parametrize(("action", "faults"), CASES)
 async def test_every_action_can_be_cancelled_at_every_suspension(action: str, faults: str) -> None:
-    with FakeE2E(images=60, nodes=40, save_seconds=0.0) as fake:  # on a thread of its own: all tasks here are the client's
+    with FakeE2E(
+        images=60, nodes=40, save_seconds=0.0
+    ) as fake:  # on a thread of its own: all tasks here are the client's
 
         async def fetch() -> str:
             await asyncio.sleep(0)

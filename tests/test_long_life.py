@@ -21,8 +21,8 @@ from aioe2e.testing import KINDS, FakeE2E, Faults
 
 FULL = os.environ.get("AIOE2E_CHAOS") == "full"
 #: Calls in one of the rounds that are compared with each other.
-ROUND = 4_000 if FULL else 600
-ROUNDS = 5
+ROUND = 5_000 if FULL else 720
+ROUNDS = 4
 #: Calls at the same time.
 WIDTH = 60
 #: Sleeps are shortened: what is looked for is what stays behind.
@@ -170,7 +170,12 @@ async def test_nothing_grows_over_the_life_of_a_session(record_property: Any) ->
             finally:
                 tracemalloc.stop()
             core = session._core
-            assert (core.gate.in_flight, dict(core.locks._held), set(core._flights), set(core._scopes)) == (0, {}, set(), set())
+            assert (core.gate.in_flight, dict(core.locks._held), set(core._flights), set(core._scopes)) == (
+                0,
+                {},
+                set(),
+                set(),
+            )
             assert core.budget.left <= 50
     for found in prints:
         print(found)

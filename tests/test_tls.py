@@ -72,8 +72,13 @@ def authority() -> trustme.CA:
 def serving(authority: trustme.CA, *names: str, expired: bool = False) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-    options = {"not_before": yesterday - datetime.timedelta(days=9), "not_after": yesterday} if expired else {}
-    authority.issue_cert(*names, **options).configure_cert(context)
+    if expired:
+        certificate = authority.issue_cert(
+            *names, not_before=yesterday - datetime.timedelta(days=9), not_after=yesterday
+        )
+    else:
+        certificate = authority.issue_cert(*names)
+    certificate.configure_cert(context)
     return context
 
 
