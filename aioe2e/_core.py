@@ -129,14 +129,18 @@ class Core:
     def land(self, flight: Flight) -> None:
         """The request is over: its slot goes to the next."""
         self._flights.discard(flight)
+        # A connection keeps the context that it was opened in, and with it the flight. The task, which the scope
+        # holds, and the task's result must not live as long.
+        flight.scope = None
         self.gate.leave()
 
     def _set_alarm(self, moment: float) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = asyncio.get_running_loop().call_at(moment, self._cut_off)
+        # The loop must not keep a session alive that nobody else wants.
+        self._alarm = asyncio.get_running_loop().call_at(moment, _ring, weakref.ref[Core](self))
 
-    def _cut_off(self) -> None:
+    def cut_off(self) -> None:
         """Cut off the requests whose time is over."""
         self._alarm = None
         now = asyncio.get_running_loop().time()
@@ -205,6 +209,11 @@ class Core:
             self._alarm.cancel()
         self.listings.ring()
         await self._transport.close()
+
+
+def _ring(core: weakref.ref[Core]) -> None:
+    if (found := core()) is not None:
+        found.cut_off()
 
 
 def _forgotten(transport: Transport, process: int) -> None:

@@ -66,6 +66,8 @@ async def look(
 
 def _proof(core: Core, request: Request, ticket: SaveTicket | None, listing: Listing) -> Verdict | None:
     """A verdict whose fate is DONE, if a listing proves the write."""
+    if request.action == "delete" and core.saves.is_unborn(request.target):
+        return None  # its absence may only mean that the listing is late
     if ticket is None:
         return Verdict(Fate.DONE) if proves(request.action, request.target, request.name, listing) else None
     image = core.saves.product(ticket, listing)

@@ -99,6 +99,10 @@ class SaveBook:
         if ticket is not None:
             self.refused(ticket)
 
+    def is_unborn(self, image_id: str) -> bool:
+        """Whether an image is known from the reply to a save, and no listing has shown it yet."""
+        return image_id in self._claimed and image_id not in self._first_seen
+
     def ticket_of(self, action: SaveAction) -> SaveTicket | None:
         """The ticket of a save that this session made; None for one of another session."""
         return None if action.action_id is None else self._accepted.get(action.action_id)

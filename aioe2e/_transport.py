@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import select
+import sys
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from urllib.parse import quote
 
 import aiohttp
 import attrs
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -52,13 +54,13 @@ class Flight:
     """One request on its way.
 
     Attributes:
-        scope: What the request runs in.
+        scope: What the request runs in; None once it is over.
         end: Loop time at which the attempt is over; None for no limit.
         sent: Whether the request was let onto a connection: from then on the server may act on it.
         cut: Whether it was cut off.
     """
 
-    scope: asyncio.Timeout
+    scope: asyncio.Timeout | None
     end: float | None = None
     sent: bool = False
     cut: bool = False
@@ -69,7 +71,7 @@ class Flight:
 
     def cut_off(self, now: float) -> None:
         """End the attempt now, wherever it is; a request that has ended meanwhile is left alone."""
-        if not self.cut and self.scope.when() is None:
+        if not self.cut and self.scope is not None and self.scope.when() is None:
             self.cut = True
             self.scope.reschedule(now)
 
@@ -119,6 +121,10 @@ def _is_stale(connection: Connection, used: weakref.WeakKeyDictionary[Any, Input
         return True
 
 
+#: Whether aiohttp writes a body in a task that begins after `send` has returned.
+_LATE_WRITES: Final = sys.version_info < (3, 12)
+
+
 class _OneSendRequest(aiohttp.ClientRequest):
     """A request that is written to a connection once, and only to one on which nothing is waiting."""
 
@@ -137,10 +143,22 @@ class _OneSendRequest(aiohttp.ClientRequest):
         flight = _flight.get()
         if flight.sent:
             raise _SentTwice
+        self._kept = conn.protocol in flight.used
         if _is_stale(conn, flight.used):
             raise _StaleConnection
         flight.sent = True
         return await super().send(conn)
+
+    async def write_bytes(self, writer: AbstractStreamWriter, conn: Connection, *more: Any, **named: Any) -> None:
+        """Write, after another look: before Python 3.12 that is a turn of the loop after `send`."""
+        flight = _flight.get()
+        if self._kept and _LATE_WRITES and _is_stale(conn, flight.used):
+            flight.sent = False
+            if conn.protocol is not None:
+                conn.protocol.set_exception(_StaleConnection())
+            conn.close()
+        else:
+            await super().write_bytes(writer, conn, *more, **named)
 
 
 class Transport:
@@ -223,11 +241,13 @@ class Transport:
             timeout: The connect timeout; see `connect_timeout`.
             max_body: Bytes of the reply at the most, counted before and after decompression.
         """
+        scope = flight.scope
+        assert scope is not None
         flight.used = self._used
         flight.authorization = self._authorization
         token = _flight.set(flight)
         try:
-            async with flight.scope:
+            async with scope:
                 return await self._exchange(request, timeout, max_body)
         except TimeoutError as error:
             return _timed_out(flight, connecting=isinstance(error, aiohttp.ConnectionTimeoutError))

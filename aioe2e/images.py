@@ -159,6 +159,8 @@ class Images:
         wanted = _check.image_id(image)
         if not isinstance(state, ImageState):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
             raise UsageError(f"state must be an ImageState, not {state!r}")
+        if state is ImageState.DELETED:
+            raise UsageError("state must not be DELETED: a deleted image counts as absent; use wait_gone")
 
         def found(listing: Listing) -> SavedImage | None:
             shown = listing.by_id.get(wanted)

@@ -228,8 +228,9 @@ def _given(name: str, value: Any, type_: type[Any]) -> Any:
     return type_() if value is None else _instance(name, value, type_)
 
 
-def _hooks(hooks: Any) -> tuple[Hook, ...]:
-    if not isinstance(hooks, Iterable) or not all(map(callable, found := tuple[Hook, ...](hooks))):
+def _hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
+    found = tuple(hooks) if hasattr(hooks, "__iter__") else ()
+    if not hasattr(hooks, "__iter__") or not all(map(callable, found)):
         raise ConfigError("hooks must be a list of callables of one argument")
     return found
 

@@ -49,8 +49,9 @@ async def outcome(task: asyncio.Task[Any]) -> Any:
 
 
 async def arrived(fake: FakeE2E, count: int) -> None:
-    while len(fake.calls) < count:
-        await asyncio.sleep(0.002)
+    async with asyncio.timeout(5):
+        while len(fake.calls) < count:
+            await asyncio.sleep(0.002)
 
 
 # Building

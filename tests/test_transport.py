@@ -81,9 +81,8 @@ class Server:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def session(self, **options: Any) -> aioe2e.Session:
-        return aioe2e.Session(
-            SECRETS, base_url=f"http://127.0.0.1:{self.port}", **({"retry": FAST, "_clock": HASTY} | options)
-        )
+        defaults: dict[str, Any] = {"retry": FAST, "_clock": HASTY}
+        return aioe2e.Session(SECRETS, base_url=f"http://127.0.0.1:{self.port}", **(defaults | options))
 
 
 def answering(*replies: bytes) -> Server:

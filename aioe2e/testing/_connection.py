@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -24,11 +25,13 @@ def reset(transport: asyncio.Transport) -> None:
 class Connection(web.RequestHandler):
     """One connection from a client."""
 
-    __slots__ = ("doomed", "left", "number", "on_gone", "on_made")
+    __slots__ = ("doomed", "heard", "left", "number", "on_gone", "on_made")
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self.number = 0
+        #: How often bytes have come from the client.
+        self.heard = 0
         #: Set once the client has gone.
         self.left = asyncio.Event()
         #: What ends the connection when its next request arrives; None for a healthy one.
@@ -41,6 +44,10 @@ class Connection(web.RequestHandler):
         assert isinstance(transport, asyncio.Transport)
         if self.on_made is not None:
             self.on_made(self, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += 1
+        super().data_received(data)
 
     def eof_received(self) -> None:
         # Earlier than connection_lost: a client that gave up must not be counted beside its next request.
@@ -168,5 +175,12 @@ class Wire:
         self._connection.doomed = end
 
     def later(self, seconds: float, happen: Callable[[], None]) -> None:
-        """Do something once the connection is idle again."""
-        asyncio.get_running_loop().call_later(seconds, happen)
+        """Do something on the idle connection; nothing if its next request is there by then, or on its way."""
+        connection, heard = self._connection, self._connection.heard
+
+        def unless_busy() -> None:
+            sock = self._transport.get_extra_info("socket")
+            if connection.heard == heard and not self.gone and not select.select([sock], [], [], 0)[0]:
+                happen()
+
+        asyncio.get_running_loop().call_later(seconds, unless_busy)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from aioe2e.config import Credentials, Dialect
+from aioe2e.errors import UsageError
 
 from ._calls import DIALECTS, Call
 from ._connection import Connection, Server, reset
@@ -31,6 +32,24 @@ if TYPE_CHECKING:
 _API_KEY = "4f7c9a52-1d0e-4b63-9f38-e2e0fa4ebeef"
 _AUTH_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJmYWtlIjoidG9rZW4ifQ.c2lnbmF0dXJl-of_nobody"  # noqa: S105  # opens nothing  # opens nothing
 _PATH = "/myaccount/api/v1/"
+
+
+def _count(name: str, value: int) -> int:
+    if isinstance(value, bool) or value < 0:
+        raise UsageError(f"{name} must be a number of 0 or more, a list of objects or a JSON file, not {value!r}")
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _range(latency: float | tuple[float, float]) -> tuple[float, float]:
+    """Latency as its two ends, in seconds."""
+    low, high = latency if isinstance(latency, tuple) else (latency, latency)
+    if not _is_number(low) or not _is_number(high) or not 0 <= low <= high:
+        raise UsageError(f"latency must be a number of seconds, or the smallest and the largest, not {latency!r}")
+    return low, high
 
 
 class FakeE2E:
@@ -80,14 +99,14 @@ class FakeE2E:
         self.credentials = Credentials(api_key=api_key, auth_token=auth_token)
         known = Rules(**rules)
         self._store = Store(
-            made_images(images, seed) if isinstance(images, int) else given_objects(images),
-            made_nodes(nodes, seed) if isinstance(nodes, int) else given_objects(nodes),
+            made_images(_count("images", images), seed) if isinstance(images, int) else given_objects(images),
+            made_nodes(_count("nodes", nodes), seed) if isinstance(nodes, int) else given_objects(nodes),
             known,
         )
         self._service = Service(
             self._store,
             Account(api_key=api_key, auth_token=auth_token, dialects=_dialect_names(dialects), rules=known),
-            latency=latency if isinstance(latency, tuple) else (latency, latency),
+            latency=_range(latency),
             throttle=None if requests_per_second is None else Throttle(requests_per_second, burst=known.burst),
             seed=seed,
             keep_calls=keep_calls,
