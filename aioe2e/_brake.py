@@ -33,15 +33,16 @@ class Brake:
         self.row = 0
         self._round = 0
         self._lock = asyncio.Lock()
-        self._sleeper: asyncio.Task[object] | None = None
+        self._sleep: asyncio.Timeout | None = None
 
     def answered(self) -> None:
         """A step was answered, with yes or with no: the server is there."""
         self.row = self._round = 0
         if self.on:
             self.on = False
-            if self._sleeper is not None:
-                self._sleeper.cancel()
+            if self._sleep is not None:
+                self._sleep.reschedule(asyncio.get_running_loop().time())
+                self._sleep = None
 
     def faulted(self) -> None:
         """A step met a fault that passes."""
@@ -73,12 +74,13 @@ class Brake:
     async def _back_off(self) -> None:
         longest = min(_CAP, _BASE * 2.0**self._round)
         self._round = min(self._round + 1, 16)
-        self._sleeper = task = asyncio.current_task()
+        self._sleep = scope = asyncio.timeout(None)
         try:
-            await self._clock.sleep(self._clock.uniform(longest / 2, longest))
-        except asyncio.CancelledError:
-            # `answered` wakes the sleeper by cancelling it; any other cancellation is a real one.
-            if self.on or task is None or task.uncancel() > 0:
+            async with scope:
+                await self._clock.sleep(self._clock.uniform(longest / 2, longest))
+        except TimeoutError:
+            if not scope.expired():  # then it was the clock's own; `answered` ends the sleep through the scope
                 raise
         finally:
-            self._sleeper = None
+            if self._sleep is scope:
+                self._sleep = None

@@ -174,8 +174,9 @@ def _numbered(action: Action | None, item: Any, index: int, to: Namer | None, fo
 def uses(image: SavedImage) -> str:
     """What an image is in use by."""
     found = (
-        (image.running_vms, "running VM"),
+        (image.running_vms or len(image.vm_info), "running VM"),
         (image.cloning_ops, "clone operation"),
         (image.scaler_group_count, "autoscaling group"),
     )
-    return f"image {image.image_id} is in use: " + ", ".join(counted(number, noun) for number, noun in found if number)
+    known = ", ".join(counted(number, noun) for number, noun in found if number)
+    return f"image {image.image_id} is in use: {known or 'the server says so, in a form that nobody can read'}"

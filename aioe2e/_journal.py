@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -90,7 +91,8 @@ class Journal:
             SkippedError: It cannot be noted: then the write must not go out.
         """
         try:
-            self._write(f'{{"sent":{index}}}\n' if half == 1 else f'{{"sent":{index},"half":{half}}}\n')
+            half_of = "" if half == 1 else f',"half":{half}'
+            self._write(f'{{"sent":{index}{half_of},"at":{time.time():.3f}}}\n')
         except OSError as error:
             problem = f"the journal {shown(self._path)} cannot be written: {error.strerror or error}"
         else:

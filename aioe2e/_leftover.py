@@ -72,7 +72,10 @@ def what_is_left(steps: Sequence[Step], unknown: Sequence[Step], fates: Mapping[
     ]
     return LeftOver(
         tuple(kept),
-        tuple(attrs.evolve(step, open=True) for step in sorted(open_saves, key=_index)),
+        tuple(
+            attrs.evolve(step, open=True, sent_at=step.sent_at or fate_of[_index(step)].sent_at)
+            for step in sorted(open_saves, key=_index)
+        ),
         tuple(filter(None, warnings)),
     )
 

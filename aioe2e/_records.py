@@ -27,6 +27,8 @@ class Record:
     status: str
     passing: bool = False
     halfway: bool = False
+    #: Seconds since the epoch at which its latest write went out.
+    sent_at: float | None = None
 
 
 def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, Record], frozenset[int]]:
@@ -90,7 +92,12 @@ class _Reader:
             return False
         known = self.records.get(index, _NOTHING)
         if kind == "sent":
-            record = Record("unknown", halfway=known.halfway or line.get("half") == 2)
+            at = line.get("at")
+            record = Record(
+                "unknown",
+                halfway=known.halfway or line.get("half") == 2,
+                sent_at=at if isinstance(at, int | float) else None,
+            )
         elif kind == "half_done":
             # The second request has not gone out yet, so it surely was not applied.
             record = Record("failed", passing=True, halfway=True)
@@ -110,7 +117,7 @@ class _Reader:
         still_open = before.status == "unknown" and before.halfway == halfway
         if still_open and (status == "skipped" or passing):
             return before
-        return Record(status, passing, halfway)
+        return Record(status, passing, halfway, known.sent_at)
 
 
 #: What is known of a step before its first line.

@@ -133,9 +133,17 @@ class SaveBook:
             if other is not ticket and (other.in_doubt or abs(other.sent_at - ticket.sent_at) < _RIVALRY)
         )
 
-    def settle(self, name: str, listing: Listing) -> SavedImage | None:
-        """The image of a save of this session under that name whose outcome was not known; None if none is proven."""
+    def settle(self, name: str, listing: Listing, age: float | None = None) -> SavedImage | None:
+        """The image of a save under that name whose outcome was not known; None if none is proven.
+
+        Args:
+            name: The name asked for.
+            listing: A listing from after the save.
+            age: Seconds ago that a journal saw the save go out, for one of an earlier process.
+        """
         tickets = [ticket for ticket in self._tickets if ticket.in_doubt and ticket.name == name]
+        if not tickets and age is not None:
+            tickets = [SaveTicket(name, listing.received - age)]
         if len(tickets) != 1 or (image := self.product(tickets[0], listing)) is None:
             return None
         self.claim(tickets[0], image.image_id)

@@ -46,6 +46,8 @@ class Fate:
     status: Status
     passing: bool = False
     halfway: bool = False
+    #: Seconds since the epoch at which a journal saw its write go out.
+    sent_at: float | None = None
 
     @property
     def settled(self) -> bool:
@@ -72,6 +74,7 @@ _STORED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
     "after": (_is_indices, "a list of indices"),
     "via": (_is_text, "a string"),
     "open": (lambda value: isinstance(value, bool), "true or false"),
+    "sent_at": (lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number of seconds"),
 }
 
 
@@ -95,6 +98,8 @@ class Step:
             done.
         open: Whether a write of it was sent earlier and its fate is not known. An open save is never sent
             again.
+        sent_at: When that was, in seconds since the epoch, where a journal says so: by it `Images.reconcile` knows
+            the image of a save of an earlier process.
 
     Raises:
         UsageError: The id or the name cannot be sent.
@@ -108,6 +113,7 @@ class Step:
     after: tuple[int, ...] = attrs.field(default=(), kw_only=True)
     via: str | None = attrs.field(default=None, kw_only=True)
     open: bool = attrs.field(default=False, kw_only=True)
+    sent_at: float | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         action = self.action
@@ -164,7 +170,7 @@ class Step:
     def to_dict(self) -> dict[str, Any]:
         """The step in a form that JSON can hold; what has its default is left out."""
         found: dict[str, Any] = {"action": self.action.value, "target": self.target}
-        for key in ("name", "index", "previous", "via"):
+        for key in ("name", "index", "previous", "via", "sent_at"):
             if (value := getattr(self, key)) is not None:
                 found[key] = value
         if self.after:

@@ -201,7 +201,7 @@ class Transport:
             connector = borrowed.connector
         if connector is None or connector.closed:
             raise SessionError("the aiohttp.ClientSession given as http= is closed: open it, or leave http= out")
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         if getattr(connector, "_loop", loop) is not loop:  # aiohttp has no public word for it
             raise SessionError("the aiohttp.ClientSession given as http= belongs to another event loop")
         self._used: weakref.WeakKeyDictionary[Any, InputCheck] = weakref.WeakKeyDictionary()
@@ -257,7 +257,7 @@ class Transport:
             return ResponseError("the compressed reply cannot be unpacked")
         except Exception as error:  # noqa: BLE001  # broken replies make aiohttp's parser raise almost anything
             if isinstance(error, aiohttp.ClientConnectorError) and not flight.sent:
-                return ConnectError(f"no connection: {_story(error.os_error)}", sent=False)
+                return ConnectError(f"no connection: {_story(getattr(error, 'os_error', error))}", sent=False)
             # Only the type is told: the texts of aiohttp's errors hold URLs, and so the api key.
             kind = ConnectionLostError if flight.sent else ConnectError
             when = "before a reply was read" if flight.sent else "before the request was sent"
@@ -308,7 +308,8 @@ class Transport:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 next(closing, None)  # what can be closed is closed by now; the rest would be waiting
             closing.close()
-            for transport in transports:  # with the loop closed, only so can asyncio's transports close their sockets
+            for transport in transports if self._loop.is_closed() else ():
+                # With the loop closed, only so can asyncio's transports close their sockets.
                 if getattr(transport, "_sock", None) is not None:
                     transport._call_connection_lost(None)  # noqa: SLF001  # there is no public word for it
 
@@ -329,7 +330,7 @@ def _timed_out(flight: Flight, *, connecting: bool) -> E2EError:
     return AttemptTimeoutError(f"{stage} in the time for one attempt", sent=flight.sent)
 
 
-def _story(error: OSError | ValueError) -> str:
+def _story(error: Exception) -> str:
     """Why no connection came about, from the parts of an OS error that hold no URL."""
     certificate = getattr(error, "verify_message", None) or getattr(error, "reason", None)
     return str(certificate or getattr(error, "strerror", None) or type(error).__name__)

@@ -154,8 +154,10 @@ def judge(request: Request, reply: RawReply, content: Any, redactor: Redactor, r
     status = reply.status
     if status == 200 and envelope_codes(content) == [200] and not says_failure(content):
         return _accepted(request, status, content, redactor)
-    if 300 <= status < 400 or status < 200:
+    if 300 <= status < 400:
         return refusal_verdict(Fate.REFUSED, request, reply, content, redactor, retry_after)
+    if status < 200:
+        return _unreadable(request, status, "no final status")
     unreadable = isinstance(content, Unreadable)
     if unreadable and content.html:
         return Verdict(

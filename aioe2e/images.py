@@ -384,7 +384,8 @@ class Images:
         step = outcome.step
         result: SaveAction | ActionResult
         if step.action is Action.SAVE:
-            image = self._core.saves.settle(str(step.name), listing)
+            age = None if step.sent_at is None else self._core.clock.wall() - step.sent_at
+            image = self._core.saves.settle(str(step.name), listing, age)
             if image is None:
                 return None
             result = SaveAction(node_id=step.target, name=str(step.name), image_id=image.image_id)

@@ -177,7 +177,10 @@ class Plan(Sequence[Step]):
             UsageError: The file cannot be read, is no journal, or is damaged before its last line.
         """
         header, records = _journal.read(path)
-        fates = {index: Fate(Status(known.status), known.passing, known.halfway) for index, known in records.items()}
+        fates = {
+            index: Fate(Status(known.status), known.passing, known.halfway, known.sent_at)
+            for index, known in records.items()
+        }
         return left_over(cls.from_dict(header), fates)
 
     @overload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -509,19 +510,24 @@ async def test_a_listing_of_ten_thousand_images_does_not_stall_the_loop(record_p
             gaps: list[float] = []
 
             async def beat() -> None:
-                last = time.perf_counter()
+                last = time.thread_time()  # not the clock on the wall: other work of the machine is no stall
                 while True:
                     await asyncio.sleep(0)
-                    now = time.perf_counter()
+                    now = time.thread_time()
                     gaps.append(now - last)
                     last = now
 
-            task = asyncio.create_task(beat())
-            for _ in range(3):
-                assert len(await session.images.list()) == 10_000
-            task.cancel()
-            await asyncio.wait([task])
+            gc.collect()
+            gc.freeze()  # the emulator's own ten thousand records are no burden of the client's
+            try:
+                task = asyncio.create_task(beat())
+                for _ in range(3):
+                    assert len(await session.images.list()) == 10_000
+                task.cancel()
+                await asyncio.wait([task])
+            finally:
+                gc.unfreeze()
     gaps.sort()
     record_property("longest gap in ms", round(gaps[-1] * 1000, 1))
     print(f"longest gaps: {[round(gap * 1000, 1) for gap in gaps[-4:]]} ms")
-    assert gaps[-1] < 0.5
+    assert gaps[-1] < 0.1

@@ -16,6 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aioe2e._brake import Brake
+from aioe2e._clock import Clock
 from aioe2e._step import Status, Step
 from aioe2e._trail import Trail
 from aioe2e.bulk import Performed, Stream
@@ -654,3 +656,14 @@ async def test_a_journal_that_cannot_be_opened_is_an_error_before_anything_is_se
         await stream.drain()
     assert not store.sent
     assert [outcome async for outcome in stream] == []
+
+
+async def test_a_brake_that_is_let_go_and_on_again_in_one_turn_cancels_nobody() -> None:
+    brake = Brake(1, Clock(uniform=lambda _low, _high: 0.05))
+    brake.faulted()
+    waiting = asyncio.create_task(brake.turn())
+    await asyncio.sleep(0.01)
+    brake.answered()
+    brake.faulted()  # before the sleeper has had its turn
+    assert await waiting is True
+    brake.give_back()

@@ -329,7 +329,7 @@ async def test_a_broken_reply_is_an_error_of_ours_for_a_read_and_a_maybe_for_a_w
             try:
                 await session.images.save(1, "n")
             except (aioe2e.OutcomeUnknownError, aioe2e.APIError) as error:
-                assert isinstance(error, aioe2e.APIError) == (kind == "switching protocols"), repr(error)
+                assert isinstance(error, aioe2e.OutcomeUnknownError), repr(error)
             else:
                 pytest.fail("a save was believed")
 
@@ -513,10 +513,10 @@ async def test_a_body_that_is_hard_to_parse_neither_stalls_the_loop_nor_stretche
     gaps: list[float] = [0.0]
 
     async def beat() -> None:
-        last = time.perf_counter()
+        last = time.thread_time()  # not the clock on the wall: other work of the machine is no stall
         while True:
             await asyncio.sleep(0.001)
-            now = time.perf_counter()
+            now = time.thread_time()
             gaps.append(now - last)
             last = now
 
@@ -531,7 +531,7 @@ async def test_a_body_that_is_hard_to_parse_neither_stalls_the_loop_nor_stretche
     print(f"longest gap {max(gaps) * 1000:.0f} ms")
     # What was wrong once took more than a second; anything less may be the machine's other work.
     assert late < 1.0
-    assert max(gaps) < 1.0
+    assert max(gaps) < 0.25
 
 
 async def test_an_attempt_that_is_over_leaves_its_connection_and_slot() -> None:
