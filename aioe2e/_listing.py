@@ -18,7 +18,7 @@ from .models import ImageState, SavedImage
 
 #: Seconds between two listings while they fail, at first and at the most; doubled with each failure.
 _FIRST_REST = 0.1
-_LONGEST_REST = 2.0
+_LONGEST_REST = 5.0
 
 
 class Listing:

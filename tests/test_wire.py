@@ -410,7 +410,7 @@ def test_a_429_with_any_json_is_a_throttle(body: bytes) -> None:
 
 @pytest.mark.parametrize("status", [100, 101, 102, 199])
 def test_an_interim_status_is_never_a_success(status: int) -> None:
-    assert judged(RENAME, status, {"code": 200, "data": {}}).fate is Fate.REFUSED
+    assert judged(RENAME, status, {"code": 200, "data": {}}).fate is Fate.MAYBE
 
 
 def test_a_status_without_a_name_has_a_sentence_all_the_same() -> None:
