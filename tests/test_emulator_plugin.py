@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import re
 import signal
@@ -105,7 +104,6 @@ def test_the_fixtures_serve_sync_tests(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pytest_asyncio") is None, reason="pytest-asyncio is not installed")
 @pytest.mark.parametrize("mode", ["strict", "auto"])
 def test_the_fixtures_serve_pytest_asyncio(tmp_path: Path, mode: str) -> None:
     (tmp_path / "test_it.py").write_text(TESTS.format(mark="pytestmark = pytest.mark.asyncio"))
@@ -115,7 +113,6 @@ def test_the_fixtures_serve_pytest_asyncio(tmp_path: Path, mode: str) -> None:
     assert "4 passed" in result.stdout
 
 
-@pytest.mark.skipif(importlib.util.find_spec("anyio") is None, reason="anyio is not installed")
 def test_the_fixtures_serve_anyio(tmp_path: Path) -> None:
     mark = "pytestmark = pytest.mark.anyio\n\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'"
     (tmp_path / "test_it.py").write_text(TESTS.format(mark=mark))
