@@ -240,16 +240,14 @@ class _Tokens:
 
     def __init__(self, source: str | TokenSource, redactor: Redactor) -> None:
         self._source = source
+        #: Whether a new token may be had when one is refused.
+        self.renewable = not isinstance(source, str)
         self._redactor = redactor
         self._lock = asyncio.Lock()
         self._token: str | None = None
         if isinstance(source, str):
             self._token = source
             redactor.add(source)
-
-    @property
-    def renewable(self) -> bool:
-        return not isinstance(self._source, str)
 
     async def get(self, stale: str | None = None) -> str:
         """The current token; a new one if the current one is `stale`."""

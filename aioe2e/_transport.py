@@ -14,18 +14,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import select
-import sys
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 import aiohttp
 import attrs
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -121,8 +119,53 @@ def _is_stale(connection: Connection, used: weakref.WeakKeyDictionary[Any, Input
         return True
 
 
-#: Whether aiohttp writes a body in a task that begins after `send` has returned.
-_LATE_WRITES: Final = sys.version_info < (3, 12)
+class _OneWrite:
+    """Stands in for a connection and its transport while aiohttp writes a request to it.
+
+    aiohttp writes the head, and the body in a task of its own, which may begin a turn of the loop later. Here both go
+    out in one piece, right after the look at the connection, so that there is no moment at which a stray reply can
+    come in between, and the request was sent or was not.
+    """
+
+    __slots__ = ("_body", "_connection", "_flight")
+
+    def __init__(self, connection: Connection, body: bytes, flight: Flight) -> None:
+        self._connection = connection
+        self._body = body
+        self._flight = flight
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    @property
+    def protocol(self) -> _OneWrite:
+        """What aiohttp's writer takes its transport from."""
+        return self
+
+    @property
+    def transport(self) -> _OneWrite:
+        """What aiohttp's writer writes to."""
+        return self
+
+    #: There is nothing to wait for: one write takes it all.
+    writing_paused = False
+
+    def start_timeout(self) -> None:
+        """Start none: the time for an attempt is kept elsewhere."""
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be written any more."""
+        transport = self._connection.transport
+        return transport is None or transport.is_closing()
+
+    def write(self, head: bytes) -> None:
+        """Write head and body, if the connection is good for it."""
+        if _is_stale(self._connection, self._flight.used):
+            raise _StaleConnection
+        transport = self._connection.transport
+        assert transport is not None
+        self._flight.sent = True
+        transport.write(head + self._body)
 
 
 class _OneSendRequest(aiohttp.ClientRequest):
@@ -139,26 +182,19 @@ class _OneSendRequest(aiohttp.ClientRequest):
     def update_auth(self, auth: Any, trust_env: bool = False) -> None:
         """Use no other credentials, whatever a netrc file holds."""
 
+    def update_body_from_data(self, body: Any, _stacklevel: int = 3) -> None:
+        """Keep the body for the one write, instead of giving it to aiohttp to write later."""
+        self._whole_body = body or b""
+        if body is not None or self.method not in self.GET_METHODS:
+            self.headers["Content-Length"] = str(len(self._whole_body))
+
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         flight = _flight.get()
         if flight.sent:
             raise _SentTwice
-        self._kept = conn.protocol in flight.used
-        if _is_stale(conn, flight.used):
-            raise _StaleConnection
-        flight.sent = True
-        return await super().send(conn)
-
-    async def write_bytes(self, writer: AbstractStreamWriter, conn: Connection, *more: Any, **named: Any) -> None:
-        """Write, after another look: before Python 3.12 that is a turn of the loop after `send`."""
-        flight = _flight.get()
-        if self._kept and _LATE_WRITES and _is_stale(conn, flight.used):
-            flight.sent = False
-            if conn.protocol is not None:
-                conn.protocol.set_exception(_StaleConnection())
-            conn.close()
-        else:
-            await super().write_bytes(writer, conn, *more, **named)
+        for trace in self._traces:
+            await trace.send_request_chunk_sent(self.method, self.url, self._whole_body)
+        return await super().send(cast("Connection", _OneWrite(conn, self._whole_body, flight)))
 
 
 class Transport:

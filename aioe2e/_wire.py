@@ -65,7 +65,7 @@ class Request:
 LIST = Request("list", "", Repeat.READ, "GET", "images/saved-images/")
 
 #: For each action: its path, how often it may be repeated, and the method of either dialect.
-_ACTIONS: Mapping[Action, tuple[str, Repeat, str, str]] = {
+_ACTIONS: Mapping[str, tuple[str, Repeat, str, str]] = {
     Action.SAVE: ("nodes/{}/actions/", Repeat.ONCE, "POST", "PUT"),
     Action.RENAME: ("images/{}/", Repeat.IDEMPOTENT, "POST", "PUT"),
     Action.DELETE: ("images/{}/", Repeat.IDEMPOTENT, "POST", "DELETE"),
@@ -94,7 +94,7 @@ def encode(action: Action, target: str, name: str, dialect: Dialect) -> Request:
 
 def route(action: str) -> str:
     """The route of an action: what speaks one dialect or the other."""
-    return _ACTIONS[Action(action)][0]
+    return _ACTIONS[action][0]
 
 
 def in_other_dialect(request: Request) -> Request:
@@ -152,7 +152,7 @@ def judge(request: Request, reply: RawReply, content: Any, redactor: Redactor, r
         retry_after: What `_retry_after.seconds` read from the headers.
     """
     status = reply.status
-    if status == 200 and envelope_codes(content) == [200] and not says_failure(content):
+    if status == 200 and _is_plain_success(content):
         return _accepted(request, status, content, redactor)
     if 300 <= status < 400:
         return refusal_verdict(Fate.REFUSED, request, reply, content, redactor, retry_after)
@@ -176,6 +176,16 @@ def judge(request: Request, reply: RawReply, content: Any, redactor: Redactor, r
     if says_failure(content):
         return refusal_verdict(Fate.REFUSED, request, reply, content, redactor, retry_after)
     return _accepted(request, status, content, redactor)
+
+
+def _is_plain_success(content: Any) -> bool:
+    """Whether an envelope is of the documented shape and all is well: what nearly every reply is."""
+    return (
+        is_object(content)
+        and content.get("code") == HTTPStatus.OK
+        and "status_code" not in content
+        and not says_failure(content)
+    )
 
 
 def _fate(status: int, *, readable: bool) -> Fate | None:
@@ -299,7 +309,7 @@ def says_failure(content: Any) -> bool:
 
 def flatten(errors: Any, depth: int = 3) -> list[str]:
     """The sentences in an ``errors`` value, whatever its shape; a few levels deep, two dozen at the most."""
-    return list(islice(_sentences(errors, depth), 24))
+    return list(islice(_sentences(errors, depth), 24)) if errors else []
 
 
 def _sentences(errors: Any, depth: int) -> Iterator[str]:
@@ -318,22 +328,14 @@ def _sentences(errors: Any, depth: int) -> Iterator[str]:
 
 def spoken(content: Mapping[str, Any]) -> str:
     """What an envelope says to a person: the first of its texts that says something."""
-    for text in _texts(content):
-        if said := _said(text):
-            return said
-    return ""
-
-
-def _texts(content: Mapping[str, Any]) -> Iterator[object]:
-    yield content.get("message")
-    if detail := content.get("detail"):
-        yield "; ".join(flatten(detail))
-    if errors := content.get("errors"):
-        yield "; ".join(flatten(errors))
-    yield content.get("error")
     data = content.get("data")
-    if is_object(data):
-        yield data.get("message")
+    return (
+        _said(content.get("message"))
+        or _said("; ".join(flatten(content.get("detail"))))
+        or _said("; ".join(flatten(content.get("errors"))))
+        or _said(content.get("error"))
+        or (_said(data.get("message")) if is_object(data) else "")
+    )
 
 
 def _said(text: object) -> str:
