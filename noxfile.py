@@ -102,6 +102,16 @@ def typing(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The pages and the reference as a site, in the folder that it names at the end."""
+    session.install(".")
+    _group(session, "docs")
+    site = Path(session.create_tmp()) / "site"
+    session.run("python", "-P", "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "docs", str(site))
+    session.log("the site is in %s", site)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Speed and memory, as ratios against named peers in one interleaved run."""
     session.install(".")

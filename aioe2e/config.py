@@ -169,8 +169,8 @@ class Credentials:
 
     Args:
         api_key: The api key of MyAccount; 6 or more printable ASCII characters.
-        auth_token: The auth token, with or without ``Bearer `` before it; or an async callable that returns one. The
-            callable is awaited before the first request and once more after a 401.
+        auth_token: The auth token, with or without the word ``Bearer`` before it; or an async callable that returns
+            one. The callable is awaited before the first request and once more after a 401.
 
     Raises:
         ConfigError: A secret is empty, too short, or cannot stand in a header. The text never shows it.

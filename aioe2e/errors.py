@@ -13,6 +13,32 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from .report import Report
 
+__all__ = [
+    "APIError",
+    "AttemptTimeoutError",
+    "AuthenticationError",
+    "BadRequestError",
+    "BulkError",
+    "ConfigError",
+    "ConflictError",
+    "ConnectError",
+    "ConnectionLostError",
+    "DeadlineExceededError",
+    "E2EError",
+    "ImageFailedError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "ResponseError",
+    "ServerError",
+    "SessionError",
+    "SkippedError",
+    "TransportError",
+    "UsageError",
+    "WaitTimeoutError",
+]
+
 
 def _rebuild(cls: type[E2EError], args: tuple[Any, ...], state: dict[str, Any]) -> E2EError:
     """Make an error anew from what `E2EError.__reduce__` wrote, without running its ``__init__``."""

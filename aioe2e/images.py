@@ -350,7 +350,7 @@ class Images:
     ) -> Report:
         """Plan an image of each node and save them, in one go.
 
-        ``[outcome.result for outcome in report.where(Status.DONE)]`` are the `SaveAction`s that `wait_saved` takes.
+        ``[outcome.result for outcome in report.where(Status.DONE)]`` are what `wait_saved` takes, one by one.
 
         Args:
             nodes, to, existing: As for `Plan.save`; any iterable without a length is streamed.

@@ -89,8 +89,8 @@ class Plan(Sequence[Step]):
         Args:
             images: A mapping of id to name, pairs of image and name, or images when `to` makes the names.
             to: Makes the new name of an image. Ids are looked up in `existing` for it.
-            existing: A fresh listing. It says the current names (which the order needs, and which
-                `SavedImage`s bring along by themselves), and which names are taken.
+            existing: A fresh listing. It says the current names (which the order needs, and which a
+                `SavedImage` brings along by itself), and which names are taken.
 
         Raises:
             UsageError: Some inputs cannot be right; `problems` has all of them, each with its place in the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import re
 import shutil
@@ -18,7 +19,7 @@ from snippets import INDIA, ROOT, blocks_of, run_page, tables, use_in_environmen
 import aioe2e
 from aioe2e.testing import FakeE2E, made_images
 
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted(set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "index.md"})  # that one is for Sphinx alone
 ALL = [*PAGES, ROOT / "README.md", ROOT / "CHANGELOG.md"]
 
 
@@ -105,6 +106,16 @@ def test_the_index_names_every_page() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     for page in PAGES:
         assert page.name == "README.md" or f"({page.name})" in index
+
+
+def test_the_site_has_every_page_and_the_reference_every_public_name() -> None:
+    site = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
+    assert [page.stem for page in PAGES if page.stem not in site] == ["README"]
+    reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\.\. autoclass:: (\w+)$", reference, re.MULTILINE))
+    for name in re.findall(r"^\.\. automodule:: ([\w.]+)$", reference, re.MULTILINE):
+        named |= {*importlib.import_module(name).__all__, name.rpartition(".")[2]}
+    assert set(aioe2e.__all__) - named == {"__version__"}
 
 
 def test_the_page_on_design_names_rooms_that_are_there() -> None:

@@ -1,9 +1,9 @@
 """An emulator of the MyAccount image API, for tests and for trying things out without an account.
 
-```python
-async with FakeE2E(images=200, nodes=20, latency=0.02) as fake, fake.session() as session:
-    ...
-```
+::
+
+    async with FakeE2E(images=200, nodes=20, latency=0.02) as fake, fake.session() as session:
+        ...
 
 Names are looked up when they are asked for, so that pytest can load the plugin in this package without loading a
 web server.

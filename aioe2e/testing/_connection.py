@@ -105,7 +105,7 @@ class Played(web.StreamResponse):
         """Whether the connection stays open."""
         return self._keep
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002  # aiohttp's  # aiohttp's
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002  # aiohttp's
         """Nothing is left to be written."""
         return None
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aioe2e.session import Session
 
 _API_KEY = "4f7c9a52-1d0e-4b63-9f38-e2e0fa4ebeef"
-_AUTH_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJmYWtlIjoidG9rZW4ifQ.c2lnbmF0dXJl-of_nobody"  # noqa: S105  # opens nothing  # opens nothing
+_AUTH_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJmYWtlIjoidG9rZW4ifQ.c2lnbmF0dXJl-of_nobody"  # noqa: S105  # opens nothing
 _PATH = "/myaccount/api/v1/"
 
 

@@ -20,7 +20,7 @@ from ._seed import new_image
 _MEMORY = 4096
 
 
-class Refused(Exception):  # noqa: N818  # what the API does, not what went wrong  # what the API does, not what went wrong
+class Refused(Exception):  # noqa: N818  # what the API does, not what went wrong
     """The API says no.
 
     Attributes:
