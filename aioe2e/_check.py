@@ -16,8 +16,9 @@ LONGEST_SHOWN: Final = 80
 
 _TOO_LARGE: Final = 10**128
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
-#: C0 and C1 controls, line separators, lone surrogates: none of them survives a listing or a terminal.
-_NOT_IN_NAMES: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+#: C0 and C1 controls, line separators, lone surrogates: none of them survives a listing or a terminal. Compiled when a
+#: name first needs it, as most never do.
+_NOT_IN_NAMES: Final = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
 
 def is_text(value: str) -> bool:
@@ -92,7 +93,7 @@ def name(value: object) -> str:
         raise UsageError(f"name: {shown(value)} has {len(value)} characters; {LONGEST_NAME} are allowed")
     if value != value.strip():
         raise UsageError(f"name: {shown(value)} has white space at an end; strip it, since names are sent as given")
-    if (match := _NOT_IN_NAMES.search(value)) is not None:
+    if not value.isprintable() and (match := re.search(_NOT_IN_NAMES, value)) is not None:
         raise UsageError(
             f"name: {shown(value)} holds {escape(match[0])} at position {match.start()};"
             " control characters and lone surrogates are not allowed"

@@ -16,7 +16,8 @@ HIDDEN = "[hidden]"
 _SHORT = 200
 _MOST_CLEANED = 100
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+#: Compiled when a text first needs it, as most never do.
+_UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 #: Query parameters and headers that carry a secret even when it is none of this session's.
 _CARRIERS = re.compile(r"(?i)(apikey=|x-api-key[\"']?\s*[:=]\s*[\"']?|bearer\s+)[^\s&\"'<>,;]+")
 
@@ -54,7 +55,7 @@ def escape(text: str) -> str:
     r"""Write control characters, text-direction marks and lone surrogates as escapes such as ``\x1b``."""
     if text.isprintable():  # as most texts are; then none of them is in it
         return text
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    return re.sub(_UNPRINTABLE, lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def cut(text: str, longest: int = LONGEST) -> str:

@@ -27,13 +27,14 @@ _CLASSES: Mapping[int, type[APIError]] = {
     429: RateLimitedError,
 }
 
-# The vendor documents no texts, so these are loose patterns and never exact sentences.
-_ABSENT = re.compile(r"not found|does ?n[o']t exist|no such", re.IGNORECASE)
-_TAKEN = re.compile(r"already exists|in use|running|duplicate|already taken", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"credential|token|unauthori[sz]ed|api ?key|authenticat", re.IGNORECASE)
-_PROJECT = re.compile(r"project", re.IGNORECASE)
+# The vendor documents no texts, so these are loose patterns and never exact sentences. They are compiled when a text
+# first needs them: compiling takes longer than importing the module.
+_ABSENT = r"not found|does ?n[o']t exist|no such"
+_TAKEN = r"already exists|in use|running|duplicate|already taken"
+_CREDENTIALS = r"credential|token|unauthori[sz]ed|api ?key|authenticat"
+_PROJECT = r"project"
 #: A missing project is no missing image; "image not found in project 12" is.
-_NO_PROJECT = re.compile(r"project\b[^.;]{0,40}?(?:not found|does ?n[o']t exist)|no such project", re.IGNORECASE)
+_NO_PROJECT = r"project\b[^.;]{0,40}?(?:not found|does ?n[o']t exist)|no such project"
 
 _HINTS: Mapping[type[APIError], str] = {
     AuthenticationError: "check the api key and the auth token",
@@ -42,16 +43,20 @@ _HINTS: Mapping[type[APIError], str] = {
 }
 
 
+def _tells(said: str, pattern: str) -> bool:
+    return re.search(pattern, said, re.IGNORECASE) is not None
+
+
 def _class(status: int, said: str) -> type[APIError]:
     if status == 412:  # the API's usual refusal: only its text tells which
-        return NotFoundError if _ABSENT.search(said) else ConflictError if _TAKEN.search(said) else APIError
-    if status == 403 and _CREDENTIALS.search(said):
+        return NotFoundError if _tells(said, _ABSENT) else ConflictError if _tells(said, _TAKEN) else APIError
+    if status == 403 and _tells(said, _CREDENTIALS):
         return AuthenticationError
     return ServerError if status >= 500 else _CLASSES.get(status, APIError)
 
 
 def _hint(cls: type[APIError], status: int, said: str) -> str:
-    if status in (400, 404) and _PROJECT.search(said):
+    if status in (400, 404) and _tells(said, _PROJECT):
         return "set project_id and location to those of the image"
     if status == 405:
         return "the account may speak the other Dialect"
@@ -91,4 +96,4 @@ def refusal(
 
 def means_missing(error: object) -> bool:
     """Whether a refusal says that the image itself is not there (a missing project is another matter)."""
-    return isinstance(error, NotFoundError) and not _NO_PROJECT.search(" ".join((error.message, *error.errors)))
+    return isinstance(error, NotFoundError) and not _tells(" ".join((error.message, *error.errors)), _NO_PROJECT)
