@@ -15,8 +15,10 @@ from typing import Final, TypeVar
 import attrs
 
 from . import _retry_after
+from ._actions import Repeat
 from ._core import Core, closed_error, log
 from ._ending import late_error, paused_error, unknown_error
+from ._fates import Fate
 from ._json import SMALL, parse, parse_in_slices
 from ._look import look, really_missing
 from ._retry import Decision, decide, delays, repeat
@@ -25,9 +27,7 @@ from ._trail import Trail
 from ._transport import ConnectTimeout, Flight, connect_timeout
 from ._wire import (
     LIST,
-    Fate,
     RawReply,
-    Repeat,
     Request,
     Verdict,
     describe,
@@ -293,7 +293,7 @@ class Call:
     def _throttled(self, verdict: Verdict) -> bool:
         """Pause the session if the server asked for it."""
         error = verdict.error
-        if not isinstance(error, APIError) or error.status != 429:
+        if not isinstance(error, RateLimitedError):
             return False
         wait = verdict.retry_after if verdict.retry_after is not None else self._options.retry.base
         self._core.gate.throttled(self.sent_at, min(wait, self._options.retry.max_retry_after))
@@ -389,7 +389,7 @@ class Call:
             raise unknown_error(request, trail, verdict.error or trail.last, self._ended)
         error = verdict.error
         assert error is not None
-        if verdict.missing and request.action == "delete" and isinstance(error, NotFoundError):
+        if verdict.missing and request.action == Action.DELETE and isinstance(error, NotFoundError):
             error = await really_missing(core, self._options.retry, error, request.target, self.deadline)
         elif self._is_late(verdict):
             error = late_error(self._request, error)

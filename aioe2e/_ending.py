@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from ._actions import ROWS
 from ._trail import Trail
 from ._wire import Request, describe
 from .errors import DeadlineExceededError, E2EError, OutcomeUnknownError, RateLimitedError
+from .models import Action
 
 #: What to do when nobody can say what became of a write.
 _ADVICE = {
-    "rename": "list the images to see; sending the same rename again does no harm",
-    "delete": "list the images to see; sending the delete again does no harm",
-    "save": "list the images before anything else: saving again may make a second image",
     "request": "read its state before sending it again",
+    **{action: row.advice for action, row in ROWS.items()},
 }
 
 
@@ -37,7 +37,7 @@ def unknown_error(request: Request, trail: Trail, last: E2EError | None, ended: 
         ended: Why there was no further attempt, if that is worth telling.
     """
     times = "once" if trail.attempts == 1 else f"{trail.attempts} times"
-    wanted = f" to {request.name!r}" if request.action == "rename" else ""
+    wanted = f" to {request.name!r}" if request.action == Action.RENAME else ""
     because = "; ".join(filter(None, ("" if last is None else f"last: {_said(request, last)}", ended)))
     text = (
         f"{describe(request)}{wanted}: sent {times}, and nobody can say whether it was carried out ({because}). "

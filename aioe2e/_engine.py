@@ -25,7 +25,6 @@ from ._step import Status, Step
 from ._trail import Trail
 from ._verdict import Ending
 from .errors import APIError, E2EError, is_passing
-from .models import Action
 from .plan import Plan
 from .progress import Meter, Standing
 from .report import Outcome, Report
@@ -230,7 +229,7 @@ class Engine:
             self._record(step, number, _verdict.skipped(self._ended))
         elif step.unchanged:
             self._record(step, number, Ending(Status.UNCHANGED))
-        elif step.open and _was_open(step):
+        elif _is_open_for_good(step):
             self._record(step, number, _verdict.still_open(step))
         else:
             await self._carry_out(step, number)
@@ -312,7 +311,7 @@ class Engine:
         if ending.error is None:
             self._source.done(step)
             return
-        if self._settings.stop_at_failure and ending.status is not Status.SKIPPED and not _was_open(step):
+        if self._settings.stop_at_failure and ending.status is not Status.SKIPPED and not _is_open_for_good(step):
             self.stop(f"the run stops at the first failure, and that was step {step.index}")
         for follower, cause in self._source.failed(step):
             self._write(follower, self._given_up(follower, _verdict.of_predecessor(cause)))
@@ -343,6 +342,6 @@ class Engine:
             self.meter.end()
 
 
-def _was_open(step: Step) -> bool:
-    """Whether an earlier run has sent this save: it is never sent again, and no failure of this run."""
-    return step.open and step.action is Action.SAVE
+def _is_open_for_good(step: Step) -> bool:
+    """Whether an earlier run has sent it and it must not be sent again: that is no failure of this run."""
+    return step.open and not step.repeatable

@@ -15,6 +15,7 @@ from collections.abc import (
 from typing import Any, Final, cast, overload
 
 from . import _check
+from ._actions import ROWS, Row
 from ._step import Step, current_name
 from ._table import counted
 from .errors import UsageError
@@ -24,14 +25,6 @@ __all__ = ["BY_FORCE", "Namer", "collection", "is_planned", "step_of", "steps_of
 
 #: Makes a name of an image (of a node id, for a save).
 Namer = Callable[[Any], str]
-
-_ITEMS: Final = {
-    Action.RENAME: "images with their names, as a mapping or as pairs",
-    Action.DELETE: "images",
-    Action.SAVE: "nodes with their names, as a mapping or as pairs",
-    None: "steps",
-}
-
 
 #: How an image in use is deleted.
 BY_FORCE: Final = "force=True deletes it all the same"
@@ -48,7 +41,7 @@ def collection(action: Action | None, source: object, to: Namer | None = None) -
     Raises:
         UsageError: It is no collection, or one that would be read in a way nobody means.
     """
-    wanted = f"a collection of {_ITEMS[action]} is needed"
+    wanted = f"a collection of {'steps' if action is None else ROWS[action].items} is needed"
     if isinstance(source, str | bytes | bytearray):
         raise UsageError(
             f"{wanted}, not a bare {type(source).__name__}, which is read letter by letter: put it in a list"
@@ -61,7 +54,7 @@ def collection(action: Action | None, source: object, to: Namer | None = None) -
         return source  # pyright: ignore[reportUnknownVariableType]  # likewise
     if to is not None:
         raise UsageError("to: a mapping names its images already")
-    if action not in (Action.RENAME, Action.SAVE):
+    if action is None or not ROWS[action].named:
         raise UsageError(f"{wanted}, not a mapping: say which of its keys or values you mean, with list(…)")
     return source.items()  # pyright: ignore[reportUnknownVariableType]  # likewise
 
@@ -90,12 +83,11 @@ def step_of(
             raise UsageError(f"a Step is needed, not {_check.shown(item)}")
         # What orders it belongs to the plan that it was taken from.
         return Step(item.action, item.target, item.name, index=index, previous=item.previous, open=item.open)
-    if action is Action.DELETE:
-        return Step(action, _check.image_id(item), index=index, previous=current_name(item))
-    target, name = _pair(item) if to is None else (item, _named(action, item, to, known or {}))
-    if action is Action.SAVE:
-        return Step(action, _check.node_id(target), name, index=index)
-    return Step(action, _check.image_id(target), name, index=index, previous=current_name(target))
+    row = ROWS[action]
+    target, name = item, None
+    if row.named:
+        target, name = _pair(item) if to is None else (item, _named(row, item, to, known or {}))
+    return Step(action, row.checked_id(target), name, index=index, previous=current_name(target))
 
 
 def _pair(item: Any) -> tuple[Any, Any]:
@@ -108,9 +100,9 @@ def _pair(item: Any) -> tuple[Any, Any]:
     raise UsageError(f"a pair of an id and a name is needed, not {shown}, unless to= makes the names")
 
 
-def _named(action: Action, item: Any, to: Namer, known: Mapping[str, SavedImage]) -> Any:
-    if action is Action.SAVE:
-        return to(_check.node_id(item))
+def _named(row: Row, item: Any, to: Namer, known: Mapping[str, SavedImage]) -> Any:
+    if row.of_node:
+        return to(row.checked_id(item))
     image = item if isinstance(item, SavedImage) else known.get(_check.image_id(item))
     if image is None:
         raise UsageError(f"image: to= needs a SavedImage to make a name of, not {_check.shown(item)}")

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
+from ._actions import ROWS, Repeat
 from ._check import shown
 from ._records import FORMAT, SETTLED, Record, parsed
 from .errors import SkippedError, UsageError
@@ -237,8 +238,8 @@ def _begin(path: str, whole: bytes, torn: bytes, plan: Planned) -> str:
 
 
 def _is_past(step: Mapping[str, Any], record: Record) -> bool:
-    """Whether a step must not be sent (any more), since an earlier run has settled it or an open save."""
-    return record.status in SETTLED or (step["action"] == "save" and record.status == "unknown")
+    """Whether a step must not be sent (any more): an earlier run has settled it, or it is an open save."""
+    return record.status in SETTLED or (ROWS[step["action"]].repeat is Repeat.ONCE and record.status == "unknown")
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, Record]]:

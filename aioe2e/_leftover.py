@@ -15,7 +15,6 @@ import attrs
 
 from ._order import is_temporary
 from ._step import Fate, Status, Step
-from .models import Action
 
 __all__ = ["LeftOver", "what_is_left"]
 
@@ -50,7 +49,7 @@ def what_is_left(steps: Sequence[Step], unknown: Sequence[Step], fates: Mapping[
     open_saves = [
         step
         for step in (*unknown, *steps)
-        if step.action is Action.SAVE
+        if not step.repeatable
         and not fate_of[_index(step)].settled
         and (step.open or fate_of[_index(step)].status is Status.UNKNOWN)
     ]

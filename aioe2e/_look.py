@@ -6,12 +6,15 @@ show up, and a name that is absent may still be given.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from ._fates import Fate
 from ._listing import Listing
-from ._wire import Fate, Request, Verdict
+from ._wire import Request, Verdict
 from .config import RetryPolicy
 from .errors import E2EError, NotFoundError
+from .models import Action, SavedImage
 
 if TYPE_CHECKING:
     from ._core import Core
@@ -47,7 +50,7 @@ async def look(
     Returns:
         A verdict whose fate is DONE, or None where nothing is proven.
     """
-    if ticket is None and request.action not in ("rename", "delete"):
+    if ticket is None and request.action not in _PROOFS:
         return None
     end = core.clock.now() + (0.0 if once else policy.look)
     interval = _FIRST_INTERVAL
@@ -66,7 +69,7 @@ async def look(
 
 def _proof(core: Core, request: Request, ticket: SaveTicket | None, listing: Listing) -> Verdict | None:
     """A verdict whose fate is DONE, if a listing proves the write."""
-    if request.action == "delete" and core.saves.is_unborn(request.target):
+    if request.action == Action.DELETE and core.saves.is_unborn(request.target):
         return None  # its absence may only mean that the listing is late
     if ticket is None:
         return Verdict(Fate.DONE) if proves(request.action, request.target, request.name, listing) else None
@@ -75,11 +78,16 @@ def _proof(core: Core, request: Request, ticket: SaveTicket | None, listing: Lis
 
 
 def proves(action: str, target: str, name: str | None, listing: Listing) -> bool:
-    """Whether a listing shows that a rename or a delete was carried out."""
-    image = listing.by_id.get(target)
-    if action == "delete":
-        return image is None
-    return image is not None and image.name == name
+    """Whether a listing shows that a write was carried out; what has no proof here is never proven."""
+    proof = _PROOFS.get(action)
+    return proof is not None and proof(listing.by_id.get(target), name)
+
+
+#: What an image in a listing (None if it is not there), and the name asked for, have to be like.
+_PROOFS: Mapping[str, Callable[[SavedImage | None, str | None], bool]] = {
+    Action.RENAME: lambda image, name: image is not None and image.name == name,
+    Action.DELETE: lambda image, _: image is None,
+}
 
 
 async def _listing(core: Core, policy: RetryPolicy, until: float | None) -> Listing | None:

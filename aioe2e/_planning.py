@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import attrs
 
 from . import _check
+from ._actions import ROWS
 from ._inputs import BY_FORCE, Namer, step_of, uses
 from ._order import ordered
 from ._step import Step
@@ -93,7 +94,7 @@ class _Checks:
     def add(self, step: Step, item: object, *, force: bool) -> None:
         """Check a step against the listing and against the steps before it."""
         image = _image_in(item)
-        if step.action is not Action.SAVE and self.known is not None:
+        if self.known is not None and not ROWS[step.action].of_node:
             if (listed := self.known.get(step.target)) is None:
                 self.warnings.append(f"item {step.index}: image {step.target} is not in the listing")
             else:
@@ -120,7 +121,7 @@ class _Checks:
 
     def _is_new(self, step: Step) -> bool:
         """Whether the step is to be added: not if it was given before or cannot go with another one."""
-        kind = "node" if step.action is Action.SAVE else "image"
+        kind = "node" if ROWS[step.action].of_node else "image"
         first = self._by_target.setdefault((kind == "node", step.target), step)
         if first is not step:
             if (first.action, first.name) == (step.action, step.name):

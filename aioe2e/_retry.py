@@ -14,7 +14,9 @@ from typing import Any, Protocol
 
 import backoff
 
-from ._wire import Fate, Repeat, Verdict
+from ._actions import Repeat
+from ._fates import Fate
+from ._wire import Verdict
 from .config import RetryPolicy
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Self, cast
 import attrs
 
 from . import _check
+from ._actions import ROWS, Repeat
 from .errors import UsageError
 from .models import Action, SavedImage
 
@@ -120,13 +121,14 @@ class Step:
         if action.__class__ is not Action:
             action = _action(action)
             object.__setattr__(self, "action", action)
-        target = _check.node_id(self.target) if action is Action.SAVE else _check.image_id(self.target)
+        row = ROWS[action]
+        target = row.checked_id(self.target)
         if target is not self.target:
             object.__setattr__(self, "target", target)
-        if action is not Action.DELETE:
+        if row.named:
             _check.name(self.name)
         elif self.name is not None:
-            raise UsageError(f"name: a delete takes none, not {_check.shown(self.name)}")
+            raise UsageError(f"name: a {action} takes none, not {_check.shown(self.name)}")
         if self.via is not None:
             if action is not Action.RENAME:
                 raise UsageError(f"via: only a rename goes through a temporary name, not a {action}")
@@ -160,12 +162,17 @@ class Step:
         return cls(Action.SAVE, _check.node_id(node), name)
 
     @property
+    def repeatable(self) -> bool:
+        """Whether it may be sent again when nobody knows what became of it: not a save."""
+        return ROWS[self.action].repeat is not Repeat.ONCE
+
+    @property
     def unchanged(self) -> bool:
         """Whether the image is known to have the name already: UNCHANGED then, without a request."""
         return self.previous is not None and self.previous == self.name and not (self.via or self.open)
 
     def __str__(self) -> str:
-        return _SENTENCES[self.action].format(self.target, _check.shown(self.name))
+        return ROWS[self.action].sentence.format(self.target, _check.shown(self.name))
 
     def to_dict(self) -> dict[str, Any]:
         """The step in a form that JSON can hold; what has its default is left out."""
@@ -200,18 +207,13 @@ class Step:
         return cls(_action(data.get("action")), data.get("target", ""), data.get("name"), **rest)
 
 
-_SENTENCES: Final = {
-    Action.RENAME: "rename {0} to {1}",
-    Action.DELETE: "delete {0}",
-    Action.SAVE: "save node {0} as {1}",
-}
-_ACTIONS: Final = {action.value: action for action in Action}
+_BY_WORD: Final = {action.value: action for action in Action}
 
 
 def _action(value: object) -> Action:
-    action = _ACTIONS.get(value) if isinstance(value, str) else None
+    action = _BY_WORD.get(value) if isinstance(value, str) else None
     if action is None:
-        raise UsageError(f"action: one of {', '.join(_ACTIONS)} is needed, not {_check.shown(value)}")
+        raise UsageError(f"action: one of {', '.join(_BY_WORD)} is needed, not {_check.shown(value)}")
     return action
 
 

@@ -27,9 +27,10 @@ import attrs
 from aiohttp.connector import Connection
 from yarl import URL
 
+from ._actions import Repeat
 from ._body import BodyTooLargeError, BrokenBodyError, Unpacker
 from ._tls import verified_context
-from ._wire import RawReply, Repeat, Request
+from ._wire import RawReply, Request
 from .errors import (
     AttemptTimeoutError,
     ConnectError,

@@ -10,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from ._actions import ROWS
 from ._step import Status, Step
 from ._trail import Trail
 from .errors import (
@@ -20,7 +21,7 @@ from .errors import (
     SessionError,
     SkippedError,
 )
-from .models import Action, ActionResult, SaveAction
+from .models import ActionResult, SaveAction
 
 __all__ = ["Ending", "in_halves", "of_cut", "of_error", "of_pause", "of_predecessor", "skipped", "still_open"]
 
@@ -42,12 +43,6 @@ class Ending:
 
 #: Errors that mean, when no request had been sent, that the step was not tried at all.
 _NOT_TRIED: Final = (RateLimitedError, DeadlineExceededError, SessionError)
-
-_ADVICE: Final = {
-    Action.RENAME: "it may be sent again (Report.remaining does), or Images.reconcile looks",
-    Action.DELETE: "it may be sent again (Report.remaining does), or Images.reconcile looks",
-    Action.SAVE: "do not send it again: Images.reconcile looks whether there is an image",
-}
 
 
 def skipped(reason: str) -> Ending:
@@ -85,7 +80,7 @@ def still_open(step: Step) -> Ending:
 
 def _unknown(step: Step, text: str, attempts: int, last: E2EError | None) -> Ending:
     error = OutcomeUnknownError(
-        f"{text}; {_ADVICE[step.action]}",
+        f"{text}; {ROWS[step.action].advice_in_run}",
         action=step.action.value,
         target=step.target,
         attempts=attempts,

@@ -9,40 +9,22 @@
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from itertools import islice
-from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import attrs
 
+from ._actions import ROWS, Repeat
+from ._fates import Fate, fate_of
 from ._json import Unreadable, is_array, is_object
 from ._redact import Redactor
 from ._refusal import means_missing, refusal
 from .config import Dialect
 from .errors import E2EError, ResponseError
 from .models import Action
-
-
-class Repeat(enum.Enum):
-    """How often a request may be carried out without harm."""
-
-    READ = "read"  # changes nothing
-    IDEMPOTENT = "idempotent"  # a second time changes nothing more
-    ONCE = "once"
-
-
-class Fate(enum.Enum):
-    """What an attempt proves about the server's state."""
-
-    DONE = "done"
-    REFUSED = "refused"
-    WAIT = "wait"  # refused for now: throttled
-    NOT_SENT = "not sent"
-    MAYBE = "maybe"  # it may have been carried out, or not
 
 
 @attrs.define(eq=False)
@@ -64,37 +46,19 @@ class Request:
 
 LIST = Request("list", "", Repeat.READ, "GET", "images/saved-images/")
 
-#: For each action: its path, how often it may be repeated, and the method of either dialect.
-_ACTIONS: Mapping[str, tuple[str, Repeat, str, str]] = {
-    Action.SAVE: ("nodes/{}/actions/", Repeat.ONCE, "POST", "PUT"),
-    Action.RENAME: ("images/{}/", Repeat.IDEMPOTENT, "POST", "PUT"),
-    Action.DELETE: ("images/{}/", Repeat.IDEMPOTENT, "POST", "DELETE"),
-}
-
-
-_DELETE_BODY = b'{"action_type": "delete_image"}'
-
-
-def _body(action: Action, method: str, name: str) -> bytes | None:
-    if action is Action.RENAME:
-        return b'{"action_type": "rename", "name": %s}' % encode_basestring_ascii(name).encode()
-    if action is Action.SAVE:
-        return b'{"type": "save_images", "name": %s}' % encode_basestring_ascii(name).encode()
-    return None if method == "DELETE" else _DELETE_BODY
-
 
 def encode(action: Action, target: str, name: str, dialect: Dialect) -> Request:
     """The request for an action on an image (on a node for a save), whose id was checked before."""
-    path, repeat, documented, current = _ACTIONS[action]
-    method = current if dialect is Dialect.CURRENT else documented
-    fallback = current if dialect is Dialect.AUTO else ""
-    body = _body(action, method, name)
-    return Request(action.value, target, repeat, method, path.format(target), body, name, None, fallback)
+    row = ROWS[action]
+    method = row.current if dialect is Dialect.CURRENT else row.documented
+    fallback = row.current if dialect is Dialect.AUTO else ""
+    body = None if method == "DELETE" else row.body(name)
+    return Request(action.value, target, row.repeat, method, row.path.format(target), body, name, None, fallback)
 
 
 def route(action: str) -> str:
     """The route of an action: what speaks one dialect or the other."""
-    return _ACTIONS[action][0]
+    return ROWS[action].path
 
 
 def in_other_dialect(request: Request) -> Request:
@@ -129,11 +93,6 @@ class Verdict:
     missing: bool = False
     #: Nothing more can be tried: the time is over, or the session is.
     final: bool = False
-
-
-#: Statuses after which the server may have acted, beside those from 500 on.
-_MAYBE_STATUSES = frozenset({408})
-_WAIT_STATUS = 429
 
 
 def judge_failure(error: E2EError, *, sent: bool) -> Verdict:
@@ -189,21 +148,16 @@ def _is_plain_success(content: Any) -> bool:
 
 
 def _fate(status: int, *, readable: bool) -> Fate | None:
-    """What a status says, HTTP's own or the envelope's; None if it is none that says no."""
-    if status < 400:
-        return None
-    if status >= 500 or status in _MAYBE_STATUSES:
-        return Fate.MAYBE
-    if status == _WAIT_STATUS:
-        # Only JSON comes from the API itself; other texts come from something before it, which may have cut in late.
-        return Fate.WAIT if readable else Fate.MAYBE
-    return Fate.REFUSED
+    """What a reply of that status says; None if the status is none that says no."""
+    fate = fate_of(status)
+    # Only JSON comes from the API itself; other texts come from something before it, which may have cut in late.
+    return Fate.MAYBE if fate is Fate.WAIT and not readable else fate
 
 
 def telling_status(status: int, content: Any) -> int:
     """The one of HTTP's status and the envelope's codes that decides: the one that leaves most in doubt."""
     candidates = (status, *envelope_codes(content))
-    return max(candidates, key=lambda said: (_DOUBT[_fate(said, readable=True)], said == status))
+    return max(candidates, key=lambda said: (_DOUBT[fate_of(said)], said == status))
 
 
 #: How much doubt a fate leaves.
@@ -345,12 +299,8 @@ def _said(text: object) -> str:
     return said
 
 
-_SUBJECTS = {
-    "save": "save of node",
-    "rename": "rename of image",
-    "delete": "delete of image",
-    "request": "request to",
-}
+#: The first words of an error about a request, before its target.
+_SUBJECTS: Mapping[str, str] = {"request": "request to", **{action: row.subject for action, row in ROWS.items()}}
 
 
 def describe(request: Request) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from ._call import Call, Options, write_request
 from ._codec import save_action
 from ._core import Core
@@ -22,12 +24,16 @@ class Writes:
 
     async def perform(self, step: Step, trail: Trail, *, missing_ok: bool) -> Performed:
         """Carry out one step of a run; what the bulk engine is handed."""
-        if step.action is Action.SAVE:
-            return Performed(Status.DONE, await self.save(step.target, str(step.name), trail))
-        if step.action is Action.RENAME:
-            return Performed(Status.DONE, await self.rename(step.target, str(step.name), trail, in_doubt=step.open))
-        result, found = await self.delete(step.target, trail, missing_ok=missing_ok, in_doubt=step.open)
-        return Performed(Status.DONE if found else Status.UNCHANGED, result)
+        match step.action:
+            case Action.SAVE:
+                return Performed(Status.DONE, await self.save(step.target, str(step.name), trail))
+            case Action.RENAME:
+                return Performed(Status.DONE, await self.rename(step.target, str(step.name), trail, in_doubt=step.open))
+            case Action.DELETE:
+                result, found = await self.delete(step.target, trail, missing_ok=missing_ok, in_doubt=step.open)
+                return Performed(Status.DONE if found else Status.UNCHANGED, result)
+            case _:
+                assert_never(step.action)
 
     async def save(self, node: str, name: str, trail: Trail) -> SaveAction:
         core = self._core

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from ._fates import Fate, fate_of
+
 if TYPE_CHECKING:
     from .report import Report
 
@@ -283,10 +285,6 @@ class BulkError(E2EError, ExceptionGroup[E2EError]):
         )
 
 
-#: Statuses whose cause passes: the same request may well succeed later.
-PASSING_STATUSES = frozenset({408, 429})
-
-
 def is_passing(error: E2EError | None) -> bool:
     """Whether what ended a step is a fault that passes, so that the step is worth running again.
 
@@ -294,5 +292,5 @@ def is_passing(error: E2EError | None) -> bool:
     unreadable replies and deadlines pass.
     """
     if isinstance(error, APIError):
-        return error.status in PASSING_STATUSES or error.status >= 500
+        return fate_of(error.status) in (Fate.WAIT, Fate.MAYBE)
     return isinstance(error, TransportError | ResponseError | DeadlineExceededError | OutcomeUnknownError)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from . import _address, _check, _profile
+from ._actions import Repeat
 from ._call import Call, Options
 from ._clock import Clock
 from ._core import Core, Settings
@@ -19,7 +20,7 @@ from ._list import fetch_listing
 from ._listing import Listing
 from ._trail import Trail
 from ._version import __version__
-from ._wire import Repeat, Request
+from ._wire import Request
 from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
 from .errors import ConfigError, UsageError
 from .events import Hook

@@ -16,10 +16,12 @@ from typing import Any
 import attrs
 
 from aioe2e import ConnectError, ConnectionLostError, Dialect, E2EError, Limits, RetryPolicy, Timeouts
+from aioe2e._actions import ROWS, Repeat
+from aioe2e._fates import STATUS_FATES
 from aioe2e._json import parse
 from aioe2e._redact import Redactor
 from aioe2e._retry import Decision, decide
-from aioe2e._wire import LIST, RawReply, Repeat, Request, Verdict, encode, judge, judge_failure
+from aioe2e._wire import LIST, RawReply, Request, Verdict, encode, judge, judge_failure
 from aioe2e.models import Action
 from aioe2e.testing import KINDS, Effect
 
@@ -43,15 +45,15 @@ ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
     "sent, no whole reply: reset, closed, timed out, not HTTP": [ConnectionLostError("", sent=True)],
     "a 2xx that cannot be read: cut off, not JSON, another shape": [(200, '{"code": 2'), (200, "OK"), (202, [])],
     "408 and every 5xx, by HTTP or by the envelope's `code`": [
-        *((status, {"code": status}) for status in (408, 500, 502, 503, 504)),
-        *((200, {"code": code, "data": []}) for code in (408, 500, 503)),
+        *((status, {"code": status}) for status in (408, *range(500, 600))),
+        *((200, {"code": code, "data": []}) for code in (408, *range(500, 600))),
     ],
     "an HTML page, of whatever status but 3xx": [(status, PAGE) for status in (200, 404, 429, 503)],
     "429 as JSON, by HTTP or by the envelope's `code`": [(429, {"message": "slow down"}), (200, {"code": 429})],
     "429 as anything but JSON": [(429, "slow down")],
     "any other 4xx, any 3xx, a 2xx whose envelope says failure": [
-        *((status, {"message": "no"}) for status in (302, 307, 400, 401, 403, 404, 409, 412, 422)),
-        (200, {"code": 404}),
+        *((status, {"message": "no"}) for status in range(300, 500) if status not in STATUS_FATES),
+        *((200, {"code": code}) for code in range(400, 500) if code not in STATUS_FATES),
         (200, {"code": 200, "data": [], "errors": {"name": ["taken"]}}),
         (200, {"detail": "Not found."}),
     ],
@@ -109,13 +111,15 @@ def requests() -> list[str]:
     def line(request: Request) -> str:
         return f"`{request.method} {request.path}`" + (f" `{request.body.decode()}`" if request.body else "")
 
-    placeholders = {Action.SAVE: "{node}", Action.RENAME: "{id}", Action.DELETE: "{id}"}
     writes = (
         [
             str(action),
-            *(line(encode(action, target, "NAME", dialect)) for dialect in (Dialect.DOCUMENTED, Dialect.CURRENT)),
+            *(
+                line(encode(action, "{node}" if ROWS[action].of_node else "{id}", "NAME", dialect))
+                for dialect in (Dialect.DOCUMENTED, Dialect.CURRENT)
+            ),
         ]
-        for action, target in placeholders.items()
+        for action in Action
     )
     return table(["action", "`Dialect.DOCUMENTED`", "`Dialect.CURRENT`"], [["list", line(LIST), line(LIST)], *writes])
 

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 import pytest
 from virtual_time import in_virtual_time, now, timers
 
+from aioe2e._actions import Repeat
+from aioe2e._fates import Fate
 from aioe2e._retry import DECISIONS, Decision, decide, delays, repeat
-from aioe2e._wire import Fate, Repeat, Verdict
+from aioe2e._wire import Verdict
 from aioe2e.config import RetryPolicy
 
 _RETRY, _LOOK, _RAISE, _RETURN = Decision.RETRY, Decision.LOOK, Decision.RAISE, Decision.RETURN

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioe2e import errors
+from aioe2e._actions import Repeat
+from aioe2e._fates import Fate
 from aioe2e._json import parse
 from aioe2e._redact import Redactor
 from aioe2e._wire import (
     LIST,
-    Fate,
     RawReply,
-    Repeat,
     Request,
     Verdict,
     describe,

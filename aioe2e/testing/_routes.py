@@ -120,9 +120,14 @@ def _required_name(call: Call) -> str:
 
 def pretended(call: Call) -> Reply:
     """What a success would look like, for a fault that shows part of a reply without doing what was asked."""
-    if call.action == "save":
-        return replies.saved(call.target, 0, None, documented=call.method == "POST")
-    return replies.renamed() if call.action == "rename" else replies.deleted()
+    return _PRETENDED[call.action](call)
+
+
+_PRETENDED: Mapping[str, Callable[[Call], Reply]] = {
+    "save": lambda call: replies.saved(call.target, 0, None, documented=call.method == "POST"),
+    "rename": lambda _: replies.renamed(),
+    "delete": lambda _: replies.deleted(),
+}
 
 
 def _rename(task: _Task) -> Reply:
