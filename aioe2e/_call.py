@@ -16,8 +16,8 @@ import attrs
 
 from . import _retry_after
 from ._actions import Repeat
+from ._call_errors import late_error, paused_error, unknown_error
 from ._core import Core, closed_error, log
-from ._ending import late_error, paused_error, unknown_error
 from ._fates import Fate
 from ._json import SMALL, parse, parse_in_slices
 from ._look import look, really_missing

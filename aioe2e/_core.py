@@ -32,7 +32,7 @@ log: Final = logging.getLogger("aioe2e")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Settings:
+class SessionSettings:
     """The settings of a session that its views cannot change, checked."""
 
     credentials: Credentials
@@ -51,7 +51,7 @@ class Core:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SessionSettings,
         borrowed: aiohttp.ClientSession | None,
         fetch: Callable[[Core, float | None], Awaitable[Listing]],
     ) -> None:

@@ -13,17 +13,17 @@ from typing import Final, TypeVar, cast
 
 import attrs
 
-from . import _verdict
+from . import _endings
 from ._brake import Brake
+from ._endings import Ending
 from ._handover import Handover
 from ._journal import Journal
 from ._ledger import Ledger
 from ._notes import Notes
-from ._perform import Settings
+from ._perform import RunSettings
 from ._source import AsyncSource, Source
 from ._step import Status, Step
 from ._trail import Trail
-from ._verdict import Ending
 from .errors import APIError, E2EError, is_passing
 from .plan import Plan
 from .progress import Meter, Standing
@@ -63,7 +63,7 @@ class Engine:
         meter: Tells how far the run has got; None if nobody wants to know.
     """
 
-    def __init__(self, source: Source, *, plan: Plan | None, settings: Settings) -> None:
+    def __init__(self, source: Source, *, plan: Plan | None, settings: RunSettings) -> None:
         self.ledger = Ledger(plan)
         self.error: BaseException | None = None
         self.handover: Handover | None = None
@@ -226,11 +226,11 @@ class Engine:
         if source.more and len(self._workers) < self._settings.limit:
             self._hire()
         if self._ended:  # by the iterable itself, while it was asked
-            self._record(step, number, _verdict.skipped(self._ended))
+            self._record(step, number, _endings.skipped(self._ended))
         elif step.unchanged:
             self._record(step, number, Ending(Status.UNCHANGED))
         elif _is_open_for_good(step):
-            self._record(step, number, _verdict.still_open(step))
+            self._record(step, number, _endings.still_open(step))
         else:
             await self._carry_out(step, number)
         return True
@@ -251,7 +251,7 @@ class Engine:
     async def _carry_out(self, step: Step, number: int) -> None:
         """Perform a step, or the half of it that is due, and write down what came of it."""
         second = step.index in self._halves
-        part = step if step.via is None else _verdict.in_halves(step)[second]
+        part = step if step.via is None else _endings.in_halves(step)[second]
         trail = Trail(deadline=self._deadline)
         if self._notes is not None:
             trail.before_send = self._notes.before_send(step, 1 + second)
@@ -260,11 +260,11 @@ class Engine:
         try:
             performed = await self._settings.perform(part, trail)
         except E2EError as error:
-            ending = _verdict.of_error(trail, error)
+            ending = _endings.of_error(trail, error)
             self._weigh(error)
         except BaseException as error:
             reason = self._cut or f"the run was ended by an exception ({type(error).__name__})"
-            self._settle(step, number, _verdict.of_cut(step, trail, reason), began)
+            self._settle(step, number, _endings.of_cut(step, trail, reason), began)
             raise
         else:
             if self._brake.row:
@@ -295,13 +295,13 @@ class Engine:
                 self._halves[step.index] = _Half(ending.attempts, began)
                 if (cause := self._source.halved(step)) is None:
                     return
-                ending = self._given_up(step, _verdict.of_predecessor(cause))
+                ending = self._given_up(step, _endings.of_predecessor(cause))
         self._record(step, number, ending, began)
 
     def _given_up(self, step: Step, ending: Ending) -> Ending:
         """The ending of a step, with what has become of its first half taken in."""
         half = self._halves.pop(step.index, None) if step.via is not None else None
-        return ending if half is None else _verdict.of_pause(step, ending, half.attempts)
+        return ending if half is None else _endings.of_pause(step, ending, half.attempts)
 
     def _record(self, step: Step, number: int, ending: Ending, began: float | None = None) -> None:
         """Write the outcome of a step down, and see what follows from it for other steps."""
@@ -314,7 +314,7 @@ class Engine:
         if self._settings.stop_at_failure and ending.status is not Status.SKIPPED and not _is_open_for_good(step):
             self.stop(f"the run stops at the first failure, and that was step {step.index}")
         for follower, cause in self._source.failed(step):
-            self._write(follower, self._given_up(follower, _verdict.of_predecessor(cause)))
+            self._write(follower, self._given_up(follower, _endings.of_predecessor(cause)))
 
     def _write(self, step: Step, ending: Ending, elapsed: float = 0.0) -> None:
         outcome = Outcome(step, ending.status, ending.result, ending.error, ending.attempts, elapsed, ending.halfway)
@@ -329,7 +329,7 @@ class Engine:
         reason = self._ended or "it waits for a step that waits for it"
         for step in self._source.steps:
             if not self.ledger.has(step.index):
-                self._write(step, self._given_up(step, _verdict.skipped(reason)))
+                self._write(step, self._given_up(step, _endings.skipped(reason)))
         self._over = True
         self._elapsed = self._now() - self._began
         if self._timer is not None:

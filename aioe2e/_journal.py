@@ -21,13 +21,14 @@ from typing import Any, Final, Protocol, Self
 
 from ._actions import ROWS, Repeat
 from ._check import shown
-from ._records import FORMAT, SETTLED, Record, parsed
+from ._journal_lines import FORMAT, parsed
+from ._step import Status, StepFate
 from .errors import SkippedError, UsageError
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Journal", "Planned", "Record", "read"]
+__all__ = ["Journal", "Planned", "read"]
 
 #: Whoever may read the names of the images is the user's choice, so nobody else may at first.
 MODE: Final = 0o600
@@ -222,14 +223,14 @@ def _begin(path: str, whole: bytes, torn: bytes, plan: Planned) -> str:
         if not line.encode().startswith(torn):
             raise UsageError(f"{shown(path)} is no journal: choose another path")
         return line + "\n"
-    header, records, indices = parsed(path, whole)
+    header, fates, indices = parsed(path, whole)
     if header["digest"] != plan.digest:
         raise UsageError(f"the journal {shown(path)} is that of another plan: choose another path")
     if not plan.resumed and whole.count(b"\n") > 1:
         raise UsageError(f"the journal {shown(path)} has lines of this plan already: go on with Plan.resume(path)")
     for step in plan.to_dict()["steps"]:
-        record = records.get(step["index"])
-        if step["index"] not in indices or (record is not None and _is_past(step, record)):
+        fate = fates.get(step["index"])
+        if step["index"] not in indices or (fate is not None and _is_past(step, fate)):
             raise UsageError(
                 f"the journal {shown(path)} knows more of step {step['index']} than this plan does:"
                 " go on with Plan.resume(path)"
@@ -237,12 +238,13 @@ def _begin(path: str, whole: bytes, torn: bytes, plan: Planned) -> str:
     return '{"run":"again"}\n'
 
 
-def _is_past(step: Mapping[str, Any], record: Record) -> bool:
+def _is_past(step: Mapping[str, Any], fate: StepFate) -> bool:
     """Whether a step must not be sent (any more): an earlier run has settled it, or it is an open save."""
-    return record.status in SETTLED or (ROWS[step["action"]].repeat is Repeat.ONCE and record.status == "unknown")
+    once = ROWS[step["action"]].repeat is Repeat.ONCE
+    return fate.settled or (once and fate.status is Status.UNKNOWN)
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, Record]]:
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, StepFate]]:
     """The stored plan of a journal, and by index what became of its steps; a missing one was never sent.
 
     Raises:
@@ -253,5 +255,5 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, Record
     if not whole:
         what = "ends within its header: no step was sent, so run the plan anew" if torn else "is empty"
         raise UsageError(f"the journal {shown(text)} {what}")
-    header, records, _ = parsed(text, whole)
-    return header["plan"], records
+    header, fates, _ = parsed(text, whole)
+    return header["plan"], fates

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from ._order import is_temporary
-from ._step import Fate, Status, Step
+from ._step import Status, Step, StepFate
 
 __all__ = ["LeftOver", "what_is_left"]
 
-_NEVER_SENT = Fate(Status.SKIPPED)
+_NEVER_SENT = StepFate(Status.SKIPPED)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -36,7 +36,7 @@ class LeftOver:
     warnings: tuple[str, ...]
 
 
-def what_is_left(steps: Sequence[Step], unknown: Sequence[Step], fates: Mapping[int, Fate]) -> LeftOver:
+def what_is_left(steps: Sequence[Step], unknown: Sequence[Step], fates: Mapping[int, StepFate]) -> LeftOver:
     """Judge every step by its fate; one without a fate was never sent.
 
     Args:
@@ -84,7 +84,9 @@ def _index(step: Step) -> int:
     return step.index
 
 
-def _left_out(steps: Sequence[Step], fate_of: Mapping[int, Fate], freed: set[int], saved: set[int]) -> dict[int, str]:
+def _left_out(
+    steps: Sequence[Step], fate_of: Mapping[int, StepFate], freed: set[int], saved: set[int]
+) -> dict[int, str]:
     """By index: why a step is left out. What waits for a name that stays in use goes with it."""
     reasons: dict[int, str] = {}
     waiters: dict[int, list[Step]] = {}
@@ -105,7 +107,7 @@ def _left_out(steps: Sequence[Step], fate_of: Mapping[int, Fate], freed: set[int
     return reasons
 
 
-def _again(step: Step, fate: Fate, freed: set[int]) -> Step:
+def _again(step: Step, fate: StepFate, freed: set[int]) -> Step:
     """The step as the next run has to make it."""
     after = tuple(index for index in step.after if index not in freed)
     unsure = fate.status is Status.UNKNOWN
@@ -119,7 +121,7 @@ def _again(step: Step, fate: Fate, freed: set[int]) -> Step:
     return attrs.evolve(step, after=after, open=step.open or unsure)
 
 
-def _temporary(step: Step, fate: Fate, left_out: bool) -> str | None:
+def _temporary(step: Step, fate: StepFate, left_out: bool) -> str | None:
     """A warning for an image that carries a temporary name, or may do so."""
     if fate.settled:
         return None

@@ -12,7 +12,7 @@ from ._step import Status, Step
 from ._trail import Trail
 from .models import ActionResult, SaveAction
 
-__all__ = ["Perform", "Performed", "Settings"]
+__all__ = ["Perform", "Performed", "RunSettings"]
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -33,7 +33,7 @@ Perform = Callable[[Step, Trail], Awaitable[Performed]]
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Settings:
+class RunSettings:
     """How a run is to be carried out; checked by whoever makes one."""
 
     perform: Perform

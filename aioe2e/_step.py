@@ -13,7 +13,7 @@ from ._actions import ROWS, Repeat
 from .errors import UsageError
 from .models import Action, SavedImage
 
-__all__ = ["Fate", "Image", "Status", "Step"]
+__all__ = ["Image", "Status", "Step", "StepFate"]
 
 #: Whatever may stand for an image.
 Image = SavedImage | str | int
@@ -35,19 +35,19 @@ class Status(enum.StrEnum):
 
 
 @attrs.frozen
-class Fate:
+class StepFate:
     """The part of an outcome that decides what a later run has to do.
 
     Attributes:
         status: What became of the step.
         passing: Whether what ended it is a fault that passes, so that the step is worth running again.
         halfway: Whether the image surely left its old name for the step's temporary one.
+        sent_at: Seconds since the epoch at which a journal saw its latest write go out.
     """
 
     status: Status
     passing: bool = False
     halfway: bool = False
-    #: Seconds since the epoch at which a journal saw its write go out.
     sent_at: float | None = None
 
     @property

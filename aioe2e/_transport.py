@@ -6,7 +6,7 @@ Three habits of aiohttp are put right here:
   send: what may be repeated is decided in one place, and that is not here.
 - It takes a reply that was lying on an idle connection for the answer to the next request. `_OneSendRequest` looks
   before it writes, and a connection that holds bytes or is at its end is given up for another.
-- It unpacks a compressed body without a bound. Bodies are unpacked in `_body`, within `Limits.max_body`.
+- It unpacks a compressed body without a bound. Bodies are unpacked in `_unpack`, within `Limits.max_body`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from ._actions import Repeat
-from ._body import BodyTooLargeError, BrokenBodyError, Unpacker
 from ._tls import verified_context
+from ._unpack import BodyTooLargeError, BrokenBodyError, Unpacker
 from ._wire import RawReply, Request
 from .errors import (
     AttemptTimeoutError,

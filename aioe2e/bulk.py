@@ -18,7 +18,7 @@ from . import _check
 from ._clock import Clock
 from ._engine import CANCELLED, Engine
 from ._handover import Handover
-from ._perform import Perform, Performed, Settings
+from ._perform import Perform, Performed, RunSettings
 from ._source import source_of
 from ._step import Step
 from .config import Limits
@@ -95,7 +95,7 @@ class Stream:
         plan = steps if isinstance(steps, Plan) else None
         if journal is not None and plan is None:
             raise UsageError("journal: it needs a Plan; of an iterable nobody knows what is still to come")
-        settings = Settings(
+        settings = RunSettings(
             perform=perform,
             limit=limit,
             stop_at_failure=on_error == "stop",

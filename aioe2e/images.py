@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeVar
 from . import _check
 from ._call import Options
 from ._core import Core
+from ._fetch_listing import list_images
 from ._inputs import is_planned, steps_of
-from ._list import list_images
 from ._listing import Listing
 from ._look import proves
 from ._poll import check_times, poll

@@ -21,7 +21,7 @@ from ._leftover import what_is_left
 from ._order import is_runnable
 from ._planning import planned
 from ._redact import escape
-from ._step import Fate, Image, Status, Step
+from ._step import Image, Step, StepFate
 from ._table import counted, table
 from .errors import UsageError
 from .models import Action, SavedImage
@@ -176,12 +176,8 @@ class Plan(Sequence[Step]):
         Raises:
             UsageError: The file cannot be read, is no journal, or is damaged before its last line.
         """
-        header, records = _journal.read(path)
-        fates = {
-            index: Fate(Status(known.status), known.passing, known.halfway, known.sent_at)
-            for index, known in records.items()
-        }
-        return left_over(cls.from_dict(header), fates)
+        plan, fates = _journal.read(path)
+        return left_over(cls.from_dict(plan), fates)
 
     @overload
     def __getitem__(self, place: int) -> Step: ...
@@ -275,7 +271,7 @@ class Plan(Sequence[Step]):
         return plan
 
 
-def left_over(plan: Plan, fates: Mapping[int, Fate]) -> Plan:
+def left_over(plan: Plan, fates: Mapping[int, StepFate]) -> Plan:
     """What of a plan is worth running again, given what became of its steps.
 
     Kept is what was never sent, what failed by a fault that passes, and renames and deletes that may have

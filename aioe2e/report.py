@@ -9,7 +9,7 @@ from typing import Any, Final, overload
 import attrs
 
 from ._redact import cut
-from ._step import Fate, Status, Step
+from ._step import Status, Step, StepFate
 from ._table import counted, table
 from .errors import BulkError, E2EError, SkippedError, is_passing
 from .models import ActionResult, SaveAction
@@ -64,9 +64,9 @@ class Outcome:
         return isinstance(self.error, SkippedError) or is_passing(self.error)
 
     @property
-    def fate(self) -> Fate:
+    def fate(self) -> StepFate:
         """The part of it that decides what a later run has to do."""
-        return Fate(self.status, self.passing, self.halfway)
+        return StepFate(self.status, self.passing, self.halfway)
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome in a form that JSON can hold; nothing reads it back: it is for a log or an eye."""

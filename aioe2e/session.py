@@ -15,8 +15,8 @@ from . import _address, _check, _profile
 from ._actions import Repeat
 from ._call import Call, Options
 from ._clock import Clock
-from ._core import Core, Settings
-from ._list import fetch_listing
+from ._core import Core, SessionSettings
+from ._fetch_listing import fetch_listing
 from ._listing import Listing
 from ._trail import Trail
 from ._version import __version__
@@ -81,7 +81,7 @@ class Session:
     ) -> None:
         options = Options(_given("timeouts", timeouts, Timeouts), _given("retry", retry, RetryPolicy))
         context = {"project_id": _address.project(project_id), "location": _address.location(location)}
-        settings = Settings(
+        settings = SessionSettings(
             credentials=_instance("credentials", credentials, Credentials),
             base=_address.base_url(base_url),
             context={key: value for key, value in context.items() if value is not None},

@@ -7,7 +7,7 @@ import random
 from hypothesis import strategies as st
 
 from aioe2e._journal import Journal
-from aioe2e._step import Fate, Status, Step
+from aioe2e._step import Status, Step, StepFate
 from aioe2e.models import Action, SavedImage
 from aioe2e.plan import Plan
 
@@ -47,10 +47,10 @@ class Run:
         self.faults = faults
         self.journal = journal
         self.crash = crash
-        self.fates: dict[int, Fate] = {}
+        self.fates: dict[int, StepFate] = {}
         self.moved: set[int] = set()
 
-    def __call__(self, plan: Plan) -> dict[int, Fate]:
+    def __call__(self, plan: Plan) -> dict[int, StepFate]:
         waiting = {step.index: step for step in plan if step.index is not None}
         while waiting:
             if self.dice.random() < self.faults / 5:
@@ -77,9 +77,9 @@ class Run:
         elif not all(before in self.moved or self.met(before) for before in step.after):
             return False
         elif step.unchanged:
-            self.end(index, Fate(Status.UNCHANGED))
+            self.end(index, StepFate(Status.UNCHANGED))
         elif self.attempt(index, step, str(step.name), 2 if step.via else 1):
-            self.end(index, Fate(Status.DONE))
+            self.end(index, StepFate(Status.DONE))
         return True
 
     def met(self, index: int) -> bool:
@@ -87,13 +87,13 @@ class Run:
         return fate is not None and (fate.settled or fate.halfway)
 
     def give_up(self, index: int) -> None:
-        self.end(index, Fate(Status.FAILED, True, True) if index in self.moved else Fate(Status.SKIPPED))
+        self.end(index, StepFate(Status.FAILED, True, True) if index in self.moved else StepFate(Status.SKIPPED))
 
     def die(self) -> None:
         if self.dice.random() < self.crash:
             raise CrashError
 
-    def end(self, index: int, fate: Fate) -> None:
+    def end(self, index: int, fate: StepFate) -> None:
         self.fates[index] = fate
         self.die()
         if self.journal:
@@ -113,7 +113,7 @@ class Run:
         if status is Status.UNKNOWN and self.dice.random() < 0.5:
             self.store.apply(step, name)
         passing = status is Status.UNKNOWN or self.dice.random() < 0.6
-        self.end(index, Fate(status, passing, half == 2))
+        self.end(index, StepFate(status, passing, half == 2))
         return False
 
 

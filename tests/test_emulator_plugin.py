@@ -64,6 +64,8 @@ def test_a_sync_test_need_not_use_it(e2e_session):
 
 
 def run_pytest(path: Path, *arguments: str, runner: str | None = None) -> subprocess.CompletedProcess[str]:
+    if not (settings := path / "pytest.ini").exists():
+        settings.write_text("[pytest]\n")  # else those of this project would hold, where the path lies within it
     # The plugin is named here because the tests may run from a source tree, which has no entry points.
     plugins = [] if has_entry_point() else ["-p", "aioe2e.testing.pytest_plugin"]
     for other in {"asyncio", "anyio"} - {runner}:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioe2e._inputs import is_planned, steps_of
-from aioe2e._step import Fate, Status, Step
+from aioe2e._step import Status, Step, StepFate
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage
 from aioe2e.plan import Plan, left_over
@@ -28,8 +28,8 @@ EVERY_KIND = [
     Plan.save({"11": "n1", 12: "n2"}),
     Plan.of([Step.delete(A), Step.rename(B, "a"), Step.save(5, "s")]),
     Plan.rename({}),
-    left_over(Plan.save({"11": "n1", "12": "n2"}), {0: Fate(Status.UNKNOWN)}),
-    left_over(Plan.rename([(A, "b"), (B, "a")]), {0: Fate(Status.UNKNOWN, True, True)}),
+    left_over(Plan.save({"11": "n1", "12": "n2"}), {0: StepFate(Status.UNKNOWN)}),
+    left_over(Plan.rename([(A, "b"), (B, "a")]), {0: StepFate(Status.UNKNOWN, True, True)}),
 ]
 
 
@@ -317,10 +317,10 @@ def test_a_printed_plan_cannot_play_with_the_terminal() -> None:
 def test_a_left_over_keeps_numbers_and_digest() -> None:
     plan = Plan.delete(["1", "2", "3", "4", "5"])
     fates = {
-        0: Fate(Status.DONE),
-        1: Fate(Status.FAILED, passing=False),
-        2: Fate(Status.UNKNOWN, passing=True),
-        3: Fate(Status.FAILED, passing=True),
+        0: StepFate(Status.DONE),
+        1: StepFate(Status.FAILED, passing=False),
+        2: StepFate(Status.UNKNOWN, passing=True),
+        3: StepFate(Status.FAILED, passing=True),
     }
     rest = left_over(plan, fates)
     assert [(step.index, step.open) for step in rest] == [(2, True), (3, False), (4, False)]
@@ -333,7 +333,7 @@ def test_a_left_over_keeps_numbers_and_digest() -> None:
 
 def test_what_comes_after_a_refused_step_is_left_out_with_it() -> None:
     plan = Plan.rename([(A, "b"), (B, "c"), (C, "d")])
-    rest = left_over(plan, {2: Fate(Status.FAILED)})
+    rest = left_over(plan, {2: StepFate(Status.FAILED)})
     assert not rest
     assert [warning.split(": ")[1] for warning in rest.warnings] == [
         "it comes after step 1", "it comes after step 2", "it was refused for good",
@@ -342,24 +342,24 @@ def test_what_comes_after_a_refused_step_is_left_out_with_it() -> None:
 
 def test_a_swap_refused_half_way_says_which_image_carries_the_temporary_name() -> None:
     plan = Plan.rename([(A, "b"), (B, "a")])
-    rest = left_over(plan, {0: Fate(Status.FAILED, False, True), 1: Fate(Status.DONE)})
+    rest = left_over(plan, {0: StepFate(Status.FAILED, False, True), 1: StepFate(Status.DONE)})
     assert not rest
     assert any(f"image 1 carries the temporary name {plan[0].via!r}" in warning for warning in rest.warnings)
-    blocked = left_over(plan, {0: Fate(Status.FAILED, False, True), 1: Fate(Status.FAILED, True)})
+    blocked = left_over(plan, {0: StepFate(Status.FAILED, False, True), 1: StepFate(Status.FAILED, True)})
     assert [(s.previous, s.via, s.after) for s in blocked] == [(plan[0].via, None, (1,)), ("b", None, ())]
     assert "step 0 of what is left finishes it" in blocked.warnings[0]
-    lost = left_over(plan, {0: Fate(Status.FAILED, False, True), 1: Fate(Status.FAILED, False)})
+    lost = left_over(plan, {0: StepFate(Status.FAILED, False, True), 1: StepFate(Status.FAILED, False)})
     assert not lost
     assert "rename it to 'b' yourself" in lost.warnings[-1]
 
 
 def test_an_open_save_is_never_among_the_steps() -> None:
     plan = Plan.save({"1": "a", "2": "b"})
-    rest = left_over(plan, {0: Fate(Status.UNKNOWN, True)})
+    rest = left_over(plan, {0: StepFate(Status.UNKNOWN, True)})
     assert [step.index for step in rest] == [1]
     assert [(step.index, step.open) for step in rest.unknown] == [(0, True)]
-    assert left_over(rest, {1: Fate(Status.DONE)}).unknown == rest.unknown
-    assert not left_over(rest, {0: Fate(Status.DONE), 1: Fate(Status.DONE)}).unknown
+    assert left_over(rest, {1: StepFate(Status.DONE)}).unknown == rest.unknown
+    assert not left_over(rest, {0: StepFate(Status.DONE), 1: StepFate(Status.DONE)}).unknown
 
 
 def test_steps_are_made_one_at_a_time_as_they_are_asked_for() -> None:

@@ -9,30 +9,19 @@ from typing import Any, Final, cast
 import attrs
 
 from ._check import shown
+from ._step import Status, StepFate
 from .errors import UsageError
 
-__all__ = ["FORMAT", "SETTLED", "Record", "parsed"]
+__all__ = ["FORMAT", "parsed"]
 
 #: The version of the lines, in the header.
 FORMAT: Final = 1
 
-_STATUSES: Final = frozenset({"done", "unchanged", "failed", "unknown", "skipped"})
-SETTLED: Final = frozenset({"done", "unchanged"})
+_BY_WORD: Final = {status.value: status for status in Status}
 
 
-@attrs.frozen
-class Record:
-    """What a journal says of one step: the fields of a `Fate`, with the status as a word."""
-
-    status: str
-    passing: bool = False
-    halfway: bool = False
-    #: Seconds since the epoch at which its latest write went out.
-    sent_at: float | None = None
-
-
-def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, Record], frozenset[int]]:
-    """Header, records, and the indices that the plan has."""
+def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, StepFate], frozenset[int]]:
+    """Header, what became of each step, and the indices that the plan has."""
     lines = whole[:-1].split(b"\n")
     header = _object(lines[0])
     if header is None or header.get("aioe2e") != FORMAT:
@@ -47,17 +36,17 @@ def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, Record], 
             raise UsageError(
                 f"the journal {shown(path)} is damaged in line {number}: {shown(line.decode(errors='replace'))}"
             )
-    return header, reader.records, indices
+    return header, reader.fates, indices
 
 
 def _indices(header: Mapping[str, Any]) -> frozenset[int] | None:
     """The indices of the steps in a header; None when it is damaged."""
     try:
         plan = header["plan"]
-        found = {step["index"]: step["action"] for key in ("steps", "unknown") for step in plan[key]}
-    except (KeyError, TypeError, AttributeError):
+        found = frozenset(step["index"] for key in ("steps", "unknown") for step in plan[key] if step["action"])
+    except (KeyError, TypeError):
         return None
-    return frozenset(found) if isinstance(header.get("digest"), str) else None
+    return found if isinstance(header.get("digest"), str) else None
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
@@ -77,48 +66,48 @@ class _Reader:
 
     def __init__(self, indices: frozenset[int]) -> None:
         self._indices = indices
-        self.records: dict[int, Record] = {}
+        self.fates: dict[int, StepFate] = {}
         #: What stood there when the current run began.
-        self._before: dict[int, Record] = {}
+        self._before: dict[int, StepFate] = {}
 
     def take(self, line: Mapping[str, Any]) -> bool:
         """Take in a line; False when it makes no sense."""
         kind = next(iter(line), "")
         if kind == "run":
-            self._before = dict(self.records)
+            self._before = dict(self.fates)
             return True
         index = line.get(kind)
         if not isinstance(index, int) or index not in self._indices:
             return False
-        known = self.records.get(index, _NOTHING)
+        known = self.fates.get(index, _NOTHING)
         if kind == "sent":
             at = line.get("at")
-            record = Record(
-                "unknown",
+            fate = StepFate(
+                Status.UNKNOWN,
                 halfway=known.halfway or line.get("half") == 2,
                 sent_at=at if isinstance(at, int | float) else None,
             )
         elif kind == "half_done":
             # The second request has not gone out yet, so it surely was not applied.
-            record = Record("failed", passing=True, halfway=True)
-        elif kind == "ended" and line.get("status") in _STATUSES:
-            record = self._ended(index, line, known)
+            fate = StepFate(Status.FAILED, passing=True, halfway=True)
+        elif kind == "ended" and _BY_WORD.get(str(line.get("status"))) is not None:
+            fate = self._ended(index, line, known)
         else:
             return False
-        self.records[index] = record
+        self.fates[index] = fate
         return True
 
-    def _ended(self, index: int, line: Mapping[str, Any], known: Record) -> Record:
-        status, passing = line["status"], line.get("passing") is True
-        if status in SETTLED:
-            return Record(status)
+    def _ended(self, index: int, line: Mapping[str, Any], known: StepFate) -> StepFate:
+        ended = StepFate(_BY_WORD[line["status"]], line.get("passing") is True)
+        if ended.settled:
+            return ended
         halfway = known.halfway or line.get("halfway") is True
         before = self._before.get(index, _NOTHING)
-        still_open = before.status == "unknown" and before.halfway == halfway
-        if still_open and (status == "skipped" or passing):
+        still_open = before.status is Status.UNKNOWN and before.halfway == halfway
+        if still_open and (ended.status is Status.SKIPPED or ended.passing):
             return before
-        return Record(status, passing, halfway, known.sent_at)
+        return attrs.evolve(ended, halfway=halfway, sent_at=known.sent_at)
 
 
 #: What is known of a step before its first line.
-_NOTHING: Final = Record("skipped")
+_NOTHING: Final = StepFate(Status.SKIPPED)
