@@ -19,7 +19,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="`python -m aioe2e.testing` serves the emulated account by itself, for other clients and for tests.",
     )
     parser.add_argument("--version", action="version", version=f"aioe2e {__version__}")
-    commands = parser.add_subparsers(dest="command", title="commands", metavar="command")
+    commands = parser.add_subparsers(dest="command")
     text = "save, rename and delete images in bulk on an emulated account; never touches a real one"
     commands.add_parser("demo", help=text, description=f"{text.capitalize()}.")
     return parser

@@ -132,10 +132,7 @@ def _tolerant_hook(model: type[Any], converter: cattrs.Converter) -> Callable[[A
     """A structure hook for a model: the fields it knows are read, all else is kept in ``extra``."""
     fields = [field for field in attrs.fields(attrs.resolve_types(model)) if field.name != "extra"]
     required = [field.name for field in fields if field.default is attrs.NOTHING]
-    readers: dict[str, Callable[[Any, Any], Any]] = {
-        name: read_id if name in required or name in _IDS else converter.get_structure_hook(type_)
-        for name, type_ in ((field.name, field.type) for field in fields)
-    }
+    readers = {field.name: _reader_of(field, converter) for field in fields}
     aliases = _ALIASES.get(model, {})
 
     def structure(raw: Any, _: Any = None) -> Any:
@@ -161,6 +158,14 @@ def _tolerant_hook(model: type[Any], converter: cattrs.Converter) -> Callable[[A
         return model(**values, extra=Extra(extra) if extra else NO_EXTRA)
 
     return structure
+
+
+def _reader_of(field: attrs.Attribute[Any], converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    if field.default is attrs.NOTHING or field.name in _IDS:
+        return read_id
+    if field.type not in _READERS:
+        raise TypeError(f"the field {field.name} is of type {field.type}, for which there is no reader in _READERS")
+    return converter.get_structure_hook(field.type)
 
 
 def _is_unreadable(reader: Callable[[Any, Any], Any], value: Any) -> bool:

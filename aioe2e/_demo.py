@@ -51,7 +51,7 @@ class Screen:
 
     def line(self, text: str = "") -> None:
         """Print a line, in the place of the changing one."""
-        print(f"{self._cover(text)}{text}", flush=True)
+        self._print(f"{self._cover(text)}{text}\n")
         self._width = 0
 
     def verdict(self, text: str, *, good: bool) -> None:
@@ -72,10 +72,16 @@ class Screen:
                 halves = 2 * done // total
                 self.line(text)
             elif self._live:
-                print(f"{self._cover(text)}{text}", end="", flush=True)
+                self._print(f"{self._cover(text)}{text}")
                 self._width = len(text)
 
         return show
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, end="", flush=True)
+        except BrokenPipeError:  # nobody reads on (``| head``): the job goes on, and what is printed goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _cover(self, text: str) -> str:
         """What has to come before a text so that nothing is left of the changing line."""

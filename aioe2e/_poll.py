@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds between two listings at the most, and by how much the interval grows.
+#: Seconds between two listings at the least and at the most, and by how much the interval grows.
+SHORTEST_INTERVAL = 0.01
 LONGEST_INTERVAL = 60.0
 _GROWTH = 1.5
 #: Thirty years: longer than anybody means, short enough to reckon with.
@@ -31,13 +32,17 @@ def check_times(timeout: float | None, interval: float) -> None:
     """Refuse times that cannot be meant.
 
     Raises:
-        UsageError: `timeout` is no number above 0 nor None, or `interval` is not from 0.01 to 60.
+        UsageError: `timeout` is no number from above 0 to thirty years nor None, or `interval` is not from 0.01 to 60.
     """
     if timeout is not None and not (_is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
-        raise UsageError(f"timeout must be a number of seconds above 0, or None for no limit, not {shown(timeout)}")
-    if not _is_number(interval) or not 0.01 <= interval <= LONGEST_INTERVAL:
         raise UsageError(
-            f"interval must be a number of seconds from 0.01 to {LONGEST_INTERVAL:g}, not {shown(interval)}"
+            f"timeout must be a number of seconds above 0 and up to {_LONGEST_TIMEOUT:g}, or None for no limit, "
+            f"not {shown(timeout)}"
+        )
+    if not _is_number(interval) or not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
+        raise UsageError(
+            f"interval must be a number of seconds from {SHORTEST_INTERVAL:g} to {LONGEST_INTERVAL:g}, "
+            f"not {shown(interval)}"
         )
 
 
@@ -101,11 +106,9 @@ async def _next(
         if news is not None or core.closed:
             return news, None
     moment = due if known is None else due - interval / 2
-    failure: E2EError | None = None
     try:
         return await core.listings.after(moment, until=until, tries=1), None
     except TimeoutError:
         return None, None
     except E2EError as error:
-        failure = error
-    return None, failure
+        return None, error

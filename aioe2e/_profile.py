@@ -7,12 +7,13 @@ import logging
 import stat
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import _address
 from ._json import is_object
-from .config import Credentials
+from .config import Credentials, checked_secret
 from .errors import ConfigError
 
 log = logging.getLogger("aioe2e")
@@ -36,6 +37,8 @@ def from_environment(environ: Mapping[str, str], overrides: Mapping[str, Any]) -
             raise ConfigError(
                 f"{' and '.join(missing)} not set: get both from MyAccount (API & IAM), or pass credentials="
             )
+        for key, secret in secrets.items():
+            _checked(_VARIABLES[key], partial(checked_secret, "it", is_token=key == "auth_token"), secret)
         found["credentials"] = Credentials(**secrets)
     for key, name in _CONTEXT.items():
         if key not in found and (value := environ.get(name, "").strip()):

@@ -38,6 +38,8 @@ _NO_PROJECT = r"project\b[^.;]{0,40}?(?:not found|does ?n[o']t exist)|no such pr
 
 _HINTS: Mapping[type[APIError], str] = {
     AuthenticationError: "check the api key and the auth token",
+    ConflictError: "list the images to see who has the name, or what uses the image",
+    NotFoundError: "are project_id and location the right ones?",
     PermissionDeniedError: "a token may be read-only: see its permissions in MyAccount",
     RateLimitedError: "wait and try again, or lower Limits.in_flight",
 }

@@ -156,7 +156,8 @@ class APIError(E2EError):
         message: What the server said, redacted, escaped and cut to 500 characters.
         errors: The ``errors`` of the envelope, flattened to redacted sentences.
         retry_after: Seconds the server asked to wait, where it did.
-        action: What was tried: ``"list"``, ``"save"``, ``"rename"``, ``"delete"`` or ``"request"``.
+        action: What was tried: ``"list"``, ``"get"``, ``"wait"``, ``"save"``, ``"rename"``, ``"delete"`` or
+            ``"request"``.
     """
 
     def __init__(
@@ -175,7 +176,7 @@ class APIError(E2EError):
         self.status = status
         self.code = code
         self.message = message
-        self.errors = tuple(errors)
+        self.errors: tuple[str, ...] = tuple(errors)
         self.retry_after = retry_after
         self.action = action
 
@@ -196,7 +197,7 @@ class NotFoundError(APIError):
     """404 or 410, or a 412 that says so: no such image, node or project.
 
     Attributes:
-        confirmed: Of a delete: whether a listing does not show the image either.
+        confirmed: Whether a readable listing does not show the image either; never of a node or a project.
     """
 
     confirmed: bool = False

@@ -83,7 +83,7 @@ class Images:
         for found in listing.images:
             if found.image_id == wanted:
                 return found
-        raise _absent(f"image {wanted} is not in the listing", "list", trail.attempts)
+        raise _absent(f"get of image {wanted}: the listing does not show it", "get", trail.attempts)
 
     async def save(self, node: Node, name: str) -> SaveAction:
         """Save an image of a node: accepted, not finished. `wait_saved` waits for the image.
@@ -419,7 +419,10 @@ class Images:
 
 def _absent(text: str, action: str, attempts: int = 0) -> NotFoundError:
     """The error for an image that a listing does not show; its status is what the server would say of it."""
-    return NotFoundError(text, status=404, message="not in the listing", action=action, attempts=attempts)
+    text = f"{text} [a listing shows one location of one project]"
+    error = NotFoundError(text, status=404, message="not in the listing", action=action, attempts=attempts)
+    error.confirmed = True
+    return error
 
 
 def _flag(name: str, value: object) -> bool:

@@ -8,6 +8,7 @@ what would be deleted; with ``--go`` it saves and deletes.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 from collections.abc import AsyncIterator
@@ -75,11 +76,18 @@ async def rotate(session: aioe2e.Session, *, interval: float = 5.0) -> bool:
 
 
 async def main() -> int:
-    async with aioe2e.Session.from_env() as session:
-        if "--go" in sys.argv[1:]:
-            return 0 if await rotate(session) else 1
-        print(await due(session))
-        return 0
+    parser = argparse.ArgumentParser(description="Save every node, and delete the nightly images that are due.")
+    parser.add_argument("--go", action="store_true", help="save and delete; without it, only show what is due")
+    options = parser.parse_args()
+    try:
+        async with aioe2e.Session.from_env() as session:
+            if options.go:
+                return 0 if await rotate(session) else 1
+            print(await due(session))
+            return 0
+    except aioe2e.E2EError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python examples/rename_rule.py 'ci-(.*)' 'archive-\\1'          shows what would be renamed
     python examples/rename_rule.py 'ci-(.*)' 'archive-\\1' --go     renames; run it again after a crash
 
+The pattern has to match a whole name, and the replacement is the whole new name.
 Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+import sys
 from pathlib import Path
 
 import aioe2e
@@ -18,10 +20,10 @@ import aioe2e
 
 async def planned(session: aioe2e.Session, pattern: str, replacement: str) -> aioe2e.Plan:
     """New names for the images whose whole name matches; checked against everything that is there."""
-    rule = re.compile(pattern)
     images = await session.images.list()
-    chosen = [image for image in images if rule.fullmatch(image.name)]
-    return aioe2e.Plan.rename(chosen, to=lambda image: rule.sub(replacement, image.name), existing=images)
+    matches = {image.image_id: re.fullmatch(pattern, image.name) for image in images}
+    names = {image_id: match.expand(replacement) for image_id, match in matches.items() if match}
+    return aioe2e.Plan.rename(names, existing=images)
 
 
 async def carry_out(session: aioe2e.Session, plan: aioe2e.Plan, journal: Path) -> aioe2e.Report:
@@ -35,7 +37,7 @@ async def carry_out(session: aioe2e.Session, plan: aioe2e.Plan, journal: Path) -
 
 async def rename_all(options: argparse.Namespace, unfinished: aioe2e.Plan | None) -> aioe2e.Report | None:
     async with aioe2e.Session.from_env() as session:
-        plan = unfinished or await planned(session, options.pattern, options.replacement)
+        plan = await planned(session, options.pattern, options.replacement) if unfinished is None else unfinished
         print(plan)
         return await carry_out(session, plan, options.journal) if options.go else None
 
@@ -47,8 +49,12 @@ def main() -> int:
     parser.add_argument("--go", action="store_true", help="rename; without it, only show the plan")
     parser.add_argument("--journal", type=Path, default=Path("rename.journal"))
     options = parser.parse_args()
-    unfinished = aioe2e.Plan.resume(options.journal) if options.journal.exists() else None
-    report = asyncio.run(rename_all(options, unfinished))
+    try:
+        unfinished = aioe2e.Plan.resume(options.journal) if options.journal.exists() else None
+        report = asyncio.run(rename_all(options, unfinished))
+    except (aioe2e.E2EError, re.error) as error:
+        print(error, file=sys.stderr)
+        return 2
     if report is None:
         return 0
     print(report)

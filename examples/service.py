@@ -2,7 +2,7 @@
 
 Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION, then run ``python examples/service.py`` and ask:
 
-    curl localhost:8080/images?name=web-*
+    curl 'localhost:8080/images?name=web-*'
     curl -X POST localhost:8080/nodes/101/images -d '{"name": "before-upgrade"}'
     curl -X PUT localhost:8080/images/2292 -d '{"name": "golden"}'
     curl -X DELETE localhost:8080/images/2292
@@ -10,6 +10,7 @@ Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION, then run ``pyt
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -87,7 +88,7 @@ async def explain_errors(request: web.Request, handler: Callable[[web.Request], 
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 502)
         headers: dict[str, str] = {}
         if isinstance(error, aioe2e.APIError) and error.retry_after is not None:
-            headers["Retry-After"] = str(round(error.retry_after))
+            headers["Retry-After"] = str(math.ceil(error.retry_after))
         return web.json_response({"error": str(error)}, status=status, headers=headers)
     return response
 

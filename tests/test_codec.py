@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioe2e._codec import IST, images_in_slices, save_action
+from aioe2e._codec import CONVERTER, IST, _tolerant_hook, images_in_slices, save_action
 from aioe2e.errors import ResponseError
 from aioe2e.models import NO_EXTRA, ImageState, SaveAction, SavedImage
 
@@ -374,3 +374,13 @@ def test_any_data_of_a_save_makes_an_action(data: Any, name: str) -> None:
 
 def test_times_without_a_zone_are_five_and_a_half_hours_ahead() -> None:
     assert IST.utcoffset(None) == timedelta(hours=5, minutes=30)
+
+
+def test_a_field_of_a_type_without_a_reader_is_refused_when_the_model_is_made() -> None:
+    @attrs.frozen(kw_only=True)
+    class Priced:
+        image_id: str
+        price: float | None = None
+
+    with pytest.raises(TypeError, match=r"price .* no reader"):
+        _tolerant_hook(Priced, CONVERTER)

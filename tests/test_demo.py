@@ -100,6 +100,17 @@ def test_demo_ends_at_ctrl_c_without_a_traceback() -> None:
     assert complaints.strip() == "interrupted: the emulated account is gone, and nothing else was touched"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
+def test_demo_ends_without_a_traceback_when_nobody_reads_on() -> None:
+    with subprocess.Popen([*COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        complaints = process.stderr.read()
+    assert (process.returncode, complaints) == (0, "")
+
+
 def test_without_a_command_the_help_is_shown() -> None:
     done = run()
     assert done.returncode == 0

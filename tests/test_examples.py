@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -154,7 +154,8 @@ class TestBot:
             assert await bot.answer("yes") == "on it"
             await asyncio.sleep(0.15)
             assert " of 60, 0 failed" in await bot.answer("status")
-            assert len((await bot.answer("images *")).splitlines()) == len(fake.images) > 0
+            assert 0 < len((await bot.answer("images *")).splitlines()) < 60
+            assert not bot.run.done()
             await bot.run
             assert await bot.answer("status") == "60 steps: 60 done"
             assert not fake.images
@@ -183,13 +184,24 @@ class TestBot:
     def test_it_talks_to_the_terminal_until_bye(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(sys, "stdin", io.StringIO("images web-01-*\ndelete web-01-*\nyes\nbye\n"))
         with FakeE2E(images=12) as fake:
+
+            class Typist:
+                """Says goodbye when something has been deleted."""
+
+                lines = iter(["images web-01-*\n", "delete web-01-*\n", "yes\n", "bye\n"])
+
+                def readline(self) -> str:
+                    line = next(self.lines)
+                    while line == "bye\n" and not fake.ledger:
+                        time.sleep(0.005)
+                    return line
+
+            monkeypatch.setattr(sys, "stdin", Typist())
             use_in_environment(monkeypatch, fake)
             asyncio.run(example("bot").main())
-            assert [entry.name for entry in fake.ledger] == [
-                entry.name for entry in fake.ledger if "web-01" in entry.name
-            ]
+            assert {entry.action for entry in fake.ledger} == {"delete"}
+            assert all("web-01" in entry.name for entry in fake.ledger)
         assert "READY" in capsys.readouterr().out
 
 
@@ -221,6 +233,28 @@ class TestRenameRule:
         assert self.run(monkeypatch, "ci-(.*)", r"archive-\1") == 0
         assert capsys.readouterr().out.startswith("Plan: 4 renames")
         assert not fake.ledger
+
+    def test_the_whole_name_is_matched_and_made_anew(self, fake: FakeE2E, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = {key: image["name"] for key, image in fake.images.items()}
+        assert self.run(monkeypatch, "(.*)", r"old-\1", "--go") == 0
+        assert {key: image["name"] for key, image in fake.images.items()} == {k: f"old-{v}" for k, v in before.items()}
+
+    def test_killed_after_the_last_step_it_only_tidies_up(self, fake: FakeE2E, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as killed:
+            killed.setattr(Path, "unlink", lambda _: sys.exit("killed"))
+            with pytest.raises(SystemExit):
+                self.run(monkeypatch, "ci-(.*)", r"archive-\1", "--go")
+        assert Path("rename.journal").exists()
+        done = len(fake.ledger)
+        assert self.run(monkeypatch, "ci-(.*)", r"archive-\1", "--go") == 0
+        assert len(fake.ledger) == done
+        assert not Path("rename.journal").exists()
+
+    def test_a_rule_that_cannot_be_is_explained(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert self.run(monkeypatch, "web-(", "x") == 2
+        assert "unterminated" in capsys.readouterr().err
 
     def test_after_an_outage_it_goes_on_where_it_was(self, fake: FakeE2E, monkeypatch: pytest.MonkeyPatch) -> None:
         defaults = aioe2e.Session.__init__.__kwdefaults__

@@ -121,7 +121,10 @@ def test_the_text_says_what_to_do_next(status: int, text: str, hint: str) -> Non
 
 def test_the_text_says_what_was_tried_and_what_the_server_said() -> None:
     error = refusal("delete of image 5", "delete", 409, 412, "Image is in use", ("by vm-1", "by vm-2"), 3.0)
-    assert str(error) == "delete of image 5: the server answered 409: Image is in use (by vm-1; by vm-2)"
+    assert str(error) == (
+        "delete of image 5: the server answered 409: Image is in use (by vm-1; by vm-2) "
+        "[list the images to see who has the name, or what uses the image]"
+    )
     assert (error.status, error.code, error.message, error.errors) == (
         409,
         412,
