@@ -89,16 +89,17 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports", "--no-cache")
-    session.run("codespell", "aioe2e", "tests", "benchmarks", "examples", "docs", "README.md", "CHANGELOG.md")
+    session.run("codespell", "aioe2e", "tests", "benchmarks", "examples", "docs", *map(str, Path().glob("*.md")))
 
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """mypy and pyright, both strict."""
+    """mypy and pyright, both strict, and how complete the public types are."""
     session.install(".", "nox")
     _group(session, "typing")
     session.run("mypy")
     session.run("pyright")
+    session.run("pyright", "--verifytypes", "aioe2e", "--ignoreexternal")
 
 
 @nox.session

@@ -56,18 +56,18 @@ class Core:
         fetch: Callable[[Core, float | None], Awaitable[Listing]],
     ) -> None:
         self.settings = settings
-        self.clock = settings.clock
-        self.limits = settings.limits
-        self.gate = Gate(settings.limits, settings.clock, self._paused)
-        self.budget = Budget(settings.limits.retry_budget)
-        self.locks = KeyedLocks()
-        self.saves = SaveBook()
-        self.redactor = Redactor([settings.credentials.api_key])
-        self.tokens = _Tokens(settings.credentials.auth_token, self.redactor)
-        self.listings = Listings(lambda until: fetch(self, until), self.rest, settings.clock)
+        self.clock: Clock = settings.clock
+        self.limits: Limits = settings.limits
+        self.gate: Gate = Gate(settings.limits, settings.clock, self._paused)
+        self.budget: Budget = Budget(settings.limits.retry_budget)
+        self.locks: KeyedLocks = KeyedLocks()
+        self.saves: SaveBook = SaveBook()
+        self.redactor: Redactor = Redactor([settings.credentials.api_key])
+        self.tokens: _Tokens = _Tokens(settings.credentials.auth_token, self.redactor)
+        self.listings: Listings = Listings(lambda until: fetch(self, until), self.rest, settings.clock)
         #: Routes on which the other dialect proved to be the right one.
         self.other_dialect: set[str] = set()
-        self.closed = False
+        self.closed: bool = False
         self._borrowed = borrowed
         self._transport: Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -241,7 +241,7 @@ class _Tokens:
     def __init__(self, source: str | TokenSource, redactor: Redactor) -> None:
         self._source = source
         #: Whether a new token may be had when one is refused.
-        self.renewable = not isinstance(source, str)
+        self.renewable: bool = not isinstance(source, str)
         self._redactor = redactor
         self._lock = asyncio.Lock()
         self._token: str | None = None

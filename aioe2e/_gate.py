@@ -25,7 +25,7 @@ class Budget:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self.left = capacity
+        self.left: int = capacity
 
     def take(self) -> bool:
         """Take one, if there is one."""
@@ -60,8 +60,8 @@ class Gate:
         self._paused_until = 0.0
         self._paused_since = -1.0
         self._clean = 0
-        self.limit = limits.in_flight
-        self.in_flight = 0
+        self.limit: int = limits.in_flight
+        self.in_flight: int = 0
 
     def pause_left(self) -> float:
         """Seconds until the session may send again; 0 when it may now."""

@@ -222,7 +222,7 @@ class Transport:
         borrowed: aiohttp.ClientSession | None,
     ) -> None:
         #: Whether any request was let onto a connection.
-        self.sent = False
+        self.sent: bool = False
         self._authorization = ""
         self._base = URL(base, encoded=True)
         self._authority = self._base.raw_authority

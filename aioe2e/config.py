@@ -74,7 +74,8 @@ class RetryPolicy:
     """How often and how soon a failed attempt is made again. What may be repeated at all is not a setting.
 
     Attributes:
-        attempts: Requests for one call at the most, the first included; 1 or more.
+        attempts: Requests for one call at the most, the first included; 1 or more. The other method after a 405, a
+            second token after a 401, and looks do not count.
         base: The first back-off lasts up to this many seconds, each later one up to twice the one before.
         cap: No back-off is longer than this many seconds, unless the server's Retry-After asks for it.
         max_retry_after: A longer Retry-After (in seconds) ends the call at once with `RateLimitedError`.

@@ -271,7 +271,7 @@ class BulkError(E2EError, ExceptionGroup[E2EError]):
         return super().__new__(cls, message, errors)
 
     def __init__(self, message: str, errors: Sequence[E2EError], report: Report | None = None) -> None:  # noqa: ARG002  # for __new__
-        self.attempts = sum(error.attempts for error in errors)
+        self.attempts: int = sum(error.attempts for error in errors)
         self.report = report
 
     def derive(self, excs: Sequence[E2EError]) -> BulkError:  # type: ignore[override]  # narrower than typeshed's generic

@@ -38,9 +38,10 @@ Node = str | int
 class Images:
     """Saved images of the session's project and location. Made by the session: ``session.images``.
 
-    Every coroutine may raise, beside what it names: `SessionError` (closed, or another event loop),
-    `TransportError` (no reply), `DeadlineExceededError` (`Timeouts.total` is over), `APIError` and its subclasses (the
-    server says no), `ResponseError` (a reply nobody can read).
+    Every coroutine may raise, beside what it names: `UsageError` (an argument cannot be sent; nothing was),
+    `SessionError` (closed, or another event loop), `TransportError` (no reply), `DeadlineExceededError`
+    (`Timeouts.total` is over), `APIError` and its subclasses (the server says no), `ResponseError` (a reply nobody can
+    read), and `ConfigError` where a callable that gives the token does not work.
     """
 
     def __init__(self, core: Core, options: Options) -> None:
@@ -54,7 +55,10 @@ class Images:
         Args:
             match: Keeps the images for which it is true; the predicates of `aioe2e.select` fit.
 
-        May be repeated: it changes nothing, and is retried after every fault.
+        Returns:
+            The images. A large reply is parsed and decoded in slices, with a turn of the loop between them.
+
+        May be repeated: it changes nothing, and is retried after every fault that passes.
 
         Raises:
             ResponseError: Not a list of saved images; each element without an id is named by its JSON path.
@@ -72,7 +76,10 @@ class Images:
         Args:
             image: A `SavedImage` or an id.
 
-        May be repeated.
+        Returns:
+            The image as the listing shows it.
+
+        May be repeated: it changes nothing.
 
         Raises:
             NotFoundError: The listing does not show it.
@@ -90,7 +97,12 @@ class Images:
 
         Args:
             node: The node's id.
-            name: 1 to 255 characters; unique among the images of the account.
+            name: 1 to 255 characters, no control characters, no white space at either end. Whether it must be unique
+                is for the server to say.
+
+        Returns:
+            The action. Its `image_id` is None with most servers, and its `action_id` is None where the reply was lost
+            and the listing proved the save.
 
         Must not be repeated blindly: a second save makes a second image. The library sends it again only when the
         first was surely not carried out, and looks for it in the listing for `RetryPolicy.look` seconds when its
@@ -106,7 +118,10 @@ class Images:
 
         Args:
             image: A `SavedImage` or an id.
-            name: 1 to 255 characters.
+            name: 1 to 255 characters, no control characters, no white space at either end.
+
+        Returns:
+            What the server said; an empty message where its reply was lost and the listing proved the rename.
 
         May be repeated. (``POST images/{id}/`` with ``{"action_type": "rename", "name": …}``.)
 
@@ -122,6 +137,10 @@ class Images:
         Args:
             image: A `SavedImage` or an id.
             missing_ok: Whether an image that is not there is fine (as in `pathlib.Path.unlink`).
+
+        Returns:
+            What the server said: of an image that was not there with `missing_ok`, that it was not found; an empty
+            message where the reply was lost and the listing proved the delete.
 
         May be repeated: "not found" after a lost reply counts as done when the listing does not show the image.
         (``POST images/{id}/`` with ``{"action_type": "delete_image"}``.)
@@ -146,10 +165,15 @@ class Images:
 
         Args:
             image: A `SavedImage` or an id.
-            state: The state to wait for.
-            timeout: Seconds; None waits for ever.
+            state: The state to wait for; not DELETED, for which there is `wait_gone`.
+            timeout: Seconds, above 0; None waits for ever.
             interval: Seconds until the second look, 0.01 to 60; it grows to 60. All waiters of a session share
                 their listings.
+
+        Returns:
+            The image as the listing shows it then.
+
+        May be repeated: it changes nothing, and waits through faults that pass.
 
         Raises:
             ImageFailedError: The image turned ERROR (unless that is waited for).
@@ -176,8 +200,10 @@ class Images:
 
         Args:
             image: A `SavedImage` or an id.
-            timeout: Seconds; None waits for ever.
+            timeout: Seconds, above 0; None waits for ever.
             interval: Seconds, as for `wait`.
+
+        May be repeated: it changes nothing, and waits through faults that pass.
 
         Raises:
             WaitTimeoutError: The time is over.
@@ -196,8 +222,13 @@ class Images:
         Args:
             action: What `save` returned. Where the server did not name the image, it is found by its name among
                 those that are newer than the save.
-            timeout: Seconds; None waits for ever.
+            timeout: Seconds, above 0; None waits for ever.
             interval: Seconds, as for `wait`.
+
+        Returns:
+            The image as the listing shows it then.
+
+        May be repeated: it changes nothing, and waits through faults that pass.
 
         Raises:
             ImageFailedError: The image turned ERROR.
@@ -270,9 +301,15 @@ class Images:
 
         Args:
             plan, limit, on_error, progress, deadline, journal, missing_ok: As for `run`.
+
+        Returns:
+            A stream that has not begun; see `Stream` for how it ends.
+
+        Raises:
+            UsageError: An argument cannot be meant. What is wrong with a journal is raised by ``async with``.
         """
         return Stream(
-            Plan.of(plan) if isinstance(plan, Iterable) and not isinstance(plan, Plan) and is_planned(plan) else plan,
+            _planned(plan),
             perform=partial(self._writes.perform, missing_ok=_flag("missing_ok", missing_ok)),
             limit=limit,
             on_error=on_error,
@@ -303,6 +340,9 @@ class Images:
                 iterable, sync or async, is streamed: then each item is checked by itself only.
             limit, on_error, progress, deadline, journal: As for `run`.
 
+        Returns:
+            The report; see `run`. Calling again with the same inputs does no harm.
+
         Raises:
             UsageError: Some inputs cannot be right. Nothing was sent.
         """
@@ -328,6 +368,9 @@ class Images:
             images, existing, force: As for `Plan.delete`; any iterable without a length is streamed.
             missing_ok: Whether an image that is not there is UNCHANGED instead of FAILED.
             limit, on_error, progress, deadline, journal: As for `run`.
+
+        Returns:
+            The report; see `run`. Calling again with the same inputs does no harm.
 
         Raises:
             UsageError: Some inputs cannot be right. Nothing was sent.
@@ -356,6 +399,10 @@ class Images:
             nodes, to, existing: As for `Plan.save`; any iterable without a length is streamed.
             limit, on_error, progress, deadline, journal: As for `run`.
 
+        Returns:
+            The report; see `run`. Calling again makes second images: run `Report.remaining` instead, which leaves out
+            every save that may have been carried out.
+
         Raises:
             UsageError: Some inputs cannot be right. Nothing was sent.
         """
@@ -367,6 +414,11 @@ class Images:
 
         A rename is proven by the name, a delete by the image's absence, a save by an image that only it can have
         made. What the listing does not prove stays UNKNOWN: it may still take effect.
+
+        Args:
+            report: Of a run in this session or, where it came from a journal, of any.
+
+        May be repeated: it changes nothing on the server.
 
         Returns:
             A new report; the given one is left as it is. Without UNKNOWN outcomes nothing is asked of the server.
@@ -423,6 +475,13 @@ def _absent(text: str, action: str, attempts: int = 0) -> NotFoundError:
     error = NotFoundError(text, status=404, message="not in the listing", action=action, attempts=attempts)
     error.confirmed = True
     return error
+
+
+def _planned(source: Plan | Iterable[Step] | AsyncIterable[Step]) -> Plan | Iterable[Step] | AsyncIterable[Step]:
+    """Steps in a collection with a length are checked and ordered as a plan; what has none is streamed."""
+    if isinstance(source, Plan) or not isinstance(source, Iterable) or not is_planned(source):
+        return source
+    return Plan.of(source)
 
 
 def _flag(name: str, value: object) -> bool:

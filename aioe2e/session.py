@@ -127,7 +127,8 @@ class Session:
             overrides: Any argument of `Session`; it stands above the file.
 
         Raises:
-            ConfigError: There is no such file or profile, the file can be read by others, or something in it is wrong.
+            ConfigError: There is no such file or profile, e2ectl's file can be read by others (e2e-cli's is a logged
+                warning), or something in it is wrong.
         """
         return cls(**_profile.from_files(name, overrides))
 
@@ -144,6 +145,12 @@ class Session:
         Args:
             timeouts: None keeps those of this session.
             retry: None keeps that of this session.
+
+        Returns:
+            The view; it is used like a session.
+
+        Raises:
+            ConfigError: One of them is of another type.
         """
         options = Options(
             self._options.timeouts if timeouts is None else _instance("timeouts", timeouts, Timeouts),
@@ -173,9 +180,14 @@ class Session:
             json: The body.
             repeatable: Whether a request that changes something may be carried out twice without harm.
 
+        Returns:
+            The reply: of an envelope its ``data`` and message, of any other JSON the whole.
+
         Raises:
-            UsageError: The method, the path, the query or the body cannot be sent.
+            UsageError: The method, the path, the query or the body cannot be sent. A path has segments of letters,
+                digits, ``-``, ``_``, ``.`` and ``~``.
             OutcomeUnknownError: It was sent, may not be repeated, and no reply came.
+            E2EError: Otherwise as the coroutines of `Images`.
         """
         verb = _method(method)
         repeat = Repeat.READ if verb in ("GET", "HEAD") else Repeat.IDEMPOTENT if repeatable else Repeat.ONCE

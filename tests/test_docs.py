@@ -20,7 +20,7 @@ import aioe2e
 from aioe2e.testing import FakeE2E, made_images
 
 PAGES = sorted(set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "index.md"})  # that one is for Sphinx alone
-ALL = [*PAGES, ROOT / "README.md", ROOT / "CHANGELOG.md"]
+ALL = [*PAGES, *sorted(ROOT.glob("*.md"))]
 
 
 @pytest.fixture
