@@ -84,7 +84,9 @@ def project(value: object) -> str | None:
     """
     if value is None:
         return None
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**18 else value
+    text = value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**18:
+        text = int.__repr__(value)
     if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) == 0:
         raise ConfigError(f"project_id must be a positive whole number, such as 12345, not {_check.shown(value)}")
     return str(int(text))
@@ -105,4 +107,4 @@ def location(value: object) -> str | None:
         or not all(c.isascii() and (c.isalnum() or c in "-_ ") for c in value)
     ):
         raise ConfigError(f"location must be a name such as 'Delhi' or 'Chennai', not {_check.shown(value)}")
-    return value
+    return _check.plain(value)

@@ -304,6 +304,7 @@ class Call:
         trail = self._trail
         if verdict.fate is Fate.DONE:
             self._in_doubt = False
+            trail.done = self._write
         else:
             self._in_doubt = self._in_doubt or (self._write and verdict.fate is Fate.MAYBE)
             trail.last = verdict.error
@@ -384,8 +385,7 @@ class Call:
         if self._in_doubt:
             proof = None if core.closed else await look(core, self._options.retry, request, self._ticket, self.deadline)
             if proof is not None:
-                self._in_doubt = trail.open = False
-                return proof
+                return self._keep(proof)
             raise unknown_error(request, trail, verdict.error or trail.last, self._ended)
         error = verdict.error
         assert error is not None

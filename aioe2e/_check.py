@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import operator
 import re
-from typing import Final
+from typing import Final, SupportsIndex
 
 from ._redact import cut, escape
 from .errors import UsageError
 from .models import SavedImage
 
-__all__ = ["image_id", "is_text", "name", "node_id", "shown"]
+__all__ = ["flag", "function", "image_id", "is_text", "name", "node_id", "plain", "shown"]
 
 LONGEST_NAME: Final = 255
 LONGEST_SHOWN: Final = 80
@@ -30,10 +32,39 @@ def is_text(value: str) -> bool:
     return True
 
 
+def plain(text: str) -> str:
+    """The characters of a string as a string and nothing else.
+
+    A subclass (a member of an enum, a string of NumPy) may say something else of itself than what was checked.
+    """
+    return text if type(text) is str else str.__str__(text)
+
+
+def flag(name: str, value: object) -> bool:
+    """A yes or a no. Anything else that counts as true is refused, since ``"no"`` does.
+
+    Raises:
+        UsageError: It is no bool.
+    """
+    if not isinstance(value, bool):
+        raise UsageError(f"{name}: True or False is needed, not {shown(value)}")
+    return value
+
+
+def function(argument: str, value: object, example: str) -> None:
+    """Refuse what cannot be called, and what gives a coroutine when it is: that would count as true.
+
+    Raises:
+        UsageError: It is no plain callable.
+    """
+    if not callable(value) or inspect.iscoroutinefunction(value):
+        raise UsageError(f"{argument}: a plain callable is needed, such as {example}, not {shown(value)}")
+
+
 def shown(value: object) -> str:
     """A value as an error may show it: its repr, escaped and short."""
     if isinstance(value, str):
-        value = cut(value, LONGEST_SHOWN)  # before the repr: that of a megabyte is not worth making
+        value = cut(plain(value), LONGEST_SHOWN)  # before the repr: that of a megabyte is not worth making
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001  # the value is the user's, and so is a repr that does not work
@@ -45,12 +76,13 @@ def _identifier(value: object, argument: str, takes: str) -> str:
     if isinstance(value, str):
         if _ID.fullmatch(value) is None:
             raise UsageError(f"{argument}: {shown(value)} is no id; an id has 1 to 128 letters, digits, '-' or '_'")
-        return value
-    if not isinstance(value, int) or isinstance(value, bool):
+        return plain(value)
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise UsageError(f"{argument}: {takes} is needed, not {shown(value)}")
-    if not 0 < value < _TOO_LARGE:
-        raise UsageError(f"{argument}: {shown(value)} is no id; a number must be above 0 and have up to 128 digits")
-    return str(value)
+    number = operator.index(value)
+    if not 0 < number < _TOO_LARGE:
+        raise UsageError(f"{argument}: {shown(number)} is no id; a number must be above 0 and have up to 128 digits")
+    return int.__repr__(number)
 
 
 def image_id(value: object) -> str:
@@ -98,4 +130,4 @@ def name(value: object) -> str:
             f"name: {shown(value)} holds {escape(match[0])} at position {match.start()};"
             " control characters and lone surrogates are not allowed"
         )
-    return value
+    return plain(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import warnings
@@ -84,6 +85,8 @@ class Core:
         """
         if self.closed:
             raise SessionError("this session is closed: build a new one")
+        if self._borrowed is not None and self._borrowed.closed:
+            raise SessionError("the aiohttp.ClientSession given as http= is closed: open one, and build a new session")
         if self._transport is None:
             return self._open()
         if os.getpid() != self._process:
@@ -263,7 +266,10 @@ class _Tokens:
             return self._source
         failure = ""
         try:
-            token = checked_secret("the token that auth_token() returned", await self._source(), is_token=True)
+            found = self._source()
+            if not inspect.isawaitable(found):
+                raise ConfigError("the auth_token callable must be async: it returned no awaitable")
+            token = checked_secret("the token that auth_token() returned", await found, is_token=True)
         except ConfigError as error:
             failure = str(error)
         except Exception as error:  # noqa: BLE001  # the user's code; its text may hold the secret

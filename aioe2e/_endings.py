@@ -14,6 +14,7 @@ from ._actions import ROWS
 from ._step import Status, Step
 from ._trail import Trail
 from .errors import (
+    ConfigError,
     DeadlineExceededError,
     E2EError,
     OutcomeUnknownError,
@@ -42,7 +43,7 @@ class Ending:
 
 
 #: Errors that mean, when no request had been sent, that the step was not tried at all.
-_NOT_TRIED: Final = (RateLimitedError, DeadlineExceededError, SessionError)
+_NOT_TRIED: Final = (RateLimitedError, DeadlineExceededError, SessionError, ConfigError)
 
 
 def skipped(reason: str) -> Ending:
@@ -64,8 +65,9 @@ def of_error(trail: Trail, error: E2EError) -> Ending:
 
 def of_cut(step: Step, trail: Trail, reason: str) -> Ending:
     """The ending of a call that was cut off, by a cancellation or by an exception that nobody foresaw."""
-    if trail.open:
-        what = f"the {step.action.value} of {step.target} had been sent, and nobody knows what became of it"
+    if trail.open or trail.done:
+        became = "the server said that it is done" if trail.done else "nobody knows what became of it"
+        what = f"the {step.action.value} of {step.target} had been sent, and {became}"
         return _unknown(step, f"{reason}; {what}", trail.attempts, trail.last)
     if trail.attempts and trail.last is not None:
         return Ending(Status.FAILED, None, bare(trail.last), trail.attempts)

@@ -326,10 +326,9 @@ class Engine:
 
     def _close_books(self) -> None:
         """Give every step that has none its outcome, and let go of all that is held."""
-        reason = self._ended or "it waits for a step that waits for it"
         for step in self._source.steps:
             if not self.ledger.has(step.index):
-                self._write(step, self._given_up(step, _endings.skipped(reason)))
+                self._write(step, self._given_up(step, _endings.skipped(self._ended)))
         self._over = True
         self._elapsed = self._now() - self._began
         if self._timer is not None:

@@ -41,6 +41,8 @@ def collection(action: Action | None, source: object, to: Namer | None = None) -
     Raises:
         UsageError: It is no collection, or one that would be read in a way nobody means.
     """
+    if to is not None:
+        _check.function("to", to, "lambda image: f'old-{image.name}'")
     wanted = f"a collection of {'steps' if action is None else ROWS[action].items} is needed"
     if isinstance(source, str | bytes | bytearray):
         raise UsageError(
@@ -137,6 +139,7 @@ def steps_of(
             cannot be sent.
     """
     items = collection(action, source, to)
+    force = _check.flag("force", force)
     if isinstance(items, AsyncIterable):
         return _drawn(action, items, to, force)
     return (_numbered(action, item, index, to, force) for index, item in enumerate(items))

@@ -63,7 +63,7 @@ class Journal:
             UsageError: The file cannot be written, is that of another plan, is being written by another run,
                 or knows more of the plan's steps than the plan does.
         """
-        text = os.fspath(path)
+        text = _text(path)
         descriptor = _opened(text)
         try:
             _lock(descriptor, text)
@@ -172,6 +172,21 @@ class Journal:
             _log.warning("the journal %s cannot be mended: %s", shown(self._path), error.strerror or error)
 
 
+def _text(path: str | os.PathLike[str]) -> str:
+    """A path as text.
+
+    Raises:
+        UsageError: It is no path.
+    """
+    try:
+        text: object = os.fspath(path)
+    except TypeError:
+        text = path
+    if isinstance(text, str):
+        return text
+    raise UsageError(f"journal: a path is needed, not {shown(text)}")
+
+
 def _opened(path: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
     try:
@@ -250,7 +265,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, StepFa
     Raises:
         UsageError: The file cannot be read, is no journal, or is damaged before its last line.
     """
-    text = os.fspath(path)
+    text = _text(path)
     whole, torn = _content(text)
     if not whole:
         what = "ends within its header: no step was sent, so run the plan anew" if torn else "is empty"

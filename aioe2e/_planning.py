@@ -43,6 +43,7 @@ def planned(
         UsageError: With every fault in `problems`.
     """
     checks = _Checks(_listing(existing))
+    force = _check.flag("force", force)
     for index, item in enumerate(items):
         try:
             step = step_of(action, item, index, to, checks.known)

@@ -58,10 +58,10 @@ def _class(status: int, said: str) -> type[APIError]:
 
 
 def _hint(cls: type[APIError], status: int, said: str) -> str:
-    if status in (400, 404) and _tells(said, _PROJECT):
+    if status in (400, 404, 412) and _tells(said, _PROJECT):
         return "set project_id and location to those of the image"
     if status == 405:
-        return "the account may speak the other Dialect"
+        return "the server takes another method here: see Dialect"
     if 300 <= status < 400:
         return "redirects are never followed: check base_url"
     return _HINTS.get(cls, "")

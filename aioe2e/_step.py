@@ -13,10 +13,12 @@ from ._actions import ROWS, Repeat
 from .errors import UsageError
 from .models import Action, SavedImage
 
-__all__ = ["Image", "Status", "Step", "StepFate"]
+__all__ = ["Image", "Node", "Status", "Step", "StepFate"]
 
-#: Whatever may stand for an image.
+#: Whatever may stand for an image: a `SavedImage`, or its id as text or number.
 Image = SavedImage | str | int
+#: Whatever may stand for a node: its id as text or number.
+Node = str | int
 
 
 class Status(enum.StrEnum):
@@ -126,7 +128,9 @@ class Step:
         if target is not self.target:
             object.__setattr__(self, "target", target)
         if row.named:
-            _check.name(self.name)
+            name = _check.name(self.name)
+            if name is not self.name:
+                object.__setattr__(self, "name", name)
         elif self.name is not None:
             raise UsageError(f"name: a {action} takes none, not {_check.shown(self.name)}")
         if self.via is not None:

@@ -18,6 +18,7 @@ class Trail:
         before_send: Called right before each request of a write goes on the wire, its slot already held.
         attempts: Requests sent so far.
         open: A write went out and nobody knows yet whether the server acted on it.
+        done: The server said, or a listing proved, that the write was carried out.
         last: The error of the latest attempt.
     """
 
@@ -25,4 +26,5 @@ class Trail:
     before_send: Callable[[], None] | None = None
     attempts: int = 0
     open: bool = False
+    done: bool = False
     last: E2EError | None = None

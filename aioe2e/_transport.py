@@ -236,8 +236,7 @@ class Transport:
             connector = aiohttp.TCPConnector(limit=0, ssl=tls)
         else:
             connector = borrowed.connector
-        if connector is None or connector.closed:
-            raise SessionError("the aiohttp.ClientSession given as http= is closed: open it, or leave http= out")
+        assert connector is not None
         self._loop = loop = asyncio.get_running_loop()
         if getattr(connector, "_loop", loop) is not loop:  # aiohttp has no public word for it
             raise SessionError("the aiohttp.ClientSession given as http= belongs to another event loop")

@@ -166,6 +166,8 @@ _DOUBT = {None: 0, Fate.REFUSED: 1, Fate.WAIT: 2, Fate.MAYBE: 3}
 
 def _accepted(request: Request, status: int, content: Any, redactor: Redactor) -> Verdict:
     """The verdict on a 2xx in which nothing says failure: is it what was asked for?"""
+    if is_object(content) and content.get("error"):  # one known client reads it, and no source says what it means
+        return _unreadable(request, status, "$.error: a success that speaks of an error")
     if request.action == "list":
         if not is_object(content) or not is_array(content.get("data")):
             place = "$.data" if is_object(content) else "$"
@@ -230,7 +232,7 @@ def _reason(reply: RawReply) -> str:
 
 
 #: Smaller numbers are no statuses, and larger ones count as this: whatever they mean, it is not success.
-_LEAST, _MOST = 100, 999
+_LEAST, _MOST = 100, 999_999
 
 
 def envelope_codes(content: Any) -> list[int]:

@@ -158,10 +158,12 @@ def checked_secret(name: str, value: object, *, is_token: bool) -> str:
     return secret
 
 
-def _secret(value: Any, _: Any, field: attrs.Attribute[Any]) -> Any:
-    if callable(value) and field.name == "auth_token":
-        return value
-    return checked_secret(f"Credentials.{field.name}", value, is_token=field.name == "auth_token")
+def _api_key(value: str) -> str:
+    return checked_secret("Credentials.api_key", value, is_token=False)
+
+
+def _auth_token(value: str | TokenSource) -> str | TokenSource:
+    return value if callable(value) else checked_secret("Credentials.auth_token", value, is_token=True)
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -177,12 +179,8 @@ class Credentials:
         ConfigError: A secret is empty, too short, or cannot stand in a header. The text never shows it.
     """
 
-    api_key: str = attrs.field(
-        converter=attrs.Converter(_secret, takes_self=True, takes_field=True)  # type: ignore[misc]  # attrs' stub
-    )
-    auth_token: str | TokenSource = attrs.field(
-        converter=attrs.Converter(_secret, takes_self=True, takes_field=True)  # type: ignore[misc]  # attrs' stub
-    )
+    api_key: str = attrs.field(converter=_api_key)
+    auth_token: str | TokenSource = attrs.field(converter=_auth_token)
 
     def __repr__(self) -> str:
         return "Credentials(api_key=[hidden], auth_token=[hidden])"

@@ -290,8 +290,9 @@ def is_passing(error: E2EError | None) -> bool:
     """Whether what ended a step is a fault that passes, so that the step is worth running again.
 
     Refusals (a name taken, a bad id, no permission) are for good; lost connections, throttles, server errors,
-    unreadable replies and deadlines pass.
+    unreadable replies and deadlines pass; so does a `ConfigError`, which a call raises only where the callable that
+    gives the token failed.
     """
     if isinstance(error, APIError):
         return fate_of(error.status) in (Fate.WAIT, Fate.MAYBE)
-    return isinstance(error, TransportError | ResponseError | DeadlineExceededError | OutcomeUnknownError)
+    return isinstance(error, TransportError | ResponseError | DeadlineExceededError | OutcomeUnknownError | ConfigError)

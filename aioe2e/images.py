@@ -15,7 +15,7 @@ from ._inputs import is_planned, steps_of
 from ._listing import Listing
 from ._look import proves
 from ._poll import check_times, poll
-from ._step import Status, Step
+from ._step import Image, Node, Status, Step
 from ._trail import Trail
 from ._writes import Writes
 from .bulk import Stream
@@ -28,11 +28,6 @@ from .report import Outcome, Report
 __all__ = ["Images"]
 
 T = TypeVar("T")
-
-#: Whatever may stand for an image: a `SavedImage`, or its id as text or number.
-Image = SavedImage | str | int
-#: Whatever may stand for a node: its id as text or number.
-Node = str | int
 
 
 class Images:
@@ -63,10 +58,8 @@ class Images:
         Raises:
             ResponseError: Not a list of saved images; each element without an id is named by its JSON path.
         """
-        if match is not None and not callable(match):
-            raise UsageError(
-                f"match must be a predicate such as select.name_matches('ci-*'), not {_check.shown(match)}"
-            )
+        if match is not None:
+            _check.function("match", match, "select.name_matches('ci-*')")
         listing = await list_images(self._core, self._options, Trail())
         return [image for image in listing.images if match is None or match(image)]
 
@@ -150,7 +143,7 @@ class Images:
             ConflictError: The image is in use.
             OutcomeUnknownError: It was sent, no reply came, and the listing does not show that it is gone.
         """
-        missing_ok = _flag("missing_ok", missing_ok)
+        missing_ok = _check.flag("missing_ok", missing_ok)
         result, _ = await self._writes.delete(_check.image_id(image), Trail(), missing_ok=missing_ok)
         return result
 
@@ -310,7 +303,7 @@ class Images:
         """
         return Stream(
             _planned(plan),
-            perform=partial(self._writes.perform, missing_ok=_flag("missing_ok", missing_ok)),
+            perform=partial(self._writes.perform, missing_ok=_check.flag("missing_ok", missing_ok)),
             limit=limit,
             on_error=on_error,
             progress=progress,
@@ -323,7 +316,7 @@ class Images:
 
     async def bulk_rename(
         self,
-        images: Mapping[Any, str] | Iterable[tuple[Image, str]] | Iterable[SavedImage] | AsyncIterable[Any],
+        images: Mapping[Any, str] | Iterable[tuple[Image, str] | Image] | AsyncIterable[tuple[Image, str] | Image],
         *,
         to: Callable[[SavedImage], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
@@ -381,7 +374,7 @@ class Images:
 
     async def bulk_save(
         self,
-        nodes: Mapping[Any, str] | Iterable[tuple[Node, str]] | Iterable[Node] | AsyncIterable[Any],
+        nodes: Mapping[Any, str] | Iterable[tuple[Node, str] | Node] | AsyncIterable[tuple[Node, str] | Node],
         *,
         to: Callable[[str], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
@@ -482,12 +475,6 @@ def _planned(source: Plan | Iterable[Step] | AsyncIterable[Step]) -> Plan | Iter
     if isinstance(source, Plan) or not isinstance(source, Iterable) or not is_planned(source):
         return source
     return Plan.of(source)
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"{name} must be True or False, not {_check.shown(value)}")
-    return value
 
 
 def _source(

@@ -84,6 +84,10 @@ class Extra(Mapping[str, Any]):
 NO_EXTRA = Extra()
 
 
+def _extra(items: Mapping[str, Any]) -> Extra:
+    return items if isinstance(items, Extra) else Extra(items)
+
+
 #: Fields that tell of a use; one that could not be read stands in `SavedImage.extra`.
 _USES = frozenset({"running_vms", "cloning_ops", "scaler_group_count", "vm_info"})
 
@@ -122,7 +126,7 @@ class SavedImage:
     is_windows: bool | None = None
     project_name: str | None = None
     #: Unknown keys, and the raw value of every field that could not be read.
-    extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False)
+    extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False, converter=_extra)
 
     @property
     def state(self) -> ImageState:
@@ -162,7 +166,7 @@ class SaveAction:
     created_at: datetime | None = None
     #: The image, where the server says it at once (most do not).
     image_id: str | None = None
-    extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False)
+    extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False, converter=_extra)
 
 
 @attrs.frozen(kw_only=True)

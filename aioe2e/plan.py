@@ -21,7 +21,7 @@ from ._leftover import what_is_left
 from ._order import is_runnable
 from ._planning import planned
 from ._redact import escape
-from ._step import Image, Step, StepFate
+from ._step import Image, Node, Step, StepFate
 from ._table import counted, table
 from .errors import UsageError
 from .models import Action, SavedImage
@@ -70,14 +70,18 @@ class Plan(Sequence[Step]):
     origin: str | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        for step in (*self.steps, *self.unknown):
-            if step.index is None:
-                raise UsageError("a Plan is made with Plan.rename, Plan.delete, Plan.save or Plan.of")
+        indices = [step.index for step in (*self.steps, *self.unknown)]
+        if None in indices:
+            raise UsageError("a Plan is made with Plan.rename, Plan.delete, Plan.save or Plan.of")
+        if len(set(indices)) != len(indices):
+            raise UsageError("two steps of this plan have one index: make it with Plan.of, which numbers them")
+        if not is_runnable(self.steps):
+            raise UsageError("the steps of this plan wait for each other, or for a step that is not there")
 
     @classmethod
     def rename(
         cls,
-        images: Mapping[Any, str] | Iterable[tuple[Image, str]] | Iterable[Image],
+        images: Mapping[Any, str] | Iterable[tuple[Image, str] | Image],
         *,
         to: Callable[[SavedImage], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
@@ -118,7 +122,7 @@ class Plan(Sequence[Step]):
     @classmethod
     def save(
         cls,
-        nodes: Mapping[Any, str] | Iterable[tuple[str | int, str]] | Iterable[str | int],
+        nodes: Mapping[Any, str] | Iterable[tuple[Node, str] | Node],
         *,
         to: Callable[[str], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
@@ -258,17 +262,15 @@ class Plan(Sequence[Step]):
         if not isinstance(digest, str) or not isinstance(resumed, bool) or not _are_texts(warnings):
             raise UsageError("this stored plan is damaged: its digest, resumed or warnings cannot be read")
         steps, unknown = _stored(data, "steps"), _stored(data, "unknown")
-        indices = [step.index for step in (*steps, *unknown)]
-        if None in indices or len(set(indices)) != len(indices):
-            raise UsageError("this stored plan is damaged: two steps have one index, or one has none")
-        if not is_runnable(steps):
-            raise UsageError(
-                "this stored plan is damaged: its steps wait for each other, or for a step that is not there"
-            )
-        plan = cls(steps, warnings=warnings, unknown=unknown, origin=digest if resumed else None)
-        if plan.digest != digest:
-            raise UsageError("the steps of this stored plan are not those it had; make a new one: Plan.of(steps)")
-        return plan
+        try:
+            plan = cls(steps, warnings=warnings, unknown=unknown, origin=digest if resumed else None)
+        except UsageError as error:
+            problem = f"this stored plan is damaged: {error}"
+        else:
+            if plan.digest == digest:
+                return plan
+            problem = "the steps of this stored plan are not those it had; make a new one: Plan.of(steps)"
+        raise UsageError(problem)
 
 
 def left_over(plan: Plan, fates: Mapping[int, StepFate]) -> Plan:

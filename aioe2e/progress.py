@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 import attrs
 
+from . import _check
 from ._clock import Clock
-from .errors import UsageError
 
 __all__ = ["Meter", "Progress", "Standing"]
 
@@ -46,8 +45,8 @@ class Progress:
     in_flight: int
     limit: int
     rate: float
-    paused: bool
-    eta: float | None
+    paused: bool = False
+    eta: float | None = None
 
 
 @attrs.frozen
@@ -80,8 +79,7 @@ class Meter:
     def __init__(
         self, callback: Callable[[Progress], object], *, standing: Callable[[], Standing], clock: Clock
     ) -> None:
-        if not callable(cast("object", callback)) or inspect.iscoroutinefunction(callback):
-            raise UsageError("progress: a plain callable is needed, not a coroutine function")
+        _check.function("progress", callback, "print")
         self._callback = callback
         self._standing = standing
         self._clock = clock

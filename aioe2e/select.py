@@ -108,8 +108,7 @@ class Predicate:
 def _predicate(test: Callable[[SavedImage], bool]) -> Predicate:
     if isinstance(test, Predicate):
         return test
-    if not callable(test):  # pyright: ignore[reportUnnecessaryComparison]  # users may be untyped
-        raise UsageError(f"a predicate is called with an image, and {_check.shown(test)} cannot be")
+    _check.function("a predicate", test, "lambda image: image.is_windows")
     return Predicate(test)
 
 
@@ -294,6 +293,8 @@ def _counted(count: object) -> int:
 
 def _ranked(images: Iterable[SavedImage], per: Key | None) -> list[list[SavedImage]]:
     """The dated images of each group, the newest first; of two of one moment the one that came first."""
+    if per is not None:
+        _check.function("per", per, "select.by_name(until='-nightly')")
     groups: dict[Hashable, list[tuple[datetime, SavedImage]]] = {}
     for image in images:
         group = "" if per is None else per(image)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
 from . import _address, _check, _profile
 from ._actions import Repeat
@@ -35,6 +34,7 @@ __all__ = ["Session"]
 _AGENT = re.compile(r"[\x20-\x7e]{1,200}")
 _PATH = re.compile(r"[A-Za-z0-9_~.-]+(/[A-Za-z0-9_~.-]+)*/?")
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"})
+_READS = frozenset({"GET", "HEAD"})
 
 
 class Session:
@@ -190,7 +190,10 @@ class Session:
             E2EError: Otherwise as the coroutines of `Images`.
         """
         verb = _method(method)
-        repeat = Repeat.READ if verb in ("GET", "HEAD") else Repeat.IDEMPOTENT if repeatable else Repeat.ONCE
+        again = _check.flag("repeatable", repeatable)
+        repeat = Repeat.READ if verb in _READS else Repeat.IDEMPOTENT if again else Repeat.ONCE
+        if json is not None and verb in _READS:
+            raise UsageError(f"json: a {verb} has no body; parameters go into query")
         place = _path(path)
         extra = None if query is None else _query(query)
         request = Request("request", place, repeat, verb, place, _body(json), query=extra)
@@ -254,7 +257,7 @@ def _agent(user_agent: object) -> str:
         return own
     if not isinstance(user_agent, str) or not _AGENT.fullmatch(user_agent):
         raise ConfigError("user_agent must be 1 to 200 characters of printable ASCII")
-    return f"{user_agent} {own}"
+    return f"{_check.plain(user_agent)} {own}"
 
 
 def _borrowed(http: Any) -> Any:
@@ -265,15 +268,16 @@ def _borrowed(http: Any) -> Any:
 
 def _method(method: object) -> str:
     if not isinstance(method, str) or method.upper() not in _METHODS:
-        raise UsageError(f"method must be one of {', '.join(sorted(_METHODS))}, not {method!r}")
-    return method.upper()
+        raise UsageError(f"method must be one of {', '.join(sorted(_METHODS))}, not {_check.shown(method)}")
+    return _check.plain(method).upper()
 
 
 def _path(path: object) -> str:
     if not isinstance(path, str) or not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
-        shown = quote(path[:80]) if isinstance(path, str) else type(path).__name__
-        raise UsageError(f"path must be relative, without query, such as 'nodes/', not {shown!r}")
-    return path
+        # What follows a question mark may be an api key.
+        shown = _check.shown(path.partition("?")[0] if isinstance(path, str) else path)
+        raise UsageError(f"path must be relative, without query, such as 'nodes/', not {shown}")
+    return _check.plain(path)
 
 
 def _query(query: Mapping[Any, Any]) -> dict[str, str]:
@@ -283,9 +287,10 @@ def _query(query: Mapping[Any, Any]) -> dict[str, str]:
     for key, value in query.items():
         if not isinstance(key, str) or key.lower() == "apikey" or not _check.is_text(key):
             raise UsageError(f"query: {_check.shown(key)} cannot be a parameter; the api key is added by the session")
-        if isinstance(value, bool) or not isinstance(value, str | int) or not _check.is_text(str(value)):
+        text = _check.plain(value) if isinstance(value, str) else int.__repr__(value) if isinstance(value, int) else ""
+        if isinstance(value, bool) or not isinstance(value, str | int) or not _check.is_text(text):
             raise UsageError(f"query: {key} must be text or a whole number, not {_check.shown(value)}")
-        found[key] = str(value)
+        found[_check.plain(key)] = text
     return found
 
 

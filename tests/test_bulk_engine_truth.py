@@ -334,17 +334,6 @@ async def test_a_cycle_that_cannot_begin_any_more_is_skipped_whole() -> None:
     assert [outcome.status for outcome in report] == [Status.FAILED, Status.SKIPPED, Status.SKIPPED, Status.DONE]
 
 
-async def test_steps_that_wait_for_each_other_are_skipped_and_do_not_hang() -> None:
-    steps = [
-        attrs.evolve(Step.rename(1, "b"), index=0, after=(1,)),
-        attrs.evolve(Step.rename(2, "a"), index=1, after=(0,)),
-        attrs.evolve(Step.rename(3, "c"), index=2),
-    ]
-    async with asyncio.timeout(1):
-        report = await Stream(Plan(steps), perform=Store({"1": "a", "2": "b", "3": "x"})).drain()
-    assert [outcome.status for outcome in report] == [Status.SKIPPED, Status.SKIPPED, Status.DONE]
-
-
 def at_random(dice: random.Random, _: Step) -> bool:
     return dice.random() < 0.3
 
@@ -667,3 +656,17 @@ async def test_a_brake_that_is_let_go_and_on_again_in_one_turn_cancels_nobody() 
     brake.faulted()  # before the sleeper has had its turn
     assert await waiting is True
     brake.give_back()
+
+
+async def test_an_exception_after_the_server_said_yes_leaves_the_step_unknown_and_not_skipped() -> None:
+    async def perform(_: Step, trail: Trail) -> Performed:
+        trail.attempts, trail.done = 1, True
+        raise KeyError("nobody foresaw this")
+
+    stream = Stream(Plan.save({"1": "a"}), perform=perform)
+    with pytest.raises(KeyError):
+        await stream.drain()
+    (outcome,) = stream.report
+    assert outcome.status is Status.UNKNOWN
+    assert "the server said that it is done" in str(outcome.error)
+    assert not stream.report.remaining().steps

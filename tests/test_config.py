@@ -6,7 +6,7 @@ import copy
 import math
 import pickle
 import traceback
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -180,7 +180,7 @@ def test_a_token_may_be_a_callable() -> None:
 
 def test_an_api_key_may_not_be_a_callable() -> None:
     with pytest.raises(ConfigError):
-        Credentials(api_key=lambda: KEY, auth_token=TOKEN)
+        Credentials(api_key=cast("str", lambda: KEY), auth_token=TOKEN)
 
 
 @pytest.mark.parametrize("answer", [TOKEN, f"Bearer {TOKEN}", f" {TOKEN}\n"])

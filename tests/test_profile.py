@@ -132,15 +132,16 @@ def test_the_only_profile_needs_no_name(home: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "name", "says"),
     [
-        (E2ECTL, "other", "has no profile 'other'; it has: home, work"),
-        ({**E2ECTL, "default": None}, None, "has no default profile; it has: home, work"),
-        ({**E2ECTL, "default": "gone"}, None, "no profile"),
-        ({"profiles": {}}, None, "has no default profile; it has: none"),
-        ({}, None, "it has: none"),
-        ({"profiles": []}, "x", "it has: none"),
-        ({"profiles": {"x": KEY}}, "x", "no profile"),
-        ({"profiles": {"x": {"api_key": KEY}}}, "x", "auth_token"),
-        ({"profiles": {"x": {"auth_token": TOKEN}}}, "x", "api_key"),
+        (E2ECTL, "other", "no profile 'other': "),
+        ({**E2ECTL, "default": None}, None, "config.json has home, work; say which"),
+        ({**E2ECTL, "default": "gone"}, None, "no default profile"),
+        ({"profiles": {}}, None, "config.json has none; say which"),
+        ({}, None, "config.json has none; say which"),
+        ({"profiles": []}, "x", "config.json has none"),
+        ({"profiles": {"x": KEY}}, "x", "the profile 'x' is no object"),
+        ({"profiles": {"x": {"api_key": KEY}}}, "x", "profile 'x': auth_token missing"),
+        ({"profiles": {"x": {"auth_token": TOKEN}}}, "x", "profile 'x': api_key missing"),
+        ({"profiles": {"x": {"api_key": KEY, "auth_token": TOKEN, "default_project_id": "no"}}}, "x", "profile 'x': project_id must be"),
         ({"profiles": {"x": {"api_key": 5, "auth_token": TOKEN}}}, "x", "api_key must be a string"),
         ({"profiles": {"x": {"api_key": [KEY], "auth_token": TOKEN}}}, "x", "api_key must be a string"),
         ([E2ECTL], None, "not a JSON object"),
@@ -208,7 +209,7 @@ def test_a_downloaded_file_with_one_token_needs_no_name(home: Path) -> None:
 
 def test_a_downloaded_file_with_several_tokens_needs_one(home: Path) -> None:
     stored(home, ".E2E_CLI", {key: value for key, value in E2E_CLI.items() if key != "default"})
-    assert "it has: home, work" in refused()
+    assert "has home, work; say which" in refused()
     assert secrets(from_files("work", {})) == (KEY, TOKEN)
 
 
@@ -256,7 +257,56 @@ def test_a_file_of_e2e_cli_that_others_can_read_is_read_with_a_warning(
     assert KEY not in caplog.text
 
 
-# Both
+def test_the_context_of_e2e_cli_is_that_of_its_default_alone(home: Path) -> None:
+    stored(home, ".E2E_CLI", E2E_CLI)
+    assert set(from_files("home", {})) == {"credentials"}
+    assert set(from_files("work", {})) == {"credentials", "project_id", "location"}
+
+
+# INI files
+
+
+def written(home: Path, name: str, text: str) -> None:
+    (home / ".e2e").mkdir(exist_ok=True)
+    path = home / ".e2e" / name
+    path.write_text(text)
+    path.chmod(0o600)
+
+
+def test_ini_files_are_read_with_the_context_from_the_file_beside_them(home: Path) -> None:
+    written(
+        home,
+        "credentials",
+        f"[default]\napi_key={KEY}\nauth_token = {TOKEN}\n[other]\napi_key=other-key\nauth_token=a%b-token\n",
+    )
+    written(home, "config", "[profile default]\nproject_id=7\nlocation=Chennai\n")
+    found = from_files(None, {})
+    assert secrets(found) == (KEY, TOKEN)
+    assert (found["project_id"], found["location"]) == ("7", "Chennai")
+    assert secrets(from_files("other", {})) == ("other-key", "a%b-token")
+    assert set(from_files("other", {})) == {"credentials"}
+
+
+def test_what_is_no_ini_file_is_told_without_a_secret(home: Path) -> None:
+    written(home, "credentials", f"api_key={KEY}\n")
+    assert "not an INI file" in refused()
+
+
+# All
+
+
+def test_a_named_profile_is_looked_for_in_every_file(home: Path) -> None:
+    stored(home, ".e2e", E2ECTL)
+    stored(home, ".E2E_CLI", {"elsewhere": {"api_key": "other-key", "api_auth_token": "other-token"}})
+    assert secrets(from_files("elsewhere", {})) == ("other-key", "other-token")
+    text = refused("nowhere")
+    assert "config.json has home, work; " in text
+    assert "config.json has elsewhere" in text
+
+
+def test_a_downloaded_file_in_the_place_of_e2ectl_s_own_is_read(home: Path) -> None:
+    stored(home, ".e2e", {"my token": {"api_key": KEY, "api_auth_token": TOKEN}})
+    assert secrets(from_files(None, {})) == (KEY, TOKEN)
 
 
 def test_e2ectl_goes_before_e2e_cli(home: Path) -> None:

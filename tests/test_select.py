@@ -136,7 +136,7 @@ def test_predicates_join_with_and_or_not_and_with_any_callable() -> None:
 def test_a_predicate_used_as_a_truth_value_is_refused() -> None:
     with pytest.raises(UsageError, match=r"& \| ~"):
         bool(not_in_use())
-    with pytest.raises(UsageError, match="called with an image"):
+    with pytest.raises(UsageError, match="a predicate: a plain callable"):
         all_of("ci-*")  # type: ignore[arg-type]  # what is refused
 
 

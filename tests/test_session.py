@@ -933,7 +933,7 @@ async def test_a_token_that_cannot_be_renewed_after_a_maybe_is_no_failure(applie
         return next(tokens)
 
     async with FakeE2E(auth_token="good-token") as fake:
-        fake.faults = Faults.script(Fault("close", applied), *["401-json"] * 5)
+        fake.faults = Faults.on("rename", Fault("close", applied)) + Faults.on("rename", "401-json", times=None)
         async with fake.session(credentials=credentials(fake, fetch), retry=FAST) as session:
             renaming = session.images.rename(ids(fake)[0], "n")
             if applied:  # the listing shows it

@@ -207,7 +207,7 @@ def test_a_2xx_that_is_no_json_proves_nothing(request_: Request, body: bytes, st
 
 @pytest.mark.parametrize("request_", WRITES, ids=lambda request: request.action)
 @pytest.mark.parametrize(
-    "body", [{}, [], [{"code": 200}], "done", 5, None, True, {"error": "x"}, {"code": None}, {"code": True}, {"code": "ok"}],
+    "body", [{}, [], [{"code": 200}], "done", 5, None, True, {"error": "x"}, {"code": 200, "data": {}, "error": "x"}, {"code": None}, {"code": True}, {"code": "ok"}],
     ids=repr,
 )  # fmt: skip
 def test_a_write_is_not_done_by_json_that_is_no_envelope(request_: Request, body: Any) -> None:
