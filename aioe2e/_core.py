@@ -76,6 +76,7 @@ class Core:
         self._flights: set[Flight] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._scopes: set[asyncio.Timeout] = set()
+        self._warned_of_limit = False
 
     def enter(self) -> Transport:
         """The pool, opened on first use.
@@ -183,6 +184,15 @@ class Core:
                 hook(event)
             except Exception:
                 log.exception("a hook failed on %s", type(event).__name__)
+
+    def warn_of_limit(self, limit: int) -> None:
+        """Warn of a run whose limit cannot be reached, once for the session."""
+        most = self.limits.in_flight
+        if limit > most and not self._warned_of_limit:
+            self._warned_of_limit = True
+            log.warning(
+                "limit=%d of a bulk run is above Limits.in_flight=%d of its session, which still holds", limit, most
+            )
 
     def _paused(self, seconds: float, limit: int) -> None:
         log.info("throttled: nothing is sent for %.3f s, then at most %d requests at a time", seconds, limit)

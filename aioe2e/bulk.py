@@ -7,7 +7,6 @@ performs one.
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import AsyncIterable, Callable, Iterable
@@ -34,7 +33,6 @@ OnError = Literal["collect", "stop"]
 
 _ON_ERROR: Final = ("collect", "stop")
 _CLOCK: Final = Clock()
-_log = logging.getLogger("aioe2e.bulk")
 
 
 class Stream:
@@ -60,7 +58,7 @@ class Stream:
             end.
         perform: Carries out one step.
         limit: Steps that may be under way at the same time; 1 or more, or None for `session_limit`.
-        session_limit: Requests that the session may have in flight; a `limit` above it is of no use.
+        session_limit: Requests that the session may have in flight.
         on_error: ``"collect"`` goes on after a failure; after ``"stop"`` nothing new starts once a step has
             ended FAILED or UNKNOWN. A save that is UNKNOWN from an earlier run is no reason to stop.
         progress: Called with a `Progress` when something has changed, ten times a second at the most, and
@@ -105,7 +103,6 @@ class Stream:
             clock=clock,
         )
         self._limit = limit
-        self._session_limit = session_limit
         self._engine = Engine(source_of(steps), plan=plan, settings=settings)
         if progress is not None:
             self._engine.meter = Meter(progress, standing=self._engine.standing, clock=clock)
@@ -177,12 +174,6 @@ class Stream:
         if self._state != "new":
             raise UsageError("stream: it runs once; make a new one")
         self._state = "running"
-        if self._limit > self._session_limit:
-            _log.warning(
-                "limit=%d of a bulk run is above Limits.in_flight=%d of its session, which still holds",
-                self._limit,
-                self._session_limit,
-            )
         try:
             self._engine.start()
         except BaseException:

@@ -301,7 +301,7 @@ class Images:
         Raises:
             UsageError: An argument cannot be meant. What is wrong with a journal is raised by ``async with``.
         """
-        return Stream(
+        stream = Stream(
             _planned(plan),
             perform=partial(self._writes.perform, missing_ok=_check.flag("missing_ok", missing_ok)),
             limit=limit,
@@ -313,6 +313,9 @@ class Images:
             current_limit=lambda: self._core.gate.limit,
             clock=self._core.clock,
         )
+        if limit is not None:
+            self._core.warn_of_limit(limit)
+        return stream
 
     async def bulk_rename(
         self,

@@ -119,11 +119,12 @@ class Session:
     def from_profile(cls, name: str | None = None, **overrides: Any) -> Self:
         """A session from a configuration file of the vendor's command lines.
 
-        Read are ``~/.e2e/config.json`` (e2ectl) and ``~/.E2E_CLI/config.json`` (e2e-cli, and the file that MyAccount
-        offers as "Download Tokens"), in this order.
+        Read are ``~/.e2e/config.json`` (e2ectl), ``~/.E2E_CLI/config.json`` (e2e-cli, and the file that MyAccount
+        offers as "Download Tokens"), and ``~/.e2e/credentials`` with ``~/.e2e/config`` (INI), in this order.
 
         Args:
-            name: The profile; by default the one that the file calls default, or its only one.
+            name: The profile, in whichever of the files it is; by default the one that the first file calls default,
+                or its only one.
             overrides: Any argument of `Session`; it stands above the file.
 
         Raises:

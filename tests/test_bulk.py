@@ -557,3 +557,12 @@ async def test_a_name_in_use_that_the_plan_cannot_know_fails_its_step_alone() ->
         assert [outcome.status for outcome in report] == [Status.FAILED, Status.DONE]
         assert isinstance(report[0].error, ConflictError)
         assert not report.remaining()
+
+
+async def test_a_limit_above_that_of_the_session_is_a_warning_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with FakeE2E(images=3) as fake, fake.session() as session:
+        with caplog.at_level(logging.WARNING, "aioe2e"):
+            await session.images.bulk_delete([], limit=16)
+            await session.images.bulk_delete([], limit=17)
+            await session.images.bulk_delete([], limit=18)
+        assert [record.getMessage()[:8] for record in caplog.records] == ["limit=17"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -114,13 +113,6 @@ async def test_no_more_workers_are_made_than_there_are_steps() -> None:
 
     await Stream(deletes(3), perform=perform, limit=1000, session_limit=1000).drain()
     assert most <= 1 + 3
-
-
-async def test_a_limit_above_that_of_the_session_is_a_warning_once(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "aioe2e.bulk"):
-        await Stream(deletes(3), perform=Server(), limit=17, session_limit=16).drain()
-        await Stream(deletes(3), perform=Server(), session_limit=16).drain()
-    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize(
