@@ -405,6 +405,15 @@ async def test_500_waiters_cost_one_listing_per_interval() -> None:
         assert fake.max_in_flight == 1
 
 
+async def test_a_long_wait_looks_ever_more_seldom() -> None:
+    async with FakeE2E(images=1, nodes=1, save_seconds=30) as fake, fake.session() as session:
+        action = await session.images.save(next(iter(fake.nodes)), "slow")
+        with pytest.raises(aioe2e.WaitTimeoutError):
+            await session.images.wait_saved(action, interval=0.02, timeout=0.8)
+        # 0, 0.02, 0.05, 0.095, … and not one every 0.02 s
+        assert 5 <= len([call for call in fake.calls if call.action == "list"]) <= 12
+
+
 async def test_waits_of_different_intervals_share_the_listings_of_the_fastest() -> None:
     async with FakeE2E(images=3) as fake, fake.session() as session:
         slow, fast, gone = fake.images

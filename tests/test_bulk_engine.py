@@ -234,19 +234,18 @@ async def test_steps_that_never_wait_do_not_starve_the_loop() -> None:
     async def perform(step: Step, trail: Trail) -> Performed:
         return DONE
 
-    longest = 0.0
+    turns = 0
 
     async def watch() -> None:
-        nonlocal longest
+        nonlocal turns
         while True:
-            before = time.perf_counter()
             await asyncio.sleep(0)
-            longest = max(longest, time.perf_counter() - before)
+            turns += 1
 
     watcher = asyncio.create_task(watch())
-    await Stream(itertools.repeat(step(0), 20_000), perform=perform, limit=16).drain()
+    await Stream(itertools.repeat(step(0), 16_000), perform=perform, limit=1).drain()
     watcher.cancel()
-    assert longest < 1
+    assert turns >= 16_000 / 100
 
 
 # what a step can end as

@@ -490,3 +490,10 @@ def test_a_budget_of_none_allows_no_retry() -> None:
     budget = Budget(0)
     budget.give_back()
     assert not budget.take()
+
+
+@in_virtual_time
+async def test_a_pause_is_a_little_longer_than_the_server_asked_so_that_no_clock_lets_anybody_go_early() -> None:
+    gate = Gate(Limits(), Clock())
+    gate.throttled(now(), 1.0)
+    assert 1.0 < gate.pause_left() < 1.1
