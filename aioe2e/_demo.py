@@ -67,7 +67,7 @@ class Screen:
 
         def show(done: int, total: int, remark: str) -> None:
             nonlocal halves
-            text = f"  {what}: {done} of {total}{remark}"
+            text = f"  {what}: {done} of {total}{remark if done < total else ''}"
             if done == total or (not self._live and 2 * done // total > halves):
                 halves = 2 * done // total
                 self.line(text)
@@ -157,6 +157,9 @@ class Job:
     async def delete(self, images: Iterable[SavedImage]) -> Plan:
         """Delete images."""
         plan = Plan.delete(images)
+        self.screen.line("  a plan is its own dry run; print(plan) of the next one begins:")
+        for line in str(plan).splitlines()[:4]:
+            self.screen.line(f"    {line}")
         await self._run("delete what the retention rule selects", plan)
         return plan
 
@@ -225,7 +228,7 @@ async def _carry_out(job: Job, fake: FakeE2E, now: datetime) -> list[str]:
     if not problems:
         job.screen.verdict(
             f"Checked against the emulator's own state: {len(saved)} new, {len(renamed)} renamed, "
-            f"{len(deleted)} gone, nothing else touched, each write applied once, "
+            f"{len(deleted)} gone,\nnothing else touched, each write applied once, "
             f"at most {fake.max_in_flight} requests in flight.",
             good=True,
         )
@@ -233,14 +236,15 @@ async def _carry_out(job: Job, fake: FakeE2E, now: datetime) -> list[str]:
 
 
 def _greet(screen: Screen, fake: FakeE2E) -> None:
-    screen.line(
-        f"An emulated account on 127.0.0.1:{fake.port}: {IMAGES} saved images, {NODES} nodes, "
-        f"{LATENCY * 1000:.0f} ms a reply, at most {LIMIT} requests in flight."
-    )
+    screen.line(f"An emulated account on 127.0.0.1:{fake.port}: {IMAGES} saved images, {NODES} nodes,")
+    screen.line(f"{LATENCY * 1000:.0f} ms a reply, at most {LIMIT} requests in flight.")
     screen.line("This demo talks to that emulator only. It never touches a real account.")
     if given := [name for name in _SECRETS if os.environ.get(name)]:
         verb = "is" if len(given) == 1 else "are"
         screen.line(f"({' and '.join(given)} {verb} set in this environment, and not used.)")
+    screen.line()
+    screen.line("Every node is saved. web-*, api-* and db-* images become prod-<name>. Unused")
+    screen.line("images older than 30 days go, but for the newest two of each server.")
     screen.line()
 
 
@@ -259,10 +263,8 @@ def _tell(screen: Screen, phases: Sequence[Phase], each: float) -> None:
     for line in table(header, map(row, [*phases, total])):
         screen.line(line)
     screen.line()
-    screen.line(
-        f"* Computed, not run: {SAMPLE} renames sent one after the other took {each * 1000:.0f} ms each, "
-        "times the number of writes. Waiting for the server is the same either way."
-    )
+    screen.line(f"* Computed, not run: {SAMPLE} renames sent one after the other took {each * 1000:.0f} ms each,")
+    screen.line("  times the number of writes. Waiting for the server is the same either way.")
 
 
 def _untrue(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from . import _address, _check, _profile
 from ._actions import Repeat
@@ -29,12 +29,29 @@ from .models import Reply
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Session"]
+__all__ = ["Session", "SessionOptions"]
 
 _AGENT = re.compile(r"[\x20-\x7e]{1,200}")
 _PATH = re.compile(r"[A-Za-z0-9_~.-]+(/[A-Za-z0-9_~.-]+)*/?")
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"})
 _READS = frozenset({"GET", "HEAD"})
+
+
+class SessionOptions(TypedDict, total=False):
+    """The arguments of `Session` by name, for whoever passes them on."""
+
+    credentials: Credentials
+    project_id: int | str | None
+    location: str | None
+    base_url: str
+    http: aiohttp.ClientSession | None
+    timeouts: Timeouts | None
+    retry: RetryPolicy | None
+    limits: Limits | None
+    dialect: Dialect
+    hooks: Iterable[Hook]
+    user_agent: str | None
+    trust_env: bool
 
 
 class Session:
@@ -104,7 +121,7 @@ class Session:
         self._view = view
 
     @classmethod
-    def from_env(cls, **overrides: Any) -> Self:
+    def from_env(cls, **overrides: Unpack[SessionOptions]) -> Self:
         """A session from ``E2E_API_KEY``, ``E2E_AUTH_TOKEN``, ``E2E_PROJECT_ID`` and ``E2E_LOCATION``.
 
         Args:
@@ -116,7 +133,7 @@ class Session:
         return cls(**_profile.from_environment(os.environ, overrides))
 
     @classmethod
-    def from_profile(cls, name: str | None = None, **overrides: Any) -> Self:
+    def from_profile(cls, name: str | None = None, **overrides: Unpack[SessionOptions]) -> Self:
         """A session from a configuration file of the vendor's command lines.
 
         Read are ``~/.e2e/config.json`` (e2ectl), ``~/.E2E_CLI/config.json`` (e2e-cli, and the file that MyAccount

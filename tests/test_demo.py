@@ -76,7 +76,8 @@ def test_demo_prints_plain_and_few_lines_when_nobody_watches() -> None:
     done = run("demo")
     assert "\r" not in done.stdout
     assert "\x1b" not in done.stdout
-    assert len(done.stdout.splitlines()) < 30
+    assert len(done.stdout.splitlines()) < 40
+    assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def test_demo_moves_one_line_along_on_a_terminal_and_colours_the_verdict() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ from multidict import CIMultiDict
 
 import aioe2e
 from aioe2e.errors import is_passing
+from aioe2e.session import SessionOptions
 from aioe2e.testing import FakeE2E, Fault, Faults
 
 FAST = aioe2e.RetryPolicy(base=0.01, cap=0.02, look=0.05)
@@ -980,3 +982,8 @@ async def test_two_sessions_of_one_loop_share_nothing() -> None:
 
 def test_a_session_error_is_no_passing_fault() -> None:
     assert not is_passing(aioe2e.SessionError("closed"))
+
+
+def test_the_options_that_are_passed_on_are_the_arguments_of_a_session() -> None:
+    arguments = list(inspect.signature(aioe2e.Session).parameters)
+    assert [*SessionOptions.__annotations__] == [name for name in arguments if not name.startswith("_")]
