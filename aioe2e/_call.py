@@ -15,12 +15,12 @@ from typing import Final, TypeVar
 import attrs
 
 from . import _retry_after
-from ._actions import Repeat
+from ._actions import ROWS, Repeat
 from ._call_errors import late_error, paused_error, unknown_error
 from ._core import Core, closed_error, log
 from ._fates import Fate
 from ._json import SMALL, parse, parse_in_slices
-from ._look import look, really_missing
+from ._look import Doubt, look, really_missing
 from ._retry import Decision, decide, delays, repeat
 from ._saves import SaveTicket
 from ._trail import Trail
@@ -35,7 +35,6 @@ from ._wire import (
     in_other_dialect,
     judge,
     judge_failure,
-    route,
 )
 from .config import Dialect, RetryPolicy, Timeouts
 from .errors import (
@@ -81,6 +80,7 @@ class Call:
         trail: Kept up to date while the call runs.
         ticket: The save that this is, if it is one.
         in_doubt: Whether an earlier call sent the same write and nobody knows what became of it.
+        previous: What the image is called when the call begins, where that is known.
     """
 
     # What has its default is not set for each of ten thousand calls: this is the hot path.
@@ -93,6 +93,8 @@ class Call:
     _token = ""
     #: Loop time at which the latest request was sent.
     sent_at = 0.0
+    #: Loop time at which the first request was sent.
+    _began_at = 0.0
     #: The reply that was judged last.
     reply: RawReply | None = None
 
@@ -105,6 +107,7 @@ class Call:
         ticket: SaveTicket | None = None,
         *,
         in_doubt: bool = False,
+        previous: str | None = None,
     ) -> None:
         self._core = core
         self._options = options
@@ -112,6 +115,7 @@ class Call:
         self._trail = trail
         self._ticket = ticket
         self._in_doubt = in_doubt
+        self._previous = previous
         self._write = request.repeat is not Repeat.READ
         #: Loop time at which the call must be over; known once it has begun.
         self.deadline = trail.deadline
@@ -157,8 +161,8 @@ class Call:
             verdict = await self._send()
             if verdict.fate is not Fate.DONE and await self._another_form(verdict):
                 continue
-            if self._switched and verdict.http_status not in (None, 405):
-                self._core.other_dialect.add(route(self._request.action))
+            if self._switched and _speaks(verdict):
+                self._learn_dialect()
             return await self._weigh(verdict) if self._in_doubt and verdict.fate is Fate.REFUSED else verdict
 
     async def _weigh(self, verdict: Verdict) -> Verdict:
@@ -166,8 +170,13 @@ class Call:
         core, policy, request = self._core, self._options.retry, self._request
         if core.closed or request.repeat is not Repeat.IDEMPOTENT or self._trail.attempts >= policy.attempts:
             return verdict  # there is no further attempt to weigh it for
-        proof = await look(core, policy, request, None, self.deadline, once=True)
+        proof = await look(core, policy, self._doubt(), self.deadline, once=True)
         return self._keep(proof if proof is not None else attrs.evolve(verdict, fate=Fate.MAYBE))
+
+    def _doubt(self) -> Doubt:
+        request = self._request
+        began = self._began_at if self._begun else self._core.clock.now()
+        return Doubt(request.action, request.target, request.name, began, self._previous, self._ticket)
 
     async def _send(self) -> Verdict:
         """Send the request once, its slot already held, and judge what comes back."""
@@ -191,6 +200,7 @@ class Call:
             content = await self.in_slices(parse_in_slices(result.body))
         else:
             content = parse(result.body)
+        content = core.redactor.scrub(content, result.body)
         wait = _retry_after.seconds(result.headers, core.clock.wall()) if result.status >= 400 else None
         verdict = judge(request, result, content, core.redactor, wait)
         if verdict.fate is Fate.DONE or not self._throttled(verdict):
@@ -261,6 +271,7 @@ class Call:
         now = self.sent_at = core.clock.now()
         if not self._begun:
             self._begun = True
+            self._began_at = now
             if timeouts.total is not None and (self.deadline is None or self.deadline > now + timeouts.total):
                 self.deadline = now + timeouts.total
             if self._ticket is not None:
@@ -339,6 +350,14 @@ class Call:
         self._switched = True
         return True
 
+    def _learn_dialect(self) -> None:
+        """Remember for the session that the method which was sent last is the right one on this route."""
+        row, learned = ROWS[self._request.action], self._core.other_dialect
+        if self._request.method == row.current:
+            learned.add(row.path)
+        else:
+            learned.discard(row.path)
+
     def _outdated(self, verdict: Verdict) -> bool:
         """Whether a new token may help; asked for once a call, and it is no attempt."""
         error = verdict.error
@@ -383,9 +402,10 @@ class Call:
         """The end of a call that did not simply succeed."""
         core, request, trail = self._core, self._request, self._trail
         if self._in_doubt:
-            proof = None if core.closed else await look(core, self._options.retry, request, self._ticket, self.deadline)
+            proof = None if core.closed else await look(core, self._options.retry, self._doubt(), self.deadline)
             if proof is not None:
                 return self._keep(proof)
+            core.sightings.doubted(request.target, self._began_at)
             raise unknown_error(request, trail, verdict.error or trail.last, self._ended)
         error = verdict.error
         assert error is not None
@@ -409,6 +429,10 @@ class Call:
 def write_request(core: Core, action: Action, target: str, name: str = "") -> Request:
     """The request for an action, in the dialect that the session was given or has learned for it."""
     dialect = core.settings.dialect
-    if dialect is Dialect.AUTO and route(action) in core.other_dialect:
-        dialect = Dialect.CURRENT
-    return encode(action, target, name, dialect)
+    learned = dialect is Dialect.AUTO and ROWS[action].path in core.other_dialect
+    return encode(action, target, name, dialect, learned=learned)
+
+
+def _speaks(verdict: Verdict) -> bool:
+    """Whether the API itself answered to a method: a 404 may come from a server that does not know the route."""
+    return verdict.fate is Fate.DONE or (verdict.fate is Fate.REFUSED and verdict.http_status not in (404, 405))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import os
@@ -19,6 +20,7 @@ from ._listing import Listing, Listings
 from ._locks import KeyedLocks
 from ._redact import Redactor
 from ._saves import SaveBook
+from ._sightings import Sightings
 from ._transport import Flight, Transport
 from .config import Credentials, Dialect, Limits, TokenSource, checked_secret
 from .errors import ConfigError, SessionError
@@ -62,7 +64,8 @@ class Core:
         self.gate: Gate = Gate(settings.limits, settings.clock, self._paused)
         self.budget: Budget = Budget(settings.limits.retry_budget)
         self.locks: KeyedLocks = KeyedLocks()
-        self.saves: SaveBook = SaveBook()
+        self.sightings: Sightings = Sightings()
+        self.saves: SaveBook = SaveBook(self.sightings)
         self.redactor: Redactor = Redactor([settings.credentials.api_key])
         self.tokens: _Tokens = _Tokens(settings.credentials.auth_token, self.redactor)
         self.listings: Listings = Listings(lambda until: fetch(self, until), self.rest, settings.clock)
@@ -212,16 +215,19 @@ class Core:
         if asyncio.get_running_loop() is not self._loop:
             self._transport.abandon()
             return
-        self.gate.close(closed_error)
-        now = asyncio.get_running_loop().time()
-        for scope in self._scopes:
-            scope.reschedule(now)
-        for flight in self._flights:
-            flight.cut_off(now)
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self.listings.ring()
-        await self._transport.close()
+        try:
+            self.gate.close(closed_error)
+            now = asyncio.get_running_loop().time()
+            for scope in self._scopes:
+                with contextlib.suppress(RuntimeError):  # its time is over already, and it is about to end
+                    scope.reschedule(now)
+            for flight in self._flights:
+                flight.cut_off(now)
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self.listings.ring()
+        finally:
+            await self._transport.close()
 
 
 def _ring(core: weakref.ref[Core]) -> None:

@@ -29,13 +29,23 @@ class Listing:
         started: Loop time at which it was asked for.
         received: Loop time at which the reply was read.
         date: The server's clock at the reply; None if it did not say.
+        partial: Whether there may be images that it does not show.
     """
 
-    def __init__(self, images: Sequence[SavedImage], started: float, received: float, date: datetime | None) -> None:
+    def __init__(
+        self,
+        images: Sequence[SavedImage],
+        started: float,
+        received: float,
+        date: datetime | None,
+        *,
+        partial: bool = False,
+    ) -> None:
         self.images = images
         self.started = started
         self.received = received
         self.date = date
+        self.partial = partial
 
     @cached_property
     def by_id(self) -> Mapping[str, SavedImage]:

@@ -1,7 +1,8 @@
 """A look at the listing, where replies cannot tell what became of a write.
 
-A listing proves presence. Absence it proves only of an image that is being deleted; a save that is absent may still
-show up, and a name that is absent may still be given.
+A listing proves presence, and absence only of an image that surely was there before; a save that is absent may still
+show up, and a name that is absent may still be given. And a listing may be late: what it must not be late for is
+reckoned in `_sightings`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+import attrs
+
 from ._fates import Fate
 from ._listing import Listing
-from ._wire import Request, Verdict
+from ._wire import Verdict
 from .config import RetryPolicy
 from .errors import E2EError, NotFoundError
-from .models import Action, SavedImage
+from .models import Action
 
 if TYPE_CHECKING:
     from ._core import Core
@@ -26,14 +29,29 @@ _FEWEST_TRIES = 3
 _FIRST_INTERVAL = 0.15
 
 
+@attrs.frozen(eq=False, repr=False)
+class Doubt:
+    """A write of which nobody knows what became.
+
+    Attributes:
+        action: What it does.
+        target: The id of the image (of the node, for a save).
+        name: The name that it gives.
+        began: Loop time at which it was sent for the first time.
+        previous: What the image was called then, where that was known.
+        ticket: The save, if it is one.
+    """
+
+    action: str
+    target: str
+    name: str
+    began: float
+    previous: str | None = None
+    ticket: SaveTicket | None = None
+
+
 async def look(
-    core: Core,
-    policy: RetryPolicy,
-    request: Request,
-    ticket: SaveTicket | None,
-    until: float | None,
-    *,
-    once: bool = False,
+    core: Core, policy: RetryPolicy, doubt: Doubt, until: float | None, *, once: bool = False
 ) -> Verdict | None:
     """Look whether a write that may have been carried out was.
 
@@ -42,22 +60,21 @@ async def look(
     Args:
         core: The session's shared parts.
         policy: `look` says how long.
-        request: The write.
-        ticket: The save, if it is one.
+        doubt: The write.
         until: Loop time at which the call must be over.
         once: Whether a single readable listing will do.
 
     Returns:
         A verdict whose fate is DONE, or None where nothing is proven.
     """
-    if ticket is None and request.action not in _PROOFS:
+    if doubt.action not in _PROOFS:
         return None
     end = core.clock.now() + (0.0 if once else policy.look)
     interval = _FIRST_INTERVAL
     while not core.closed:
         # The first listing has as long as the call has; further ones are made only while the look lasts.
         listing = await _listing(core, policy, until)
-        if listing is not None and (proof := _proof(core, request, ticket, listing)) is not None:
+        if listing is not None and (proof := proof_of(core, doubt, listing, policy.look)) is not None:
             return proof
         left = (end if until is None else min(end, until)) - core.clock.now()
         if left <= 0:
@@ -67,26 +84,40 @@ async def look(
     return None
 
 
-def _proof(core: Core, request: Request, ticket: SaveTicket | None, listing: Listing) -> Verdict | None:
-    """A verdict whose fate is DONE, if a listing proves the write."""
-    if request.action == Action.DELETE and core.saves.is_unborn(request.target):
-        return None  # its absence may only mean that the listing is late
-    if ticket is None:
-        return Verdict(Fate.DONE) if proves(request.action, request.target, request.name, listing) else None
-    image = core.saves.product(ticket, listing)
+def proof_of(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Verdict | None:
+    """A verdict whose fate is DONE, if a listing proves the write; what has no proof here is never proven.
+
+    Args:
+        core: The session's shared parts.
+        doubt: The write.
+        listing: A listing that was asked for after it.
+        lag: Seconds by which the listing may be late.
+    """
+    proof = _PROOFS.get(doubt.action)
+    return None if proof is None else proof(core, doubt, listing, lag)
+
+
+def _is_renamed(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Verdict | None:
+    shown = core.sightings.shows_name(doubt.target, doubt.name, doubt.previous, listing, doubt.began, lag)
+    return Verdict(Fate.DONE) if shown else None
+
+
+def _is_gone(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Verdict | None:
+    if core.saves.is_unborn(doubt.target):
+        return None  # its absence may only mean that it has not come up yet
+    return Verdict(Fate.DONE) if core.sightings.shows_gone(doubt.target, listing, doubt.began, lag) else None
+
+
+def _is_saved(core: Core, doubt: Doubt, listing: Listing, _: float) -> Verdict | None:
+    image = None if doubt.ticket is None else core.saves.product(doubt.ticket, listing)
     return None if image is None else Verdict(Fate.DONE, data={"image_id": image.image_id})
 
 
-def proves(action: str, target: str, name: str | None, listing: Listing) -> bool:
-    """Whether a listing shows that a write was carried out; what has no proof here is never proven."""
-    proof = _PROOFS.get(action)
-    return proof is not None and proof(listing.by_id.get(target), name)
-
-
-#: What an image in a listing (None if it is not there), and the name asked for, have to be like.
-_PROOFS: Mapping[str, Callable[[SavedImage | None, str | None], bool]] = {
-    Action.RENAME: lambda image, name: image is not None and image.name == name,
-    Action.DELETE: lambda image, _: image is None,
+#: What of a listing proves that a write was carried out.
+_PROOFS: Mapping[str, Callable[[Core, Doubt, Listing, float], Verdict | None]] = {
+    Action.RENAME: _is_renamed,
+    Action.DELETE: _is_gone,
+    Action.SAVE: _is_saved,
 }
 
 
@@ -107,9 +138,12 @@ async def really_missing(
     An account that speaks the other dialect may answer 404 to a route that it does not know.
     """
     listing = await _listing(core, policy, until)
-    error.confirmed = listing is not None and target not in listing.by_id
     if listing is None:
         error.args = (f"{error} [no listing could be read to confirm it]",)
-    elif not error.confirmed:
+    elif target in listing.by_id:
         error.args = (f"{error} [the listing shows the image: the account may speak the other Dialect]",)
+    elif listing.partial or core.saves.is_unborn(target) or not core.sightings.is_old(target, listing, policy.look):
+        error.args = (f"{error} [it may only be too new for the server to show it]",)
+    else:
+        error.confirmed = True
     return error

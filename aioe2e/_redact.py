@@ -6,8 +6,11 @@ header, or as JSON wrote it. `Redactor` knows every such spelling of the secrets
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
+from typing import Any, cast
+from urllib.parse import quote
 
 #: Longest text of a server that an error shows, in characters.
 LONGEST = 500
@@ -15,6 +18,8 @@ HIDDEN = "[hidden]"
 #: Texts of fewer characters are remembered once they are cleaned, and so many of them.
 _SHORT = 200
 _MOST_CLEANED = 100
+#: Levels of a reply that are looked through for secrets; what lies deeper is hidden whole.
+_DEEPEST = 50
 
 #: Compiled when a text first needs it, as most never do.
 _UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
@@ -24,6 +29,8 @@ _CARRIERS = re.compile(r"(?i)(apikey=|x-api-key[\"']?\s*[:=]\s*[\"']?|bearer\s+)
 
 #: Characters before which JSON and Python may put backslashes.
 _SLASHED = frozenset("/\"'")
+#: What HTML has names for.
+_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 
 def _spellings(secret: str) -> str:
@@ -48,7 +55,17 @@ _RUNS = re.compile(r"\\+|[^\\]+")
 def _spelling(c: str) -> str:
     code = f"{ord(c):02x}"
     slashes = r"\\*+" if c in _SLASHED else ""
-    return f"(?:{slashes}{re.escape(c)}|%{code}|%25{code}|\\\\{{0,4}}+u00{code})"
+    ways = [f"{slashes}{re.escape(c)}", f"%{code}", f"%25{code}", f"\\\\{{0,4}}+u00{code}"]
+    if not c.isalnum():  # what a web page or a program writes in its place
+        ways += [rf"&#0*+{ord(c)};", f"&#x0*+{code};", rf"\\{{1,4}}+x{code}"]
+        ways += [f"&{_ENTITIES[c]};"] if c in _ENTITIES else []
+    return f"(?:{'|'.join(ways)})"
+
+
+def _common(secret: str) -> tuple[str, ...]:
+    """How a secret stands in a reply that echoes it: plain, percent-encoded, or as JSON or HTML writes it."""
+    in_html = "".join(f"&{_ENTITIES[c]};" if c in _ENTITIES else c for c in secret)
+    return secret, quote(secret, safe=""), json.dumps(secret)[1:-1], in_html
 
 
 def escape(text: str) -> str:
@@ -66,11 +83,13 @@ def cut(text: str, longest: int = LONGEST) -> str:
 class Redactor:
     """Takes the secrets of one session out of any text."""
 
-    __slots__ = ("_cleaned", "_pattern", "_secrets")
+    __slots__ = ("_cleaned", "_common", "_pattern", "_secrets")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        #: The spellings that an echo in a reply has, as bytes.
+        self._common: tuple[bytes, ...] = ()
         #: A server says the same few sentences thousands of times.
         self._cleaned: dict[str, str] = {}
         for secret in secrets:
@@ -84,12 +103,34 @@ class Redactor:
             # The longest first: one secret may begin like another.
             longest_first = sorted(self._secrets, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(_spellings, longest_first)), re.IGNORECASE)
+            self._common = tuple(dict.fromkeys(spelt.encode() for each in longest_first for spelt in _common(each)))
 
     def hide(self, text: str) -> str:
         """The text without secrets, whole and unescaped."""
         if self._pattern is not None:
             text = self._pattern.sub(HIDDEN, _LONG_RUN.sub(r"\\" * 64, text))
         return _CARRIERS.sub(lambda match: match[1] + HIDDEN, text)
+
+    def scrub(self, content: Any, body: bytes) -> Any:
+        """What a reply says, without secrets: a server may echo a request in its success, too.
+
+        Args:
+            content: The parsed reply.
+            body: The same as it came. Only where a secret stands in that is anything looked at.
+        """
+        return self._scrubbed(content, _DEEPEST) if any(spelt in body for spelt in self._common) else content
+
+    def _scrubbed(self, value: Any, depth: int) -> Any:
+        if isinstance(value, str):
+            return self.hide(value)
+        if not isinstance(value, dict | list):
+            return value
+        if not depth:
+            return HIDDEN
+        if isinstance(value, list):
+            return [self._scrubbed(item, depth - 1) for item in value]  # pyright: ignore[reportUnknownVariableType]  # JSON
+        pairs = cast("dict[str, Any]", value)
+        return {self.hide(key): self._scrubbed(item, depth - 1) for key, item in pairs.items()}
 
     def clean(self, text: str, longest: int = LONGEST) -> str:
         """The text as an error may show it: without secrets, escaped, cut.

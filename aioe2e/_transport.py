@@ -82,6 +82,10 @@ class _StaleConnection(Exception):  # noqa: N818  # a signal to `Transport.send`
     """A kept connection turned out to be unusable before anything was written to it."""
 
 
+class _SpokeFirst(Exception):  # noqa: N818  # a signal to `Transport.send`
+    """A new connection held bytes before anything was asked."""
+
+
 class _SentTwice(Exception):  # noqa: N818  # a signal to `Transport.send`
     """aiohttp was about to send a request again by itself."""
 
@@ -102,22 +106,28 @@ def _input_check(connection: Connection) -> InputCheck:
     return lambda: select.select([sock.fileno()], [], [], 0)[0]
 
 
-def _is_stale(connection: Connection, used: weakref.WeakKeyDictionary[Any, InputCheck]) -> bool:
-    """Whether a kept connection holds bytes that nobody asked for, or was closed by the other side.
+def _see_to_silence(connection: Connection, used: weakref.WeakKeyDictionary[Any, InputCheck]) -> None:
+    """Refuse a connection that holds bytes which nobody asked for, or that was closed by the other side.
 
-    Only on connections that were used before: what waits on a new TLS connection are the server's session tickets.
+    Raises:
+        _StaleConnection: It is a kept one: another may do.
+        _SpokeFirst: It is a new one.
     """
     protocol = connection.protocol
     if protocol is None:
-        return True
+        raise _StaleConnection
     has_input = used.get(protocol)
+    is_new = has_input is None
     if has_input is None:
-        used[protocol] = _input_check(connection)
-        return False
+        has_input = used[protocol] = _input_check(connection)
+    # What waits on a new TLS connection are the server's session tickets.
+    may_wait = is_new and connection.transport is not None and connection.transport.get_extra_info("sslcontext")
     try:
-        return protocol.should_close or bool(has_input())
+        spoken = protocol.should_close or (not may_wait and bool(has_input()))
     except (OSError, ValueError):
-        return True
+        spoken = True
+    if spoken:
+        raise _SpokeFirst if is_new else _StaleConnection
 
 
 class _OneWrite:
@@ -161,8 +171,7 @@ class _OneWrite:
 
     def write(self, head: bytes) -> None:
         """Write head and body, if the connection is good for it."""
-        if _is_stale(self._connection, self._flight.used):
-            raise _StaleConnection
+        _see_to_silence(self._connection, self._flight.used)
         transport = self._connection.transport
         assert transport is not None
         self._flight.sent = True
@@ -287,6 +296,8 @@ class Transport:
                 return await self._exchange(request, timeout, max_body)
         except TimeoutError as error:
             return _timed_out(flight, connecting=isinstance(error, aiohttp.ConnectionTimeoutError))
+        except _SpokeFirst:
+            return ConnectionLostError("something answered on a new connection before it was asked", sent=False)
         except BodyTooLargeError:
             return ResponseError(f"the reply is larger than {max_body} bytes")
         except BrokenBodyError:
@@ -315,7 +326,7 @@ class Transport:
                 )
                 break
             except _StaleConnection:
-                continue  # ends with a new connection at the latest, which is never stale
+                continue  # ends with a new connection at the latest
         try:
             body = await _read(response, max_body)
         except BaseException:

@@ -9,15 +9,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from itertools import islice
 from typing import Any
 
 import attrs
 
-from ._actions import ROWS, Repeat
+from ._actions import ROWS, Repeat, Row
+from ._envelope import doubt, envelope_codes, flatten, greeting, is_paged, says_failure, spoken
 from ._fates import Fate, fate_of
 from ._json import Unreadable, is_array, is_object
 from ._redact import Redactor
@@ -47,24 +46,33 @@ class Request:
 LIST = Request("list", "", Repeat.READ, "GET", "images/saved-images/")
 
 
-def encode(action: Action, target: str, name: str, dialect: Dialect) -> Request:
-    """The request for an action on an image (on a node for a save), whose id was checked before."""
+def encode(action: Action, target: str, name: str, dialect: Dialect, *, learned: bool = False) -> Request:
+    """The request for an action on an image (on a node for a save), whose id was checked before.
+
+    Args:
+        action: The action.
+        target: The id.
+        name: The name, for an action that takes one.
+        dialect: With which method it is sent.
+        learned: Whether the current method proved to be the right one; with `Dialect.AUTO`, which knows both.
+    """
     row = ROWS[action]
-    method = row.current if dialect is Dialect.CURRENT else row.documented
-    fallback = row.current if dialect is Dialect.AUTO else ""
-    body = None if method == "DELETE" else row.body(name)
+    current = learned or dialect is Dialect.CURRENT
+    method, other = (row.current, row.documented) if current else (row.documented, row.current)
+    fallback = other if dialect is Dialect.AUTO else ""
+    body = _body(row, method, name)
     return Request(action.value, target, row.repeat, method, row.path.format(target), body, name, None, fallback)
 
 
-def route(action: str) -> str:
-    """The route of an action: what speaks one dialect or the other."""
-    return ROWS[action].path
+def _body(row: Row, method: str, name: str) -> bytes | None:
+    return None if method == "DELETE" else row.body(name)
 
 
 def in_other_dialect(request: Request) -> Request:
     """The same request with the method of the other dialect."""
-    body = None if request.fallback == "DELETE" else request.body
-    return attrs.evolve(request, method=request.fallback, body=body, fallback="")
+    method = request.fallback
+    body = _body(ROWS[request.action], method, request.name)
+    return attrs.evolve(request, method=method, body=body, fallback="")
 
 
 @attrs.define(eq=False)
@@ -93,6 +101,8 @@ class Verdict:
     missing: bool = False
     #: Nothing more can be tried: the time is over, or the session is.
     final: bool = False
+    #: Of a listing: it may not show everything, so that what it does not show may be there all the same.
+    partial: bool = False
 
 
 def judge_failure(error: E2EError, *, sent: bool) -> Verdict:
@@ -166,13 +176,13 @@ _DOUBT = {None: 0, Fate.REFUSED: 1, Fate.WAIT: 2, Fate.MAYBE: 3}
 
 def _accepted(request: Request, status: int, content: Any, redactor: Redactor) -> Verdict:
     """The verdict on a 2xx in which nothing says failure: is it what was asked for?"""
-    if is_object(content) and content.get("error"):  # one known client reads it, and no source says what it means
-        return _unreadable(request, status, "$.error: a success that speaks of an error")
+    if problem := doubt(content, of_image=request.action != "request"):
+        return _unreadable(request, status, problem)
     if request.action == "list":
         if not is_object(content) or not is_array(content.get("data")):
             place = "$.data" if is_object(content) else "$"
             return _unreadable(request, status, f"{place}: a list of images was expected in an object's data")
-        return Verdict(Fate.DONE, status, content["data"])
+        return Verdict(Fate.DONE, status, content["data"], partial=status != HTTPStatus.OK or is_paged(content))
     if not is_object(content):
         if request.repeat is Repeat.READ:
             return Verdict(Fate.DONE, status, content)
@@ -181,13 +191,7 @@ def _accepted(request: Request, status: int, content: Any, redactor: Redactor) -
         if request.repeat is Repeat.READ and content:
             return Verdict(Fate.DONE, status, content)
         return _unreadable(request, status, "$: neither code, data nor message")
-    return Verdict(Fate.DONE, status, content.get("data"), redactor.clean(spoken(content) or _greeting(content)))
-
-
-def _greeting(content: Mapping[str, Any]) -> str:
-    """The bare "Success" that most replies carry, for want of a better text."""
-    message = content.get("message")
-    return message if isinstance(message, str) else ""
+    return Verdict(Fate.DONE, status, content.get("data"), redactor.clean(spoken(content) or greeting(content)))
 
 
 def _unreadable(request: Request, status: int, problem: str) -> Verdict:
@@ -229,76 +233,6 @@ def _reason(reply: RawReply) -> str:
         return HTTPStatus(reply.status).phrase if reply.status >= 300 else "no reason given"
     except ValueError:
         return "no reason given"
-
-
-#: Smaller numbers are no statuses, and larger ones count as this: whatever they mean, it is not success.
-_LEAST, _MOST = 100, 999_999
-
-
-def envelope_codes(content: Any) -> list[int]:
-    """The ``code`` and ``status_code`` of an envelope that are statuses.
-
-    The server writes them as a number, an integral float, or three digits as text. Anything else is no status.
-    """
-    if not is_object(content):
-        return []
-    found: list[int] = []
-    for key in ("code", "status_code"):
-        value = content.get(key)
-        if isinstance(value, str):
-            value = int(value) if re.fullmatch(r"\s*[1-9]\d\d\s*", value, re.ASCII) else None
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < _LEAST or value % 1:
-            continue
-        found.append(int(min(value, _MOST)))
-    return found
-
-
-def says_failure(content: Any) -> bool:
-    """Whether an envelope without an error code says all the same that nothing was done."""
-    if not is_object(content):
-        return False
-    if content.get("errors") or content.get("detail"):
-        return True
-    data = content.get("data")
-    return is_object(data) and (data.get("status") is False or data.get("is_credit_sufficient") is False)
-
-
-def flatten(errors: Any, depth: int = 3) -> list[str]:
-    """The sentences in an ``errors`` value, whatever its shape; a few levels deep, two dozen at the most."""
-    return list(islice(_sentences(errors, depth), 24)) if errors else []
-
-
-def _sentences(errors: Any, depth: int) -> Iterator[str]:
-    if isinstance(errors, bool) or errors is None or (not depth and (is_object(errors) or is_array(errors))):
-        return
-    if is_object(errors):
-        for key, value in errors.items():
-            for sentence in _sentences(value, depth - 1):
-                yield sentence if key in ("detail", "non_field_errors") else f"{key}: {sentence}"
-    elif is_array(errors):
-        for value in errors:
-            yield from _sentences(value, depth - 1)
-    else:
-        yield str(errors)
-
-
-def spoken(content: Mapping[str, Any]) -> str:
-    """What an envelope says to a person: the first of its texts that says something."""
-    data = content.get("data")
-    return (
-        _said(content.get("message"))
-        or _said("; ".join(flatten(content.get("detail"))))
-        or _said("; ".join(flatten(content.get("errors"))))
-        or _said(content.get("error"))
-        or (_said(data.get("message")) if is_object(data) else "")
-    )
-
-
-def _said(text: object) -> str:
-    """A text that says something; empty if it is none, or only says that all went well."""
-    if not isinstance(text, str) or (said := text.strip()).lower() in ("success", "ok"):
-        return ""
-    return said
 
 
 #: The first words of an error about a request, before its target.

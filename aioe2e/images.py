@@ -13,7 +13,7 @@ from ._core import Core
 from ._fetch_listing import list_images
 from ._inputs import is_planned, steps_of
 from ._listing import Listing
-from ._look import proves
+from ._look import Doubt, proof_of
 from ._poll import check_times, poll
 from ._step import Image, Node, Status, Step
 from ._trail import Trail
@@ -181,6 +181,8 @@ class Images:
 
         def found(listing: Listing) -> SavedImage | None:
             shown = listing.by_id.get(wanted)
+            if shown is None and self._core.saves.is_unborn(wanted):
+                return None
             if shown is None:
                 raise _absent(f"waiting for image {wanted}: it is not in the listing", "wait")
             return self._arrived(shown, state)
@@ -203,7 +205,7 @@ class Images:
         """
         wanted = _check.image_id(image)
         await self._poll(
-            lambda listing: True if wanted not in listing.by_id else None,
+            lambda listing: None if self._may_be_there(wanted, listing) else True,
             waiting_for=f"waiting for image {wanted} to be gone",
             timeout=timeout,
             interval=interval,
@@ -437,11 +439,16 @@ class Images:
             if image is None:
                 return None
             result = SaveAction(node_id=step.target, name=str(step.name), image_id=image.image_id)
-        elif proves(step.action, step.target, step.name, listing):
-            result = ActionResult()
         else:
-            return None
+            began = self._core.sightings.doubt_began(step.target)
+            doubt = Doubt(step.action, step.target, step.name or "", began, step.previous)
+            if proof_of(self._core, doubt, listing, self._options.retry.look) is None:
+                return None
+            result = ActionResult()
         return Outcome(step, Status.DONE, result, attempts=outcome.attempts, elapsed=outcome.elapsed)
+
+    def _may_be_there(self, image_id: str, listing: Listing) -> bool:
+        return listing.partial or image_id in listing.by_id or self._core.saves.is_unborn(image_id)
 
     def _arrived(self, image: SavedImage, state: ImageState) -> SavedImage | None:
         """The image if it is in the state, None if it may still get there."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from aioe2e import _saves
+from aioe2e import _saves, _sightings
 from aioe2e._listing import Listing
 from aioe2e._saves import SaveBook, SaveTicket, fits
+from aioe2e._sightings import Sightings
 from aioe2e.models import SaveAction, SavedImage
 
 #: The wall time at the loop time 0.
@@ -29,8 +30,19 @@ def listing(*images: SavedImage, moment: float = 20.0, dated: bool = True) -> Li
     return Listing(list(images), moment - 1, moment, at(int(moment)) if dated else None)
 
 
-def book_with(name: str = "nightly", sent_at: float = 10.0) -> tuple[SaveBook, SaveTicket]:
-    book = SaveBook()
+class Book(SaveBook):
+    """A book that sees listings by itself."""
+
+    def __init__(self) -> None:
+        self.sightings = Sightings()
+        super().__init__(self.sightings)
+
+    def saw(self, listing: Listing) -> None:
+        self.sightings.saw(listing)
+
+
+def book_with(name: str = "nightly", sent_at: float = 10.0) -> tuple[Book, SaveTicket]:
+    book = Book()
     return book, book.begin(name, sent_at)
 
 
@@ -100,7 +112,7 @@ def test_the_servers_clock_counts_and_not_the_local_one() -> None:
 
 
 def test_an_image_that_a_listing_showed_before_the_save_is_not_its_product() -> None:
-    book = SaveBook()
+    book = Book()
     book.saw(listing(image("7"), moment=5.0))
     ticket = book.begin("nightly", 10.0)
     assert book.product(ticket, listing(image("7"))) is None
@@ -132,7 +144,7 @@ def test_a_rival_whose_name_does_not_fit_is_none() -> None:
 
 
 def test_an_accepted_save_whose_image_is_not_known_is_a_rival_for_a_while() -> None:
-    book = SaveBook()
+    book = Book()
     accepted = book.begin("nightly", 9.0)
     book.accepted(accepted, SaveAction(action_id="1", node_id="5", name="nightly"))
     near, far = book.begin("nightly", 12.0), book.begin("nightly", 12.0)
@@ -146,17 +158,18 @@ def test_an_accepted_save_whose_image_is_not_known_is_a_rival_for_a_while() -> N
 
 
 def test_an_accepted_save_whose_image_is_known_is_no_rival() -> None:
-    book = SaveBook()
+    book = Book()
     book.accepted(book.begin("nightly", 9.0), SaveAction(action_id="1", node_id="5", name="nightly", image_id="6"))
     ticket = book.begin("nightly", 10.0)
     assert book.product(ticket, listing(image("6"), image("7"))) == image("7")
 
 
 def test_a_save_that_was_accepted_without_a_word_can_be_waited_for_by_its_name() -> None:
-    book = SaveBook()
+    book = Book()
     action = SaveAction(node_id="5", name="nightly")
     book.accepted(book.begin("nightly", 10.0), action)
-    assert book.ticket_of(action) is None
+    assert book.ticket_of(action) is not None
+    assert book.ticket_of(SaveAction(node_id="5", name="nightly")) is None
     assert book.awaited(action, listing(image("7"))) == image("7")
 
 
@@ -180,7 +193,7 @@ def test_a_save_in_doubt_is_settled_once() -> None:
 
 def test_nothing_is_settled_without_exactly_one_save_in_doubt_under_that_name() -> None:
     found = listing(image("7"))
-    assert SaveBook().settle("nightly", found) is None
+    assert Book().settle("nightly", found) is None
     book, _ = book_with()
     book.begin("nightly", 11.0)
     assert book.settle("nightly", found) is None
@@ -196,14 +209,14 @@ def test_a_save_in_doubt_without_an_image_stays_so() -> None:
 # Waiting for an accepted save
 
 
-def accepted(book: SaveBook, name: str = "nightly", sent_at: float = 10.0, action: str = "1") -> SaveAction:
+def accepted(book: Book, name: str = "nightly", sent_at: float = 10.0, action: str = "1") -> SaveAction:
     made = SaveAction(action_id=action, node_id="5", name=name)
     book.accepted(book.begin(name, sent_at), made)
     return made
 
 
 def test_the_image_of_an_accepted_save_is_found_by_its_name() -> None:
-    book = SaveBook()
+    book = Book()
     action = accepted(book)
     assert book.awaited(action, listing(image("1", "other"))) is None
     assert book.awaited(action, listing(image("7", "nightly-disk-0", made=None))) == image(
@@ -212,35 +225,35 @@ def test_the_image_of_an_accepted_save_is_found_by_its_name() -> None:
 
 
 def test_the_exact_name_goes_before_one_that_only_fits() -> None:
-    book = SaveBook()
+    book = Book()
     found = book.awaited(accepted(book), listing(image("6", "nightly-disk-0"), image("7")))
     assert found == image("7")
 
 
 def test_two_images_that_may_be_it_are_none() -> None:
-    book = SaveBook()
+    book = Book()
     assert book.awaited(accepted(book), listing(image("6"), image("7"))) is None
 
 
 def test_an_older_image_of_the_same_name_is_not_the_new_one() -> None:
-    book = SaveBook()
+    book = Book()
     book.saw(listing(image("6"), moment=5.0))
     assert book.awaited(accepted(book), listing(image("6"), image("7"))) == image("7")
 
 
 def test_an_image_made_before_the_action_is_not_its_image() -> None:
-    book = SaveBook()
+    book = Book()
     foreign = SaveAction(node_id="5", name="nightly", created_at=at(10.0))
     assert book.awaited(foreign, listing(image("6", made=7.0), image("7", made=9.0))) == image("7", made=9.0)
 
 
 def test_the_action_of_another_session_needs_no_ticket() -> None:
     foreign = SaveAction(action_id="99", node_id="5", name="nightly")
-    assert SaveBook().awaited(foreign, listing(image("7"))) == image("7")
+    assert Book().awaited(foreign, listing(image("7"))) == image("7")
 
 
 def test_two_accepted_saves_do_not_wait_for_one_image() -> None:
-    book = SaveBook()
+    book = Book()
     first, second = accepted(book, action="1"), accepted(book, action="2")
     assert book.awaited(first, listing(image("7"))) == image("7")
     assert book.awaited(second, listing(image("7"))) is None
@@ -248,7 +261,7 @@ def test_two_accepted_saves_do_not_wait_for_one_image() -> None:
 
 
 def test_a_deleted_image_is_not_waited_for() -> None:
-    book = SaveBook()
+    book = Book()
     assert book.awaited(accepted(book), listing(image("7", image_state="Deleted"))) is None
 
 
@@ -263,8 +276,8 @@ def test_an_hour_later_a_save_may_claim_nothing_any_more() -> None:
 
 def test_months_of_saves_and_listings_do_not_grow_the_book(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_saves, "_MOST", 100)
-    monkeypatch.setattr(_saves, "_SPARE_IDS", 100)
-    book = SaveBook()
+    monkeypatch.setattr(_sightings, "_MOST", 100)
+    book = Book()
     for number in range(3000):
         ticket = book.begin(f"n{number}", float(number))
         if number % 3 == 0:
@@ -274,4 +287,5 @@ def test_months_of_saves_and_listings_do_not_grow_the_book(monkeypatch: pytest.M
         book.saw(listing(*(image(str(number + offset)) for offset in range(5)), moment=float(number)))
     for kept in (book._tickets, book._accepted, book._claimed):
         assert len(kept) <= 101
-    assert len(book._first_seen) <= 2 * 5 + 100
+    assert len(book.sightings._seen) <= 2 * 5 + 100
+    assert not book._tickets_of

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from aioe2e import errors
 from aioe2e._actions import Repeat
+from aioe2e._envelope import envelope_codes, flatten, says_failure, spoken
 from aioe2e._fates import Fate
 from aioe2e._json import parse
 from aioe2e._redact import Redactor
@@ -21,13 +22,9 @@ from aioe2e._wire import (
     Verdict,
     describe,
     encode,
-    envelope_codes,
-    flatten,
     in_other_dialect,
     judge,
     judge_failure,
-    says_failure,
-    spoken,
 )
 from aioe2e.config import Dialect
 from aioe2e.models import Action
@@ -454,6 +451,17 @@ def test_a_listing_that_says_failure_is_no_listing(body: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "body", [{"code": float("nan")}, {"code": float("inf")}, {"code": "500.0"}, {"code": "E500"}, {"code": -500}, {"code": 500.5},
+             {"code": 0}, {"code": True}, {"code": [500]}, {"status_code": "x"}, {"error": "no"}, {"success": False},
+             {"status": "error"}, {"status": False}, {"code": 200, "status": "Failed"}],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_success_that_anybody_knows_proves_nothing(body: Any) -> None:
+    assert judged(DELETE, 200, {"data": {}, "message": "m", **body}).fate is Fate.MAYBE
+    assert judged(LIST, 200, {"data": [], **body}).fate is Fate.MAYBE
+
+
+@pytest.mark.parametrize(
     "data", [{"status": True}, {"status": None}, {"status": 0}, {"status": ""}, {"status": "done"}, {}, None, "x", [False]],
     ids=repr,
 )  # fmt: skip
@@ -610,3 +618,13 @@ def test_any_reply_gets_a_verdict_and_only_success_is_without_an_error(
 def test_any_bytes_get_a_verdict(request_: Request, status: int, body: bytes) -> None:
     verdict = judged(request_, status, body)
     assert (verdict.error is None) == (verdict.fate is Fate.DONE)
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "partial"),
+    [(200, {}, False), (206, {}, True), (203, {}, True), (200, {"total_count": 3}, True), (200, {"total_count": 1}, False),
+     (200, {"total_count": "3"}, False), (200, {"total_page_number": 2}, True), (200, {"total_page_number": 1}, False)],
+)  # fmt: skip
+def test_a_listing_that_may_not_be_whole_is_known_as_such(status: int, more: dict[str, Any], partial: bool) -> None:
+    verdict = judged(LIST, status, {"code": 200, "data": [{"image_id": "1"}], **more})
+    assert (verdict.fate, verdict.partial) == (Fate.DONE, partial)

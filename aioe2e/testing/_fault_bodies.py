@@ -54,6 +54,10 @@ _ENVELOPES: Rows = {
     "envelope-code-500": _maybe(_FULL | {"code": 500, "message": "Internal Server Error"}),
     "envelope-code-503": _maybe(_FULL | {"code": 503, "message": "Service Unavailable"}),
     "envelope-code-408": _maybe(_FULL | {"code": 408, "message": "Request Timeout"}),
+    "envelope-code-odd": _maybe(_FULL | {"code": "E500"}),
+    "envelope-error-200": _maybe(_FULL | {"error": _NO}),
+    "envelope-success-false": _maybe(_FULL | {"success": False}),
+    "envelope-status-error": _maybe(_FULL | {"status": "error"}),
 }
 
 
@@ -63,6 +67,10 @@ def _without(*keys: str) -> _Change:
 
 def _with(**items: Any) -> _Change:
     return lambda value: value | items
+
+
+def _bare(envelope: dict[str, Any]) -> dict[str, Any]:
+    return envelope if isinstance(envelope.get("data"), list) else envelope | {"data": {}}
 
 
 def _status(status: int) -> Kind:
@@ -94,6 +102,8 @@ _YES: Rows = {
     "odd-message-null": respelled("`message` is null", _with(message=None)),
     "odd-message-object": respelled("`message` is an object", _with(message={"text": "fine"})),
     "odd-more-keys": respelled("pages and more", _with(total_count=1, total_page_number=1, meta={})),
+    "odd-paged": respelled("a page, which says that there are more", _with(total_count=9999, total_page_number=99)),
+    "odd-bare": respelled("a write's `data` is empty", _bare),
     "odd-201": _status(201),
     "odd-202": _status(202),
     "unknown-fields": elements("fields that nobody knows", _with(region={"code": "DEL"}, labels=["a"])),

@@ -1,0 +1,147 @@
+"""What a session has seen of images and done to them, and so how far it can believe a listing.
+
+A listing may be late: it shows the account as it was at some moment, up to `RetryPolicy.look` seconds before it was
+asked for. So an image that was made a moment ago may not be in it yet, and one that was renamed twice in a moment
+may be in it under the name before the last.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import attrs
+
+from ._listing import Listing
+from .models import SavedImage
+
+#: Renames and deletes remembered at the most, and ids of images kept beyond those of the latest listing.
+_MOST = 10_000
+
+
+@attrs.define(eq=False, repr=False)
+class _Sighting:
+    """One image.
+
+    Attributes:
+        first: Loop time at which a listing first showed it.
+        since: Loop time from which on it surely was there.
+        name: The name under which it was seen last.
+    """
+
+    first: float
+    since: float
+    name: str
+
+
+class Sightings:
+    """Images by id, and when this session last changed them."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Sighting] = {}
+        #: Loop time of the latest rename, when it ended, and of the latest write in doubt, when it began.
+        self._renamed: dict[str, float] = {}
+        self._doubted: dict[str, float] = {}
+
+    def saw(self, listing: Listing) -> None:
+        """A listing came in."""
+        seen = self._seen
+        for image in listing.images:
+            sighting = seen.get(image.image_id)
+            if sighting is None:
+                seen[image.image_id] = _Sighting(listing.received, _since(image, listing), image.name)
+            else:
+                sighting.name = image.name
+        if len(seen) > 2 * len(listing.images) + _MOST:
+            shown = {image.image_id for image in listing.images}
+            self._seen = {image_id: sighting for image_id, sighting in seen.items() if image_id in shown}
+
+    def first(self, image_id: str) -> float | None:
+        """Loop time at which a listing first showed an image; None if none has."""
+        sighting = self._seen.get(image_id)
+        return None if sighting is None else sighting.first
+
+    def name(self, image_id: str) -> str | None:
+        """The name that an image is known to have, or to have had last."""
+        sighting = self._seen.get(image_id)
+        return None if sighting is None else sighting.name
+
+    def renamed(self, image_id: str, name: str, now: float) -> None:
+        """This session has renamed an image, or may have."""
+        _put(self._renamed, image_id, now)
+        if (sighting := self._seen.get(image_id)) is not None:
+            sighting.name = name
+
+    def doubted(self, image_id: str, began: float) -> None:
+        """Nobody knows what became of a write that began then."""
+        _put(self._doubted, image_id, began)
+
+    def doubt_began(self, image_id: str) -> float:
+        """When the latest write in doubt of an image began; long ago, if that was not in this session."""
+        return self._doubted.get(image_id, float("-inf"))
+
+    def shows_gone(self, image_id: str, listing: Listing, began: float, lag: float) -> bool:
+        """Whether a listing proves that an image that was there is gone.
+
+        Args:
+            image_id: The image.
+            listing: A listing from after the write.
+            began: Loop time at which the write began: the image was there by then, since somebody knew its id.
+            lag: Seconds by which a listing may be late.
+        """
+        if listing.partial or image_id in listing.by_id:
+            return False
+        sighting = self._seen.get(image_id)
+        since = began if sighting is None else min(began, sighting.since)
+        return since <= listing.started - lag
+
+    def is_old(self, image_id: str, listing: Listing, lag: float) -> bool:
+        """Whether a listing would show an image if it was there: not if it was made a moment before.
+
+        Of an image that this session has never seen nothing speaks against it.
+        """
+        sighting = self._seen.get(image_id)
+        return sighting is None or sighting.since <= listing.started - lag
+
+    def shows_name(
+        self, image_id: str, name: str, previous: str | None, listing: Listing, began: float, lag: float
+    ) -> bool:
+        """Whether a listing proves that an image has got a name.
+
+        Args:
+            image_id: The image.
+            name: The name.
+            previous: What the image was called when the write began, where that was known.
+            listing: A listing from after the write.
+            began: Loop time at which the write began.
+            lag: Seconds by which a listing may be late.
+        """
+        image = listing.by_id.get(image_id)
+        if image is None or image.name != name:
+            return False
+        reaches_back_to = listing.started - lag
+        if began <= reaches_back_to:
+            return True
+        # It may show a moment before the write. That is no harm if the image had another name at all such moments.
+        return previous is not None and previous != name and self._renamed.get(image_id, 0.0) <= reaches_back_to
+
+
+def _since(image: SavedImage, listing: Listing) -> float:
+    """From when on an image surely was there: since it was made, by the server's own clock."""
+    if listing.date is None or image.creation_time is None:
+        return listing.received
+    return listing.received - max(0.0, (listing.date - image.creation_time).total_seconds())
+
+
+def _put(moments: dict[str, float], image_id: str, moment: float) -> None:
+    """Note a moment as the latest, and forget the oldest tenth of too many."""
+    moments.pop(image_id, None)
+    moments[image_id] = moment
+    trim(moments, _MOST)
+
+
+def trim(mapping: dict[Any, Any], most: int) -> None:
+    """Forget the oldest tenth of a mapping that has grown too large."""
+    if len(mapping) > most:
+        for key in list(islice(mapping, most // 10)):
+            del mapping[key]
