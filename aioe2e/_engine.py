@@ -305,7 +305,7 @@ class Engine:
 
     def _record(self, step: Step, number: int, ending: Ending, began: float | None = None) -> None:
         """Write the outcome of a step down, and see what follows from it for other steps."""
-        if step.index is None:
+        if self._plan is None and step.index != number:  # two plans in one stream may number their steps alike
             step = attrs.evolve(step, index=number)
         self._write(step, ending, 0.0 if began is None else self._now() - began)
         if ending.error is None:

@@ -112,6 +112,7 @@ class Journal:
         *,
         halfway: bool = False,
         passing: bool = False,
+        refused: bool = False,
         error: str | None = None,
     ) -> None:
         """Note how a step ended.
@@ -121,6 +122,7 @@ class Journal:
             status: The value of its `Status`.
             halfway: Whether the image carries the step's temporary name.
             passing: Whether what ended it is a fault that passes.
+            refused: Of an unknown one, whether the server's latest word was a refusal.
             error: The class of what ended it, for whoever reads the file; never its text.
         """
         line: dict[str, Any] = {"ended": index, "status": str(status)}
@@ -128,6 +130,8 @@ class Journal:
             line["halfway"] = True
         if passing:
             line["passing"] = True
+        if refused:
+            line["refused"] = True
         if error is not None:
             line["error"] = error
         self._note(json.dumps(line, separators=(",", ":")) + "\n")

@@ -104,9 +104,10 @@ class _Reader:
         halfway = known.halfway or line.get("halfway") is True
         before = self._before.get(index, _NOTHING)
         still_open = before.status is Status.UNKNOWN and before.halfway == halfway
+        refused = line.get("refused") is True and before.status is Status.UNKNOWN
         if still_open and (ended.status is Status.SKIPPED or ended.passing):
-            return before
-        return attrs.evolve(ended, halfway=halfway, sent_at=known.sent_at)
+            return attrs.evolve(before, refused=refused)
+        return attrs.evolve(ended, halfway=halfway, sent_at=known.sent_at, refused=refused)
 
 
 #: What is known of a step before its first line.

@@ -96,6 +96,9 @@ def _left_out(
         blocked = fate.halfway and any(index not in freed for index in step.after)
         if fate.status is Status.FAILED and not fate.passing and not blocked and _index(step) not in saved:
             reasons[_index(step)] = "it was refused for good"
+        elif fate.status is Status.UNKNOWN and fate.refused:
+            # It was run again in the hope of an answer, and only the listing can give one now.
+            reasons[_index(step)] = "it may have been applied, and is refused when it is sent again"
         for index in step.after:
             waiters.setdefault(index, []).append(step)
     spreading = [*reasons, *saved]

@@ -155,6 +155,11 @@ class Listings:
         self._news.set()
         self._news = asyncio.Event()
 
+    def recent(self, moment: float) -> Listing | None:
+        """The latest listing, if it was asked for at `moment` or later and somebody waits for the next one."""
+        latest = self._latest
+        return None if latest is None or latest.started < moment else latest
+
     async def newer(self, known: Listing, due: float) -> Listing | None:
         """The next listing that anybody makes, or None at the loop time `due`."""
         self._watchers += 1

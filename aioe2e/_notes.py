@@ -56,6 +56,7 @@ class Notes:
             outcome.status.value,
             halfway=outcome.halfway,
             passing=outcome.passing,
+            refused=outcome.refused,
             error=None if outcome.error is None else type(outcome.error).__name__,
         )
 

@@ -45,12 +45,15 @@ class StepFate:
         passing: Whether what ended it is a fault that passes, so that the step is worth running again.
         halfway: Whether the image surely left its old name for the step's temporary one.
         sent_at: Seconds since the epoch at which a journal saw its latest write go out.
+        refused: Of a write that was in doubt when the run began, and still is: whether the server's latest word on it
+            was a refusal that will not pass.
     """
 
     status: Status
     passing: bool = False
     halfway: bool = False
     sent_at: float | None = None
+    refused: bool = False
 
     @property
     def settled(self) -> bool:

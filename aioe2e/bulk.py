@@ -134,6 +134,7 @@ class Stream:
             await self._engine.join()
         finally:
             self._state = "left"
+            self._handover.end()
         self._raise_once()
         return self.report
 

@@ -11,6 +11,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Self, TypeGuard, cast, overload
 
 import attrs
@@ -196,7 +197,7 @@ class Plan(Sequence[Step]):
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """What a journal knows it by: the SHA-256 of the steps of the first plan."""
         return self.origin or _digest((*self.steps, *self.unknown))

@@ -11,7 +11,7 @@ import attrs
 from ._redact import cut
 from ._step import Status, Step, StepFate
 from ._table import counted, table
-from .errors import BulkError, E2EError, SkippedError, is_passing
+from .errors import APIError, BulkError, E2EError, SkippedError, is_passing
 from .models import ActionResult, SaveAction
 from .plan import Plan, left_over
 
@@ -64,9 +64,15 @@ class Outcome:
         return isinstance(self.error, SkippedError) or is_passing(self.error)
 
     @property
+    def refused(self) -> bool:
+        """Of an UNKNOWN step: whether the server's latest word on it was a refusal that will not pass."""
+        last = getattr(self.error, "last", None)
+        return self.status is Status.UNKNOWN and isinstance(last, APIError) and not is_passing(last)
+
+    @property
     def fate(self) -> StepFate:
         """The part of it that decides what a later run has to do."""
-        return StepFate(self.status, self.passing, self.halfway)
+        return StepFate(self.status, self.passing, self.halfway, refused=self.refused and self.step.open)
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome in a form that JSON can hold; nothing reads it back: it is for a log or an eye."""

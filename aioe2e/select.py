@@ -33,7 +33,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Hashable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -173,7 +173,7 @@ def _span(age: object) -> timedelta:
 
 def _aware(moment: datetime | None) -> datetime | None:
     """A moment that can be compared; one without a zone is as good as unknown."""
-    return None if moment is None or moment.utcoffset() is None else moment
+    return moment if isinstance(moment, datetime) and moment.utcoffset() is not None else None
 
 
 def name_matches(*globs: str) -> Predicate:
@@ -214,7 +214,7 @@ def not_in_use() -> Predicate:
 def where(test: Callable[[SavedImage], bool], images: Iterable[SavedImage]) -> list[SavedImage]:
     """Those of the images that pass the test, in their order."""
     test = _predicate(test)
-    return [image for image in images if test(image)]
+    return [image for image in _images(images) if test(image)]
 
 
 def by_distro(image: SavedImage) -> str | None:
@@ -260,10 +260,10 @@ def newest(count: int, images: Iterable[SavedImage], *, per: Key | None = None) 
     Raises:
         UsageError: The count is no number of 0 or more.
     """
-    images = list(images)
+    images = _distinct(images)
     count = _counted(count)
-    chosen = {id(image) for ranked in _ranked(images, per) for image in ranked[:count]}
-    return [image for image in images if id(image) in chosen]
+    chosen = {image.image_id for ranked in _ranked(images, per) for image in ranked[:count]}
+    return [image for image in images if image.image_id in chosen]
 
 
 def all_but_newest(count: int, images: Iterable[SavedImage], *, per: Key | None = None) -> list[SavedImage]:
@@ -279,10 +279,25 @@ def all_but_newest(count: int, images: Iterable[SavedImage], *, per: Key | None 
     Raises:
         UsageError: The count is no number of 0 or more.
     """
-    images = list(images)
+    images = _distinct(images)
     count = _counted(count)
-    surplus = {id(image) for ranked in _ranked(images, per) for image in ranked[count:]}
-    return [image for image in images if id(image) in surplus]
+    surplus = {image.image_id for ranked in _ranked(images, per) for image in ranked[count:]}
+    return [image for image in images if image.image_id in surplus]
+
+
+def _images(images: object) -> list[SavedImage]:
+    if isinstance(images, str | bytes) or not isinstance(images, Iterable):
+        raise UsageError(f"images: SavedImages are needed, not {_check.shown(images)}")
+    found = list(cast("Iterable[object]", images))
+    for place, image in enumerate(found):
+        if not isinstance(image, SavedImage):
+            raise UsageError(f"images: item {place} must be a SavedImage, not {_check.shown(image)}")
+    return cast("list[SavedImage]", found)
+
+
+def _distinct(images: object) -> list[SavedImage]:
+    """Each image once, at its first place, as it was seen last: two listings may have been joined."""
+    return list({image.image_id: image for image in _images(images)}.values())
 
 
 def _counted(count: object) -> int:
@@ -299,6 +314,8 @@ def _ranked(images: Iterable[SavedImage], per: Key | None) -> list[list[SavedIma
     for image in images:
         group = "" if per is None else per(image)
         made = _aware(image.creation_time)
+        if not isinstance(group, Hashable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users may be untyped
+            raise UsageError(f"per: it gave {_check.shown(group)} for image {image.image_id}, which is no group")
         if made is not None and group is not None:
             groups.setdefault(group, []).append((made, image))
     return [

@@ -405,6 +405,23 @@ async def test_500_waiters_cost_one_listing_per_interval() -> None:
         assert fake.max_in_flight == 1
 
 
+async def test_waiters_that_join_one_after_the_other_share_the_listings_of_those_who_wait_already() -> None:
+    async with FakeE2E(images=40, nodes=1) as fake, fake.session() as session:
+        for record in fake.images.values():
+            record["image_state"] = "Creating"
+        tasks = []
+        for image in list(fake.images):
+            tasks.append(asyncio.create_task(session.images.wait(image, interval=2)))
+            await asyncio.sleep(0.005)
+        assert len([call for call in fake.calls if call.action == "list"]) <= 2
+        absent = asyncio.create_task(session.images.wait("1", interval=2))
+        with pytest.raises(aioe2e.NotFoundError):  # asked for anew, and not taken from an older listing
+            await absent
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_a_long_wait_looks_ever_more_seldom() -> None:
     async with FakeE2E(images=1, nodes=1, save_seconds=30) as fake, fake.session() as session:
         action = await session.images.save(next(iter(fake.nodes)), "slow")

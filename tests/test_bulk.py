@@ -567,3 +567,27 @@ async def test_a_limit_above_that_of_the_session_is_a_warning_once(caplog: pytes
             await session.images.bulk_delete([], limit=17)
             await session.images.bulk_delete([], limit=18)
         assert [record.getMessage()[:8] for record in caplog.records] == ["limit=17"]
+
+
+@pytest.mark.parametrize("trouble", ["taken", "gone"])
+@pytest.mark.parametrize("resumed", [False, True], ids=["remaining", "resume"])
+async def test_running_again_what_is_left_comes_to_an_end_whatever_the_server_says(
+    trouble: str, resumed: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.journal"
+    retry = RetryPolicy(attempts=2, base=0.001, look=0.01)
+    async with FakeE2E(images=3) as fake, fake.session(retry=retry) as session:
+        ids = list(fake.images)
+        fake.faults = Faults.on("rename", Fault("reset", False), times=2)
+        plan = Plan.rename({ids[0]: fake.images[ids[1]]["name"] if trouble == "taken" else "new"})
+        report = await session.images.run(plan, journal=path)
+        assert report.counts()[Status.UNKNOWN] == 1
+        if trouble == "gone":
+            del fake.images[ids[0]]
+        rounds = 0
+        while left := Plan.resume(path) if resumed else report.remaining():
+            rounds += 1
+            assert rounds < 3
+            report = await session.images.run(left, journal=path)
+        assert "is refused when it is sent again" in left.warnings[0]
+        assert report.counts()[Status.UNKNOWN] == 1

@@ -525,10 +525,27 @@ async def test_steps_pulled_but_not_started_are_skipped() -> None:
     assert [(outcome.step.index, outcome.status) for outcome in report] == [(3, Status.SKIPPED)]
 
 
-async def test_a_step_of_an_iterable_keeps_its_own_index() -> None:
-    steps = [attrs.evolve(step(0), index=70), step(1)]
-    report = await Stream(iter(steps), perform=Server(fail=nth(0, 1)), limit=1).drain()
-    assert [outcome.step.index for outcome in report] == [1, 70]
+async def test_steps_of_two_plans_in_one_stream_are_numbered_by_their_place() -> None:
+    async def perform(step: Step, trail: Trail) -> Performed:
+        trail.attempts, trail.open = 1, True
+        raise OutcomeUnknownError("lost", action="rename", target=step.target)
+
+    two = itertools.chain(Plan.rename({"1": "a"}), Plan.rename({"2": "b"}))
+    report = await Stream(two, perform=perform).drain()
+    assert [(outcome.step.index, outcome.step.target) for outcome in report] == [(0, "1"), (1, "2")]
+    assert [step.target for step in report.remaining()] == ["1", "2"]
+    settled = report.settle([attrs.evolve(report[0], status=Status.DONE, error=None)])
+    assert settled.counts()[Status.UNKNOWN] == 1
+
+
+async def test_what_was_drained_can_be_iterated_and_is_empty() -> None:
+    async def perform(step: Step, trail: Trail) -> Performed:
+        return DONE
+
+    stream = Stream(deletes(3), perform=perform)
+    await stream.drain()
+    async with asyncio.timeout(1):
+        assert [outcome async for outcome in stream] == []
 
 
 # ends

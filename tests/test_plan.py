@@ -425,3 +425,14 @@ def test_no_input_breaks_a_plan_with_anything_but_a_usage_error(items: list[Any]
             assert error.problems  # what is raised is the point
         else:
             assert isinstance(str(plan), str)
+
+
+def test_a_write_in_doubt_that_is_refused_when_it_is_sent_again_is_left_to_the_listing() -> None:
+    once = left_over(Plan.rename([(A, "x"), (B, "a")]), {0: StepFate(Status.UNKNOWN, True)})
+    assert [step.open for step in once] == [True, False]  # another try may find it done
+    twice = left_over(once, {0: StepFate(Status.UNKNOWN, True, refused=True)})
+    assert not twice.steps
+    assert "is refused when it is sent again" in twice.warnings[0]
+    assert "step 1" in twice.warnings[1]
+    lost = left_over(once, {0: StepFate(Status.UNKNOWN, True)})  # no answer at all
+    assert len(lost) == 2

@@ -204,3 +204,27 @@ def test_newest_and_the_rest_never_overlap_and_the_rest_is_older(
         assert len(group) == count
         assert all(one.creation_time is not None and gone.creation_time is not None for one in group)
         assert all(one.creation_time >= gone.creation_time for one in group)  # type: ignore[operator]  # just asserted
+
+
+def test_an_image_that_stands_twice_among_the_images_is_one_image() -> None:
+    images = [image(number, days=number) for number in range(10)]
+    joined = [*images, *images[:4]]
+    assert ids(newest(7, joined)) == [0, 1, 2, 3, 4, 5, 6]
+    assert ids(all_but_newest(7, joined)) == [7, 8, 9]
+
+
+@pytest.mark.parametrize("wrong", ["abc", 5, ["1"], [None]])
+def test_what_are_no_images_is_refused_in_words(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="images: "):
+        newest(1, wrong)
+    with pytest.raises(UsageError, match="images: "):
+        all_but_newest(1, wrong)
+    with pytest.raises(UsageError, match="images: "):
+        where(not_in_use(), wrong)
+
+
+def test_a_group_that_cannot_be_one_and_a_moment_that_is_none_are_refused_in_words() -> None:
+    with pytest.raises(UsageError, match="per: it gave"):
+        newest(1, [image(days=1)], per=lambda _: [1])  # type: ignore[return-value, arg-type]  # users may be untyped
+    with pytest.raises(UsageError, match="now: "):
+        older_than("1d", now="today")  # type: ignore[arg-type]  # users may be untyped
