@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from itertools import islice
 from typing import Any, TypeGuard
 
@@ -36,6 +37,21 @@ def _status(value: object) -> int | None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not value >= _LEAST or value % 1:
         return None  # NaN and infinity among them
     return int(min(value, _MOST))
+
+
+#: The keys that the vendor documents, and those of the ``data`` of an accepted rename or delete.
+_DOCUMENTED = frozenset({"code", "data", "errors", "message"})
+_ACCEPTED = frozenset({"message", "status"})
+
+
+def is_plain_success(content: Any) -> bool:
+    """Whether an envelope is of the documented shape and all is well: what nearly every reply is."""
+    if not is_object(content) or content.get("code") != HTTPStatus.OK or content.get("errors"):
+        return False
+    data = content.get("data")
+    if is_object(data) and (data.get("status", True) is not True or not data.keys() <= _ACCEPTED):
+        return False  # to be looked at more closely
+    return content.keys() <= _DOCUMENTED
 
 
 def says_failure(content: Any) -> bool:
@@ -90,7 +106,7 @@ def is_paged(content: Mapping[str, Any]) -> bool:
 
 def flatten(errors: Any, depth: int = 3) -> list[str]:
     """The sentences in an ``errors`` value, whatever its shape; a few levels deep, two dozen at the most."""
-    return list(islice(_sentences(errors, depth), 24)) if errors else []
+    return list(islice(_sentences(errors, depth), 24))
 
 
 def _sentences(errors: Any, depth: int) -> Iterator[str]:
@@ -112,11 +128,15 @@ def spoken(content: Mapping[str, Any]) -> str:
     data = content.get("data")
     return (
         _said(content.get("message"))
-        or _said("; ".join(flatten(content.get("detail"))))
-        or _said("; ".join(flatten(content.get("errors"))))
+        or _joined(content.get("detail"))
+        or _joined(content.get("errors"))
         or _said(content.get("error"))
         or (_said(data.get("message")) if is_object(data) else "")
     )
+
+
+def _joined(errors: object) -> str:
+    return _said("; ".join(flatten(errors))) if errors else ""
 
 
 def _said(text: object) -> str:

@@ -118,7 +118,10 @@ class Redactor:
             content: The parsed reply.
             body: The same as it came. Only where a secret stands in that is anything looked at.
         """
-        return self._scrubbed(content, _DEEPEST) if any(spelt in body for spelt in self._common) else content
+        for spelt in self._common:
+            if spelt in body:
+                return self._scrubbed(content, _DEEPEST)
+        return content
 
     def _scrubbed(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):

@@ -137,7 +137,8 @@ def _put(moments: dict[str, float], image_id: str, moment: float) -> None:
     """Note a moment as the latest, and forget the oldest tenth of too many."""
     moments.pop(image_id, None)
     moments[image_id] = moment
-    trim(moments, _MOST)
+    if len(moments) > _MOST:
+        trim(moments, _MOST)
 
 
 def trim(mapping: dict[Any, Any], most: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from ._actions import ROWS, Repeat, Row
-from ._envelope import doubt, envelope_codes, flatten, greeting, is_paged, says_failure, spoken
+from ._envelope import doubt, envelope_codes, flatten, greeting, is_paged, is_plain_success, says_failure, spoken
 from ._fates import Fate, fate_of
 from ._json import Unreadable, is_array, is_object
 from ._redact import Redactor
@@ -121,7 +121,7 @@ def judge(request: Request, reply: RawReply, content: Any, redactor: Redactor, r
         retry_after: What `_retry_after.seconds` read from the headers.
     """
     status = reply.status
-    if status == 200 and _is_plain_success(content):
+    if status == HTTPStatus.OK and is_plain_success(content):
         return _accepted(request, status, content, redactor)
     if 300 <= status < 400:
         return refusal_verdict(Fate.REFUSED, request, reply, content, redactor, retry_after)
@@ -144,17 +144,9 @@ def judge(request: Request, reply: RawReply, content: Any, redactor: Redactor, r
         return _unreadable(request, status, content.reason)
     if says_failure(content):
         return refusal_verdict(Fate.REFUSED, request, reply, content, redactor, retry_after)
+    if problem := doubt(content, of_image=request.action != "request"):
+        return _unreadable(request, status, problem)
     return _accepted(request, status, content, redactor)
-
-
-def _is_plain_success(content: Any) -> bool:
-    """Whether an envelope is of the documented shape and all is well: what nearly every reply is."""
-    return (
-        is_object(content)
-        and content.get("code") == HTTPStatus.OK
-        and "status_code" not in content
-        and not says_failure(content)
-    )
 
 
 def _fate(status: int, *, readable: bool) -> Fate | None:
@@ -176,8 +168,6 @@ _DOUBT = {None: 0, Fate.REFUSED: 1, Fate.WAIT: 2, Fate.MAYBE: 3}
 
 def _accepted(request: Request, status: int, content: Any, redactor: Redactor) -> Verdict:
     """The verdict on a 2xx in which nothing says failure: is it what was asked for?"""
-    if problem := doubt(content, of_image=request.action != "request"):
-        return _unreadable(request, status, problem)
     if request.action == "list":
         if not is_object(content) or not is_array(content.get("data")):
             place = "$.data" if is_object(content) else "$"
