@@ -197,10 +197,14 @@ class Plan(Sequence[Step]):
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """What a journal knows it by: the SHA-256 of the steps of the first plan."""
-        return self.origin or _digest((*self.steps, *self.unknown))
+        return self.origin or self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        return _digest((*self.steps, *self.unknown))
 
     @property
     def resumed(self) -> bool:
