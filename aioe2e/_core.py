@@ -127,7 +127,7 @@ class Core:
         One alarm serves all requests. Hardly any of them ever needs it, and a timer for each would be a tenth of what
         a call costs.
         """
-        flight = Flight(asyncio.timeout(None), end)
+        flight = Flight(end, in_company=self.gate.in_flight > 1)
         self._flights.add(flight)
         if end is not None and (self._alarm is None or end < self._alarm.when()):
             self._set_alarm(end)
@@ -136,9 +136,6 @@ class Core:
     def land(self, flight: Flight) -> None:
         """The request is over: its slot goes to the next."""
         self._flights.discard(flight)
-        # A connection keeps the context that it was opened in, and with it the flight. The task, which the scope
-        # holds, and the task's result must not live as long.
-        flight.scope = None
         self.gate.leave()
 
     def _set_alarm(self, moment: float) -> None:
@@ -153,8 +150,8 @@ class Core:
         now = asyncio.get_running_loop().time()
         ends = [flight.end for flight in self._flights if flight.end is not None and flight.end > now]
         for flight in self._flights:
-            if flight.end is not None and flight.end <= now and not flight.cut:
-                flight.cut_off(now)
+            if flight.end is not None and flight.end <= now:
+                flight.cut_off()
         if ends:
             self._set_alarm(min(ends))
 
@@ -222,7 +219,7 @@ class Core:
                 with contextlib.suppress(RuntimeError):  # its time is over already, and it is about to end
                     scope.reschedule(now)
             for flight in self._flights:
-                flight.cut_off(now)
+                flight.cut_off()
             if self._alarm is not None:
                 self._alarm.cancel()
             self.listings.ring()

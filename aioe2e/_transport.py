@@ -23,7 +23,6 @@ from typing import Any, Final, cast
 from urllib.parse import quote
 
 import aiohttp
-import attrs
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -48,31 +47,42 @@ HEADERS: Final = ("date", "ratelimit-reset", "retry-after", "x-ratelimit-reset")
 ConnectTimeout = aiohttp.ClientTimeout
 
 
-@attrs.define(eq=False)
 class Flight:
     """One request on its way.
 
-    Attributes:
-        scope: What the request runs in; None once it is over.
+    Args:
         end: Loop time at which the attempt is over; None for no limit.
+        in_company: Whether other requests of the session are on their way.
+
+    Attributes:
+        task: What sends it; None before that and once it is over.
         sent: Whether the request was let onto a connection: from then on the server may act on it.
         cut: Whether it was cut off.
+        used: The connections of the transport that carried a request before.
+        authorization: The Authorization header.
     """
 
-    scope: asyncio.Timeout | None
-    end: float | None = None
-    sent: bool = False
-    cut: bool = False
-    #: The connections of the transport that carried a request before.
-    used: weakref.WeakKeyDictionary[Any, InputCheck] = attrs.field(init=False)
-    #: The Authorization header.
-    authorization: str = attrs.field(init=False, repr=False)
+    __slots__ = ("authorization", "cut", "end", "in_company", "sent", "task", "used")
 
-    def cut_off(self, now: float) -> None:
-        """End the attempt now, wherever it is; a request that has ended meanwhile is left alone."""
-        if not self.cut and self.scope is not None and self.scope.when() is None:
+    authorization: str
+    used: weakref.WeakKeyDictionary[Any, InputCheck]
+
+    def __init__(self, end: float | None, *, in_company: bool) -> None:
+        self.end = end
+        self.in_company = in_company
+        self.task: asyncio.Task[Any] | None = None
+        self.sent = False
+        self.cut = False
+
+    def cut_off(self) -> None:
+        """End the attempt, wherever it is."""
+        # Not at once: it may be the attempt itself that comes here, out of a hook of the user's.
+        asyncio.get_running_loop().call_soon(self._cut)
+
+    def _cut(self) -> None:
+        if not self.cut and self.task is not None:  # else it has ended meanwhile
             self.cut = True
-            self.scope.reschedule(now)
+            self.task.cancel()
 
 
 _flight: ContextVar[Flight] = ContextVar("aioe2e_flight")
@@ -204,6 +214,10 @@ class _OneSendRequest(aiohttp.ClientRequest):
             raise _SentTwice
         for trace in self._traces:
             await trace.send_request_chunk_sent(self.method, self.url, self._whole_body)
+        if flight.in_company:
+            # All who send in this turn of the loop write in the next, one right after the other: that wakes a server
+            # once and not for each of them, which is what costs most.
+            await asyncio.sleep(0)
         return await super().send(cast("Connection", _OneWrite(conn, self._whole_body, flight)))
 
 
@@ -233,8 +247,8 @@ class Transport:
         #: Whether any request was let onto a connection.
         self.sent: bool = False
         self._authorization = ""
-        self._base = URL(base, encoded=True)
-        self._authority = self._base.raw_authority
+        url = URL(base, encoded=True)
+        self._scheme, self._authority, self._root = url.scheme, url.raw_authority, url.raw_path
         self._parameters = query
         self._query = _encoded(query)
         self._owned = borrowed is None
@@ -263,7 +277,7 @@ class Transport:
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip, deflate",
                 "Content-Type": "application/json",
-                "Host": self._base.host_port_subcomponent or "",
+                "Host": url.host_port_subcomponent or "",
                 "User-Agent": user_agent,
             },
         )
@@ -286,14 +300,17 @@ class Transport:
             timeout: The connect timeout; see `connect_timeout`.
             max_body: Bytes of the reply at the most, counted before and after decompression.
         """
-        scope = flight.scope
-        assert scope is not None
+        task = flight.task = cast("asyncio.Task[Any]", asyncio.current_task())
+        cancelling = task.cancelling()
         flight.used = self._used
         flight.authorization = self._authorization
         token = _flight.set(flight)
         try:
-            async with scope:
-                return await self._exchange(request, timeout, max_body)
+            return await self._exchange(request, timeout, max_body)
+        except asyncio.CancelledError:
+            if not flight.cut or task.cancelling() > cancelling + 1:  # somebody else cancels it, and has the last word
+                raise
+            return _timed_out(flight, connecting=False)
         except TimeoutError as error:
             return _timed_out(flight, connecting=isinstance(error, aiohttp.ConnectionTimeoutError))
         except _SpokeFirst:
@@ -310,15 +327,18 @@ class Transport:
             when = "before a reply was read" if flight.sent else "before the request was sent"
             return kind(f"the connection failed {when} ({type(error).__name__})", sent=flight.sent)
         finally:
+            # A connection keeps the context that it was opened in, and with it the flight. The task, and with it its
+            # result, must not live as long.
+            flight.task = None
+            if flight.cut:
+                task.uncancel()
             _flight.reset(token)
             self.sent = self.sent or flight.sent
 
     async def _exchange(self, request: Request, timeout: ConnectTimeout, max_body: int) -> RawReply:
         query = self._query if request.query is None else _encoded({**self._parameters, **request.query})
-        path = f"{self._base.raw_path}{request.path}"
-        url = URL.build(
-            scheme=self._base.scheme, authority=self._authority, path=path, query_string=query, encoded=True
-        )
+        path = f"{self._root}{request.path}"
+        url = URL.build(scheme=self._scheme, authority=self._authority, path=path, query_string=query, encoded=True)
         while True:
             try:
                 response = await self._http.request(
