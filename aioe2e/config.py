@@ -79,8 +79,9 @@ class RetryPolicy:
         base: The first back-off lasts up to this many seconds, each later one up to twice the one before.
         cap: No back-off is longer than this many seconds, unless the server's Retry-After asks for it.
         max_retry_after: A longer Retry-After (in seconds) ends the call at once with `RateLimitedError`.
-        look: How long (in seconds) a write whose reply was lost is looked for in listings that do not show it. A
-            listing that fails is asked for again on top of that, a few times, within `Timeouts.total`.
+        look: How long (in seconds) a write whose reply was lost is looked for in listings that do not show it, and by
+            how much a listing may be late and still be believed. A listing that fails is asked for again on top of
+            that, a few times, within `Timeouts.total`.
     """
 
     attempts: int = attrs.field(default=4, validator=_count(least=1))
