@@ -33,5 +33,5 @@ async def _listing_of(core: Core, call: Call, verdict: Verdict) -> Listing:
     images = await call.in_slices(images_in_slices(verdict.data))
     date = None if call.reply is None else _retry_after.server_time(call.reply.headers)
     listing = Listing(images, call.sent_at, received, date, partial=verdict.partial)
-    core.sightings.saw(listing)
+    await call.in_slices(core.sightings.saw(listing))
     return listing

@@ -7,6 +7,7 @@ may be in it under the name before the last.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,8 @@ from .models import SavedImage
 
 #: Renames and deletes remembered at the most, and ids of images kept beyond those of the latest listing.
 _MOST = 10_000
+#: Images taken in between two yields to the loop (about a millisecond).
+_SLICE = 500
 
 
 @attrs.define(eq=False, repr=False)
@@ -43,15 +46,17 @@ class Sightings:
         self._renamed: dict[str, float] = {}
         self._doubted: dict[str, float] = {}
 
-    def saw(self, listing: Listing) -> None:
-        """A listing came in."""
+    def saw(self, listing: Listing) -> Generator[None, None, None]:
+        """A listing came in. Yields whenever it is time to let others run."""
         seen = self._seen
-        for image in listing.images:
+        for place, image in enumerate(listing.images, 1):
             sighting = seen.get(image.image_id)
             if sighting is None:
                 seen[image.image_id] = _Sighting(listing.received, _since(image, listing), image.name)
             else:
                 sighting.name = image.name
+            if not place % _SLICE:
+                yield
         if len(seen) > 2 * len(listing.images) + _MOST:
             shown = {image.image_id for image in listing.images}
             self._seen = {image_id: sighting for image_id, sighting in seen.items() if image_id in shown}

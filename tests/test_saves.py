@@ -38,7 +38,8 @@ class Book(SaveBook):
         super().__init__(self.sightings)
 
     def saw(self, listing: Listing) -> None:
-        self.sightings.saw(listing)
+        for _ in self.sightings.saw(listing):
+            pass
 
 
 def book_with(name: str = "nightly", sent_at: float = 10.0) -> tuple[Book, SaveTicket]:

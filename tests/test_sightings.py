@@ -28,7 +28,8 @@ def listing(*images: SavedImage, asked: float, partial: bool = False, dated: boo
 def after(*listings: Listing) -> Sightings:
     sightings = Sightings()
     for each in listings:
-        sightings.saw(each)
+        for _ in sightings.saw(each):
+            pass
     return sightings
 
 
