@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import socket
-import threading
-from collections.abc import Collection, Coroutine
-from concurrent.futures import Future
+from collections.abc import Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -16,8 +11,9 @@ from aioe2e.config import Credentials, Dialect
 from aioe2e.errors import UsageError
 
 from ._calls import DIALECTS, Call
-from ._connection import Connection, Server, reset
 from ._faults import Fault, Faults, FaultsLike
+from ._listener import Listener
+from ._loop_thread import LoopThread
 from ._records import Records
 from ._routes import Account
 from ._rules import RuleOptions, Rules
@@ -97,6 +93,7 @@ class FakeE2E:
         **rules: Unpack[RuleOptions],
     ) -> None:
         self.credentials = Credentials(api_key=api_key, auth_token=auth_token)
+        self._listener = Listener(host, port)
         known = Rules(**rules)
         self._store = Store(
             made_images(_count("images", images), seed) if isinstance(images, int) else given_objects(images),
@@ -110,32 +107,26 @@ class FakeE2E:
             throttle=None if requests_per_second is None else Throttle(requests_per_second, burst=known.burst),
             seed=seed,
             keep_calls=keep_calls,
-            refuse=self._refuse,
-            slam=self._slam,
+            refuse=self._listener.refuse,
+            slam=self._listener.slam,
         )
         self.faults = faults
-        self._host = host
-        self._port = port
-        self._server: Server | None = None
-        self._listener: asyncio.Server | None = None
-        self._reopening: asyncio.Task[None] | None = None
-        self._slams = 0
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
 
     # What is, and what was
 
     @property
     def url(self) -> str:
         """The base URL, good for `Session`'s ``base_url`` and for other clients' settings."""
-        if self._server is None:
+        if not self._listener.running:
             raise RuntimeError("FakeE2E is not running: enter it with `async with` or `with` first")
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}{_PATH}"
+        host = self._listener.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{_PATH}"
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return self._port
+        return self._listener.port
 
     @property
     def images(self) -> Records:
@@ -219,41 +210,13 @@ class FakeE2E:
 
     async def start(self) -> None:
         """Begin to listen. `async with` does it."""
-        if self._server is not None:
+        if self._listener.running:
             raise RuntimeError("FakeE2E is running already")
-        self._server = Server(
-            self._service.handle,
-            on_made=self._made,
-            on_gone=self._service.inside.discard,
-            access_log=None,
-            keepalive_timeout=3600.0,
-        )
-        try:
-            # The first port found is kept, so that the URL stays the same after a refusal.
-            sock = _bound(self._host, self._port)
-            self._port = sock.getsockname()[1]
-            await self._listen(sock)
-        except OSError:
-            self._server = None
-            raise
+        await self._listener.start(self._service.handle, on_gone=self._service.inside.discard)
 
     async def close(self) -> None:
         """Stop listening, cut all connections, end what hangs. May be called twice."""
-        server, self._server = self._server, None
-        if server is None:
-            return
-        if self._reopening is not None:
-            self._reopening.cancel()
-            await asyncio.wait([self._reopening])
-        self._stop_listening()
-        for handle in self._service.pending:
-            handle.cancel()
-        self._service.pending.clear()
-        server.pre_shutdown()
-        for task in list(self._service.tasks):
-            task.cancel()
-        await server.shutdown(0.2)
-        self._service.inside.clear()
+        await self._listener.close(cancel=self._service.cancel)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -265,7 +228,7 @@ class FakeE2E:
         await self.close()
 
     def __enter__(self) -> Self:
-        self._thread = _LoopThread()
+        self._thread = LoopThread()
         try:
             self._thread.run(self.start())
         except BaseException:
@@ -282,52 +245,6 @@ class FakeE2E:
         finally:
             self._thread.stop()
 
-    # The listening socket
-
-    async def _listen(self, sock: socket.socket) -> None:
-        assert self._server is not None
-        self._listener = await asyncio.get_running_loop().create_server(self._server, sock=sock, backlog=2048)
-
-    def _stop_listening(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-
-    def _refuse(self, seconds: float) -> None:
-        if self._listener is None:
-            return
-        self._stop_listening()
-        self._reopening = asyncio.get_running_loop().create_task(self._reopen(seconds))
-
-    async def _reopen(self, seconds: float) -> None:
-        # A socket that is bound and does not listen refuses connections, and keeps others off the port.
-        with contextlib.ExitStack() as stack:
-            sock = stack.enter_context(_bound(self._host, self._port))
-            await asyncio.sleep(seconds)
-            await self._listen(sock)
-            stack.pop_all()
-
-    def _slam(self, count: int) -> None:
-        self._slams += count
-
-    def _made(self, _: Connection, transport: asyncio.Transport) -> None:
-        if self._slams > 0:
-            self._slams -= 1
-            reset(transport)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket that has the address and does not listen yet."""
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        if os.name == "posix":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
 
 def _dialect_names(dialects: Dialect | str | Collection[Dialect | str] | None) -> tuple[str, ...]:
     if dialects is None or dialects is Dialect.AUTO:
@@ -337,25 +254,3 @@ def _dialect_names(dialects: Dialect | str | Collection[Dialect | str] | None) -
     if unknown := set(names) - set(DIALECTS):
         raise ValueError(f"no such dialect: {', '.join(sorted(unknown))}; there are: {', '.join(DIALECTS)}")
     return names
-
-
-class _LoopThread:
-    """An event loop on a thread of its own."""
-
-    def __init__(self) -> None:
-        self._ready: Future[asyncio.AbstractEventLoop] = Future()
-        self._end = asyncio.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="FakeE2E", daemon=True)
-        self._thread.start()
-        self._loop = self._ready.result()
-
-    async def _live(self) -> None:
-        self._ready.set_result(asyncio.get_running_loop())
-        await self._end.wait()
-
-    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()

@@ -82,6 +82,15 @@ class Service:
             self.tasks.discard(task)
             self.inside.discard(connection)
 
+    def cancel(self) -> None:
+        """End what hangs and what was to happen later."""
+        for handle in self.pending:
+            handle.cancel()
+        self.pending.clear()
+        for task in list(self.tasks):
+            task.cancel()
+        self.inside.clear()
+
     def _record(self, request: web.BaseRequest, connection: Connection) -> Call:
         call = Call(
             index=self._arrived,
