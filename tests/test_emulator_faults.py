@@ -276,12 +276,47 @@ async def test_a_drip_takes_its_time() -> None:
             assert time.perf_counter() - before >= 0.09
 
 
-@pytest.mark.parametrize(("kind", "unpack"), [("gzip-bomb", gzip.decompress), ("deflate-bomb", zlib.decompress)])
-async def test_a_bomb_is_small_on_the_wire_and_large_behind_it(kind: str, unpack: Any) -> None:
-    async with FakeE2E(faults=[Fault(kind, value=8 * MIB)]) as fake:
+BOMBS = [("gzip-bomb", gzip.decompress), ("deflate-bomb", zlib.decompress)]
+
+
+@pytest.mark.parametrize(("kind", "unpack"), BOMBS)
+@pytest.mark.parametrize("value", [0, 1000, 8 * MIB, 8 * MIB + 5])
+async def test_a_bomb_is_small_on_the_wire_and_holds_the_truth_behind_its_spaces(
+    kind: str, unpack: Any, value: int
+) -> None:
+    async with FakeE2E(images=3, faults=Fault(kind, value=value)) as fake:
+        plain = len((await whole_listing(fake)).body)
         answer = await ask(fake, *LIST)
         assert len(answer.body) < 20_000
-        assert len(unpack(answer.body)) > 8 * MIB
+        body = unpack(answer.body)
+        assert len(body) == value + plain
+        assert json.loads(body)["data"] == list(fake.images.values())
+
+
+@pytest.mark.parametrize(("kind", "unpack"), BOMBS)
+async def test_a_bomb_hides_no_refusal(kind: str, unpack: Any) -> None:
+    async with FakeE2E(faults=Fault(kind, value=MIB)) as fake:
+        answer = await ask(fake, *delete("1"))
+        assert answer.status == 404
+        assert "not found" in json.loads(unpack(answer.body))["message"]
+
+
+async def test_a_bomb_leaves_the_loop_its_turns_while_it_is_made() -> None:
+    async with FakeE2E(images=3, faults=Fault("gzip-bomb", value=96 * MIB)) as fake:
+        asked = asyncio.create_task(ask(fake, *LIST))
+        longest, last = 0.0, time.perf_counter()
+        while not asked.done():
+            await asyncio.sleep(0.001)
+            longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
+        assert longest < 0.1, "96 MiB take three times as long to pack"
+
+
+async def whole_listing(fake: FakeE2E) -> Any:
+    faults, fake.faults = fake.faults, None
+    try:
+        return await ask(fake, *LIST)
+    finally:
+        fake.faults = faults
 
 
 async def test_a_huge_body_is_as_long_as_asked_for() -> None:
@@ -289,6 +324,42 @@ async def test_a_huge_body_is_as_long_as_asked_for() -> None:
         answer = await ask(fake, *LIST)
         assert len(answer.body) > 3 * MIB
         assert answer.json["data"] == list(fake.images.values())
+
+
+async def test_zero_is_a_number_of_seconds_and_of_bytes_like_any_other() -> None:
+    async with FakeE2E() as fake:
+        for kind in ("hang", "hang-in-body", "drip-forever"):
+            fake.inject(Fault(kind, seconds=0), "list")
+            before = time.perf_counter()
+            await exchange(fake, request_bytes(fake, *LIST))
+            assert time.perf_counter() - before < 1, kind
+        fake.inject(Fault("body-huge", value=0), "list")
+        assert (await ask(fake, *LIST)).body.startswith(b"{")
+        fake.inject(Fault("slam", value=0), "list")
+        assert await exchange(fake, request_bytes(fake, *LIST)) == b""
+        assert (await ask(fake, *LIST)).status == 200
+
+
+async def test_a_listing_that_is_stale_by_no_seconds_is_fresh() -> None:
+    async with FakeE2E(faults=Fault("stale-listing", seconds=0)) as fake:
+        first = next(iter(fake.images))
+        await ask(fake, *rename(first, "golden"))
+        assert (await ask(fake, *LIST)).json["data"][0]["name"] == "golden"
+
+
+async def test_a_fault_met_by_a_page_of_the_server_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    kinds = [kind for kind, row in KINDS.items() if not row.opt_in and kind not in {"refuse", "slam"}]
+    async with FakeE2E(faults=[short(kind) for kind in kinds]) as fake:
+        for kind in kinds:
+            await exchange(fake, request_bytes(fake, "GET", "nothing/here/"), patience=2)
+            assert fake.calls[-1].fault == kind
+            assert caplog.records == [], kind
+
+
+async def test_a_page_stays_as_it_is_where_a_fault_would_change_json() -> None:
+    async with FakeE2E(faults=["odd-no-errors", "echo-plain-success", "json-digits"]) as fake:
+        pages = [await ask(fake, "GET", "nothing/here/") for _ in range(4)]
+        assert {(page.status, page.body) for page in pages} == {(404, pages[3].body)}
 
 
 async def test_an_endless_body_stops_when_the_client_has_gone() -> None:

@@ -50,6 +50,14 @@ class Scene:
     seconds: float | None = None
     value: str | int | None = None
 
+    def lasting(self, default: float) -> float:
+        """How long it takes, in seconds."""
+        return default if self.seconds is None else self.seconds
+
+    def size(self, default: int) -> int:
+        """How many (bytes, connections) it is about."""
+        return default if self.value is None else int(self.value)
+
 
 Play: TypeAlias = Callable[[Scene], Awaitable[None]]
 

@@ -10,11 +10,9 @@ from email.utils import formatdate
 from typing import TypeAlias
 from urllib.parse import quote
 
-import attrs
-
 from ._calls import Call
 from ._fault_kind import ALWAYS, ANY, EITHER, NEVER, Kind
-from ._fault_rows import Rows, fixed, made
+from ._fault_rows import Rows, fixed, in_json, made
 from ._replies import Reply, html, refusal
 
 _TEXTS = {
@@ -152,7 +150,7 @@ _SPELLINGS: Mapping[str, Callable[[Call], str]] = {
 
 def _echo(reply: Reply, text: str) -> Reply:
     """The right reply with a message of our own."""
-    return attrs.evolve(reply, body=json.dumps(json.loads(reply.body) | {"message": text}).encode())
+    return in_json(reply, lambda body: json.dumps(json.loads(body) | {"message": text}).encode())
 
 
 def _echoes(name: str, spell: Callable[[Call], str]) -> Rows:

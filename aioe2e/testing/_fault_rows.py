@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 import attrs
 
 from ._fault_kind import ALWAYS, Answer, Effect, Kind, Scene
-from ._replies import Reply
+from ._replies import JSON_TYPE, Reply
 
 Rows: TypeAlias = dict[str, Kind]
 _Effects: TypeAlias = tuple[Effect, ...]
@@ -39,8 +39,13 @@ def changed(summary: str, effects: _Effects, change: Callable[[Reply], Reply]) -
 
 
 def rewritten(summary: str, effects: _Effects, rewrite: Callable[[bytes], bytes]) -> Kind:
-    """The right reply with other bytes in its body."""
-    return changed(summary, effects, lambda reply: attrs.evolve(reply, body=rewrite(reply.body)))
+    """The right reply with other bytes in its JSON; a page stays as it is."""
+    return changed(summary, effects, lambda reply: in_json(reply, rewrite))
+
+
+def in_json(reply: Reply, rewrite: Callable[[bytes], bytes]) -> Reply:
+    """The same reply with other bytes in its body, if that is JSON."""
+    return attrs.evolve(reply, body=rewrite(reply.body)) if reply.content_type == JSON_TYPE else reply
 
 
 def respelled(summary: str, respell: Callable[[dict[str, Any]], Any]) -> Kind:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import zlib
 from collections.abc import Callable, Mapping
 
 import attrs
 
+from ._bomb import packed_behind_spaces
 from ._connection import Wire, reset
 from ._fault_kind import ALWAYS, ANY, NEVER, Answer, Effect, Kind, Play, Scene
 from ._replies import Reply, as_json, success
@@ -43,17 +42,17 @@ def _half(data: bytes) -> bytes:
 
 
 async def _refuse(scene: Scene) -> None:
-    scene.wire.refuse(scene.seconds or 0.1)
+    scene.wire.refuse(scene.lasting(0.1))
     scene.wire.reset()
 
 
 async def _slam(scene: Scene) -> None:
-    scene.wire.slam(int(scene.value or 2))
+    scene.wire.slam(scene.size(2))
     scene.wire.reset()
 
 
 async def _hang(scene: Scene) -> None:
-    await scene.wire.pause(scene.seconds or 3600)
+    await scene.wire.pause(scene.lasting(3600))
     scene.wire.close()
 
 
@@ -64,7 +63,7 @@ async def _hang_after_head(scene: Scene) -> None:
 
 async def _too_long(scene: Scene) -> None:
     scene.wire.send(scene.reply.head(length=str(len(scene.reply.body) + 1000)) + scene.reply.body)
-    await scene.wire.pause(scene.seconds or 0.05)
+    await scene.wire.pause(scene.lasting(0.05))
     scene.wire.close()
 
 
@@ -79,13 +78,13 @@ async def _drip(scene: Scene) -> None:
     pieces = min(len(data), 20)
     size = -(-len(data) // pieces)
     for start in range(0, len(data), size):
-        await scene.wire.pause((scene.seconds or 0.2) / pieces)
+        await scene.wire.pause(scene.lasting(0.2) / pieces)
         scene.wire.send(data[start : start + size])
 
 
 async def _drip_forever(scene: Scene) -> None:
     scene.wire.send(scene.reply.head(length=str(10**9)))
-    for _ in range(int((scene.seconds or 3600) / 0.02)):
+    for _ in range(int(scene.lasting(3600) / 0.02)):
         if scene.wire.gone:
             break
         scene.wire.send(b" ")
@@ -96,23 +95,23 @@ async def _drip_forever(scene: Scene) -> None:
 async def _slow_head(scene: Scene) -> None:
     head = scene.reply.head()
     scene.wire.send(head[:12])
-    await scene.wire.pause(scene.seconds or 0.2)
+    await scene.wire.pause(scene.lasting(0.2))
     scene.wire.send(head[12:] + scene.reply.body)
 
 
 async def _slow(scene: Scene) -> None:
-    await scene.wire.pause(scene.seconds or 0.2)
+    await scene.wire.pause(scene.lasting(0.2))
     scene.wire.send(scene.reply.wire())
 
 
 async def _endless(scene: Scene) -> None:
     scene.wire.send(scene.reply.with_headers(("Transfer-Encoding", "chunked")).head(framing=False))
-    await _pour(scene.wire, b"10000\r\n%b\r\n" % (b" " * 65536), int(scene.value or 1024 * _MIB))
+    await _pour(scene.wire, b"10000\r\n%b\r\n" % (b" " * 65536), scene.size(1024 * _MIB))
     scene.wire.close()
 
 
 async def _huge(scene: Scene) -> None:
-    size = int(scene.value or 64 * _MIB)
+    size = scene.size(64 * _MIB)
     scene.wire.send(scene.reply.head(length=str(size + len(scene.reply.body))))
     await _pour(scene.wire, b" " * 65536, size // 65536 * 65536)
     scene.wire.send(b" " * (size % 65536) + scene.reply.body)
@@ -126,19 +125,11 @@ async def _pour(wire: Wire, piece: bytes, size: int) -> None:
         await wire.drain()
 
 
-@functools.lru_cache(maxsize=8)
-def _bomb(coding: str, size: int) -> bytes:
-    """A JSON object with `size` spaces in it, compressed a thousandfold."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, {"gzip": 31, "deflate": 15}[coding])
-    parts = [packer.compress(b'{"code": 200, "message": "Success", "errors": {}, "data": [')]
-    parts += [packer.compress(b" " * _MIB) for _ in range(size // _MIB)]
-    return b"".join([*parts, packer.compress(b"]}"), packer.flush()])
-
-
 def _bombed(coding: str) -> Play:
     async def play(scene: Scene) -> None:
-        bomb = attrs.evolve(scene.reply, body=_bomb(coding, int(scene.value or 256 * _MIB)))
-        scene.wire.send(bomb.with_headers(("Content-Encoding", coding)).wire())
+        body = await packed_behind_spaces(coding, scene.size(256 * _MIB), scene.reply.body)
+        bomb = attrs.evolve(scene.reply, body=body).with_headers(("Content-Encoding", coding))
+        scene.wire.send(bomb.wire())
 
     return play
 
@@ -148,7 +139,7 @@ def _after(*, wait: float, act: Callable[[Wire], None]) -> Play:
 
     async def play(scene: Scene) -> None:
         scene.wire.send(scene.reply.wire())
-        scene.wire.later(scene.seconds or wait, lambda: act(scene.wire))
+        scene.wire.later(scene.lasting(wait), lambda: act(scene.wire))
 
     return play
 
@@ -203,6 +194,8 @@ def _odd(play: Play, summary: str, *, opt_in: bool = False) -> Kind:
     return Kind(summary=summary, play=play, effects=ALWAYS, answers=Answer.REPLY, opt_in=opt_in)
 
 
+_BOMB = "`value` (256 MiB) bytes of space before the JSON, compressed a thousandfold"
+
 #: Faults of the connection, by name.
 WIRE_KINDS: Mapping[str, Kind] = {
     "refuse": _lost(_refuse, "resets, and takes no connections for `seconds` (0.1)", NEVER),
@@ -246,8 +239,8 @@ WIRE_KINDS: Mapping[str, Kind] = {
     "slow": _odd(_slow, "the reply `seconds` (0.2) late"),
     "slow-head": _odd(_slow_head, "`seconds` (0.2) of silence within the status line"),
     "body-huge": _odd(_huge, "`value` (64 MiB) bytes of space before the JSON", opt_in=True),
-    "gzip-bomb": _odd(_bombed("gzip"), "`value` (256 MiB) bytes, compressed a thousandfold", opt_in=True),
-    "deflate-bomb": _odd(_bombed("deflate"), "`value` (256 MiB) bytes, compressed a thousandfold", opt_in=True),
+    "gzip-bomb": _odd(_bombed("gzip"), _BOMB, opt_in=True),
+    "deflate-bomb": _odd(_bombed("deflate"), _BOMB, opt_in=True),
     "close-idle": _odd(_after(wait=0.001, act=Wire.close), "closes the kept connection right after the reply"),
     "reset-idle": _odd(_after(wait=0.001, act=Wire.reset), "resets the kept connection right after the reply"),
     "close-on-next": _odd(

@@ -134,7 +134,7 @@ class Service:
 
     async def _play(self, call: Call, fault: Fault, wire: Wire) -> None:
         call.fault = fault.kind
-        lag = fault.row.lag and (fault.seconds or fault.row.lag)
+        lag = fault.row.lag if fault.seconds is None or not fault.row.lag else fault.seconds
         if call.action not in WRITES or fault.effect is Effect.BEFORE:
             reply = answer(call, self._store, self._account, lag=lag)
         else:
