@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from emulator_client import LIST, NotHTTPError, ask, delete, exchange, parse, rename, request_bytes, save
 
+import aioe2e
 from aioe2e.testing import KINDS, Answer, Effect, FakeE2E, Fault, Faults
 
 APPLIED: dict[Effect, Any] = {Effect.NOT: False, Effect.BEFORE: True, Effect.LATE: "late"}
@@ -101,13 +102,63 @@ def test_every_row_has_a_summary_and_a_name_of_small_letters() -> None:
         assert row.effects
 
 
-def test_a_fault_without_a_kind_or_with_a_lie_is_refused() -> None:
-    with pytest.raises(ValueError, match="no fault 'nonsense'"):
-        Fault("nonsense")
-    with pytest.raises(ValueError, match="'429-json-seconds' can be: not"):
-        Fault("429-json-seconds", True)
-    with pytest.raises(ValueError, match="'drip' can be: before"):
-        Fault("drip", False)
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Fault("rset"), "no fault 'rset'; did you mean 'reset'.*fault-kinds.md"),
+        (lambda: Fault("nonsense"), "no fault 'nonsense'"),
+        (lambda: Fault(5), "no fault 5"),  # type: ignore[arg-type]
+        (lambda: Fault([]), "no fault"),  # type: ignore[arg-type]
+        (lambda: Fault("429-json-seconds", True), "'429-json-seconds' can be False, not True"),
+        (lambda: Fault("drip", False), "'drip' can be True, not False"),
+        (lambda: Fault("reset", "yes"), "Fault.applied must be True, False or 'late'"),  # type: ignore[arg-type]
+        (lambda: Fault("reset", 1), "Fault.applied must be"),  # type: ignore[arg-type]
+        (lambda: Fault("hang", seconds="x"), "Fault.seconds must be"),  # type: ignore[arg-type]
+        (lambda: Fault("hang", seconds=-1), "Fault.seconds must be"),
+        (lambda: Fault("hang", seconds=float("nan")), "Fault.seconds must be"),
+        (lambda: Fault("stale-listing", seconds=61), "'stale-listing' must be 60 or less"),
+        (lambda: Fault("reset", "late", late=-1), "Fault.late must be"),
+        (lambda: Fault("reset", value=5), "'reset' must be left out"),
+        (lambda: Fault("gzip-bomb", value="x"), "'gzip-bomb' must be a whole number"),
+        (lambda: Fault("slam", value=-1), "'slam' must be a whole number"),
+        (lambda: Fault("429-json-seconds", value=[1]), "Fault.value must be"),  # type: ignore[arg-type]
+        (lambda: Faults.of(5), "faults must be"),  # type: ignore[arg-type]
+        (lambda: Faults.of(True), "faults must be"),  # type: ignore[arg-type]
+        (lambda: Faults.of([5]), "a fault must be"),  # type: ignore[list-item]
+        (lambda: Faults.of({"reset"}), "faults must be"),
+        (lambda: Faults.of({"list": "reset"}), "faults must be"),
+        (lambda: Faults() + "rset", "no fault 'rset'"),
+        (lambda: Faults.on("renmae", "reset"), "no action 'renmae'; did you mean 'rename'"),
+        (lambda: Faults.on([], "reset"), "actions must be"),
+        (lambda: Faults.on("list", None), "fault must be"),  # type: ignore[arg-type]
+        (lambda: Faults.on("list", "reset", times=0), "times must be"),
+        (lambda: Faults.on("list", "reset", skip=-1), "skip must be"),
+        (lambda: Faults.on("list", "reset", method=5), "method must be"),  # type: ignore[arg-type]
+        (lambda: Faults.on("list", "reset", target=1.5), "target must be"),  # type: ignore[arg-type]
+        (lambda: Faults.random(40), "rate must be"),
+        (lambda: Faults.random(float("nan")), "rate must be"),
+        (lambda: Faults.random("x"), "rate must be"),  # type: ignore[arg-type]
+        (lambda: Faults.random(0.1, seed="x"), "seed must be"),  # type: ignore[arg-type]
+        (lambda: Faults.random(0.1, kinds=["nonsense"]), "no fault 'nonsense'"),
+        (lambda: Faults.random(0.1, kinds="reset"), "kinds must be a collection"),
+        (lambda: Faults.random(0.1, kinds=[]), "kinds must be at least one"),
+        (lambda: Faults.random(0.1, kinds=[Fault("reset")]), "kinds must be"),  # type: ignore[list-item]
+        (lambda: Faults.random(0.1, actions="lst"), "actions must be a collection"),
+        (lambda: Faults.random(0.1, actions=["lst"]), "no action 'lst'; did you mean 'list'"),
+        (lambda: Faults.random(0.1, seconds=-1), "Fault.seconds must be"),
+        (lambda: FakeE2E().inject("rset"), "no fault 'rset'"),
+        (lambda: FakeE2E().inject(None), "fault must be"),  # type: ignore[arg-type]
+        (lambda: FakeE2E().inject("rename", "reset"), "no fault 'rename'"),
+        (lambda: FakeE2E().inject("reset", "renmae"), "no action 'renmae'"),
+        (lambda: FakeE2E().inject("reset", times=0), "times must be"),
+        (lambda: FakeE2E().inject("reset", times="x"), "times must be"),  # type: ignore[arg-type]
+        (lambda: FakeE2E().inject("reset", times=None), "times must be"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_fault_that_cannot_be_or_would_never_happen_is_refused(make: Any, says: str) -> None:
+    with pytest.raises(aioe2e.UsageError, match=says) as refused:
+        make()
+    assert len(str(refused.value)) < 250
 
 
 async def test_a_script_is_played_in_order_and_then_all_is_well() -> None:
@@ -137,10 +188,29 @@ async def test_rules_match_actions_targets_methods_and_counts() -> None:
         assert [(await ask(fake, *delete(image))).status for image in (first, second)] == [502, 200]
 
 
-async def test_an_injected_fault_comes_first_and_once() -> None:
+async def test_rules_take_ids_that_are_numbers_and_methods_in_small_letters() -> None:
+    async with FakeE2E(faults=Faults.on(None, "500-json", method="post")) as fake:
+        first = next(iter(fake.images))
+        fake.inject("502-html", "rename", target=int(first))
+        assert [(await ask(fake, *rename(first, f"a{n}"))).status for n in range(3)] == [502, 500, 200]
+
+
+async def test_injected_faults_come_before_all_others_in_order_and_once() -> None:
     async with FakeE2E(faults=Faults.on("list", "502-html", times=None)) as fake:
+        fake.inject("504-html", "list", times=2)
+        fake.inject("503-html", ["list", "get"])
+        assert [(await ask(fake, *LIST)).status for _ in range(5)] == [504, 504, 503, 502, 502]
+        assert fake._service.injected._rules == [], "those that were played are gone"
+
+
+async def test_setting_the_faults_anew_takes_the_injected_ones_away_unless_they_are_part_of_them() -> None:
+    async with FakeE2E() as fake:
         fake.inject("504-html", "list")
-        assert [(await ask(fake, *LIST)).status for _ in range(3)] == [504, 502, 502]
+        fake.faults = fake.faults + Faults.on("list", "502-html")
+        assert [(await ask(fake, *LIST)).status for _ in range(3)] == [504, 502, 200]
+        fake.inject("504-html", "list")
+        fake.faults = None
+        assert (await ask(fake, *LIST)).status == 200
 
 
 async def test_random_faults_are_the_same_for_a_seed_and_about_as_many_as_asked_for() -> None:
@@ -165,10 +235,6 @@ async def test_random_faults_leave_out_what_takes_long_and_what_was_not_asked_fo
         seen = {fault.kind for _ in range(3000) if (fault := faults(renaming)) is not None}
         assert len(seen) > 150
         assert not any(KINDS[kind].opt_in for kind in seen)
-    with pytest.raises(ValueError, match="rate"):
-        Faults.random(40)
-    with pytest.raises(ValueError, match="nonsense"):
-        Faults.random(0.1, kinds=["nonsense"])
 
 
 async def test_random_faults_apply_in_every_way_that_their_kind_can() -> None:

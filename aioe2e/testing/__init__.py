@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._calls import DIALECTS, Call
+    from ._fault import Fault
     from ._fault_kind import Answer, Effect, Kind
     from ._fault_table import KINDS
-    from ._faults import Fault, Faults
+    from ._faults import Faults
     from ._rules import Rules
     from ._seed import made_images, made_nodes
     from ._server import FakeE2E
@@ -48,7 +49,7 @@ _HOMES = {
     "Call": "_calls",
     "Effect": "_fault_kind",
     "FakeE2E": "_server",
-    "Fault": "_faults",
+    "Fault": "_fault",
     "Faults": "_faults",
     "Kind": "_fault_kind",
     "Rules": "_rules",

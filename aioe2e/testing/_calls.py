@@ -18,6 +18,8 @@ DIALECTS: Mapping[str, frozenset[tuple[str, str]]] = {
     "put": frozenset({("PUT", "rename"), ("PUT", "delete"), ("PUT", "save")}),
 }
 WRITES = frozenset({"rename", "delete", "save"})
+#: Everything that `Call.action` can be.
+ACTIONS = ("list", "get", "rename", "delete", "save", "nodes", "node", "catalogue", "account", "unknown")
 
 #: Segments below the base; ``*`` is an id. The word is the action where the method alone decides it.
 _PATHS: Mapping[tuple[str, ...], Mapping[str, str]] = {

@@ -83,6 +83,7 @@ class Kind:
         opt_in: Left out of random faults unless named: it takes long, or much of a careless client's memory, or tells
             the client what was true a while ago.
         lag: Seconds by which the listing is out of date.
+        value: What `Fault.value` may be: ``int`` for a whole number of 0 or more, ``str`` for text or a number.
     """
 
     summary: str
@@ -91,3 +92,4 @@ class Kind:
     answers: Answer
     opt_in: bool = False
     lag: float = 0.0
+    value: type[int | str] | None = None

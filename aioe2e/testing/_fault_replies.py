@@ -90,6 +90,7 @@ def _throttle(name: str, shape: _Shape, spelling: str) -> Kind:
             )
         ),
         opt_in=spelling in _LONG,
+        value=str,
     )
 
 
@@ -124,7 +125,7 @@ def _redirect(status: int, name: str, target: Callable[[Call], str | None]) -> K
         location = target(call) if value is None else str(value)
         return html(status) if location is None else html(status, "", ("Location", location))
 
-    return made(f"{status}, Location: {name} (or `value`)", NEVER, lambda scene: make(scene.call, scene.value))
+    return made(f"{status}, Location: {name} (or `value`)", NEVER, lambda s: make(s.call, s.value), value=str)
 
 
 _REDIRECTS: Rows = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypedDict, Unpack, cast
 
 import attrs
 
@@ -15,9 +15,15 @@ Rows: TypeAlias = dict[str, Kind]
 _Effects: TypeAlias = tuple[Effect, ...]
 
 
-def made(
-    summary: str, effects: _Effects, make: Callable[[Scene], Reply], *, opt_in: bool = False, lag: float = 0.0
-) -> Kind:
+class _More(TypedDict, total=False):
+    """The fields of `Kind` that few rows set."""
+
+    opt_in: bool
+    lag: float
+    value: type[int | str] | None
+
+
+def made(summary: str, effects: _Effects, make: Callable[[Scene], Reply], **more: Unpack[_More]) -> Kind:
     """A reply that depends on the request."""
 
     async def play(scene: Scene) -> None:
@@ -25,7 +31,7 @@ def made(
         scene.wire.answered = reply.status
         scene.wire.send(reply.wire())
 
-    return Kind(summary=summary, play=play, effects=effects, answers=Answer.REPLY, opt_in=opt_in, lag=lag)
+    return Kind(summary=summary, play=play, effects=effects, answers=Answer.REPLY, **more)
 
 
 def fixed(summary: str, effects: _Effects, reply: Reply) -> Kind:

@@ -194,12 +194,19 @@ def _odd(play: Play, summary: str, *, opt_in: bool = False) -> Kind:
     return Kind(summary=summary, play=play, effects=ALWAYS, answers=Answer.REPLY, opt_in=opt_in)
 
 
+def _counting(kind: Kind) -> Kind:
+    """A kind whose `value` is a whole number."""
+    return attrs.evolve(kind, value=int)
+
+
 _BOMB = "`value` (256 MiB) bytes of space before the JSON, compressed a thousandfold"
 
 #: Faults of the connection, by name.
 WIRE_KINDS: Mapping[str, Kind] = {
     "refuse": _lost(_refuse, "resets, and takes no connections for `seconds` (0.1)", NEVER),
-    "slam": _lost(_slam, "resets, and resets the next `value` (2) connections as soon as they are made", NEVER),
+    "slam": _counting(
+        _lost(_slam, "resets, and resets the next `value` (2) connections as soon as they are made", NEVER)
+    ),
     "close-unread": _lost(_now(lambda scene: scene.wire.reset()), "resets before doing anything", NEVER),
     "close": _lost(_now(lambda scene: scene.wire.close()), "closes without a reply"),
     "reset": _lost(_now(lambda scene: scene.wire.reset()), "resets without a reply"),
@@ -233,14 +240,14 @@ WIRE_KINDS: Mapping[str, Kind] = {
         "a header of 1 MiB",
         opt_in=True,
     ),
-    "body-endless": _broken(_endless, "a body without an end (up to `value` bytes, 1 GiB)", opt_in=True),
+    "body-endless": _counting(_broken(_endless, "a body without an end (up to `value` bytes, 1 GiB)", opt_in=True)),
     "drip-forever": _broken(_drip_forever, "a byte now and then for `seconds` (3600)", opt_in=True),
     "drip": _odd(_drip, "the reply in twenty pieces over `seconds` (0.2)"),
     "slow": _odd(_slow, "the reply `seconds` (0.2) late"),
     "slow-head": _odd(_slow_head, "`seconds` (0.2) of silence within the status line"),
-    "body-huge": _odd(_huge, "`value` (64 MiB) bytes of space before the JSON", opt_in=True),
-    "gzip-bomb": _odd(_bombed("gzip"), _BOMB, opt_in=True),
-    "deflate-bomb": _odd(_bombed("deflate"), _BOMB, opt_in=True),
+    "body-huge": _counting(_odd(_huge, "`value` (64 MiB) bytes of space before the JSON", opt_in=True)),
+    "gzip-bomb": _counting(_odd(_bombed("gzip"), _BOMB, opt_in=True)),
+    "deflate-bomb": _counting(_odd(_bombed("deflate"), _BOMB, opt_in=True)),
     "close-idle": _odd(_after(wait=0.001, act=Wire.close), "closes the kept connection right after the reply"),
     "reset-idle": _odd(_after(wait=0.001, act=Wire.reset), "resets the kept connection right after the reply"),
     "close-on-next": _odd(

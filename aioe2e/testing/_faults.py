@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Literal, TypeAlias
+from collections.abc import Set as AbstractSet
+from typing import TypeAlias, TypeGuard
 
 import attrs
 
-from ._calls import WRITES, Call
-from ._fault_table import KINDS, Effect, Kind
+from . import _checks as checks
+from ._calls import ACTIONS, WRITES, Call
+from ._fault import Fault, applied_by
+from ._fault_table import KINDS
 
 #: A fault, the name of its kind, or None for a healthy reply.
 FaultLike: TypeAlias = "Fault | str | None"
@@ -18,55 +21,119 @@ Chooser: TypeAlias = Callable[[Call], FaultLike]
 FaultsLike: TypeAlias = "Faults | Fault | str | Chooser | Iterable[FaultLike] | None"
 
 
-@attrs.frozen
-class Fault:
-    """One thing that goes wrong.
+@attrs.define(eq=False)
+class Rule:
+    """A fault for requests of some actions, of one target, by one method: so many of them, after so many others.
 
-    Args:
-        kind: What: a key of `aioe2e.testing.KINDS`.
-        applied: Whether a write takes effect: True before the fault shows, False not at all, ``"late"`` after the
-            connection has gone. By default what the kind does first. A kind refuses what would be a lie (a whole
-            success reply for something that was never done).
-        seconds: How long it takes, for kinds that take time (hangs, drips, refusals, lagging listings).
-        late: When a late effect happens, in seconds after the connection, or the fault, has ended.
-        value: What the kind makes of it: the text of a Retry-After, the size of a body in bytes, the number of
-            connections to cut.
-
-    Raises:
-        ValueError: No such kind, or the kind cannot be (or not be) applied.
+    Attributes:
+        fault: What they meet.
+        actions: Which; None for all.
+        target: Only for this id; None for all.
+        method: Only for this HTTP method; None for all.
+        skip: The first so many that fit pass.
+        times: How many meet it; None for all.
     """
 
-    kind: str
-    applied: bool | Literal["late"] | None = None
-    seconds: float | None = attrs.field(default=None, kw_only=True)
-    late: float = attrs.field(default=0.05, kw_only=True)
-    value: str | int | None = attrs.field(default=None, kw_only=True)
+    fault: Fault
+    actions: frozenset[str] | None = None
+    target: str | None = None
+    method: str | None = None
+    skip: int = 0
+    times: int | None = 1
+    _seen: int = attrs.field(default=0, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"no fault {self.kind!r}; there are: {', '.join(KINDS)}")
-        if self.applied is not None and _EFFECTS[self.applied] not in self.row.effects:
-            can = ", ".join(effect.value for effect in self.row.effects)
-            raise ValueError(f"the effect of a request that meets {self.kind!r} can be: {can}")
+    def __call__(self, call: Call) -> Fault | None:
+        """The fault for a request."""
+        fits = (
+            (self.actions is None or call.action in self.actions)
+            and self.target in (None, call.target)
+            and self.method in (None, call.method)
+        )
+        if not fits:
+            return None
+        self._seen += 1
+        return self.fault if self._seen > self.skip and not self._beyond(self._seen - 1) else None
 
     @property
-    def row(self) -> Kind:
-        """The kind's row in the table."""
-        return KINDS[self.kind]
+    def spent(self) -> bool:
+        """Whether no further request can meet it."""
+        return self._beyond(self._seen)
 
-    @property
-    def effect(self) -> Effect:
-        """When a write takes effect."""
-        return self.row.effects[0] if self.applied is None else _EFFECTS[self.applied]
+    def _beyond(self, seen: int) -> bool:
+        return self.times is not None and seen >= self.skip + self.times
 
     @classmethod
-    def of(cls, fault: FaultLike) -> Fault | None:
-        """A fault from the name of its kind."""
-        return cls(fault) if isinstance(fault, str) else fault
+    def of(
+        cls,
+        action: str | Collection[str] | None,
+        fault: Fault | str,
+        *,
+        target: str | int | None = None,
+        method: str | None = None,
+        skip: int = 0,
+        times: int | None = 1,
+    ) -> Rule:
+        """A rule from what `Faults.on` takes.
+
+        Raises:
+            UsageError: Something that no request can ever fit.
+        """
+        if (chosen := Fault.of(fault)) is None:
+            checks.refuse("fault", "a Fault or the name of a kind", fault)
+        return cls(
+            chosen,
+            None if action is None else _actions([action] if isinstance(action, str) else action),
+            _target(target),
+            _method(method),
+            checks.whole("skip", skip),
+            None if times is None else checks.whole("times", times, least=1),
+        )
 
 
-_EFFECTS: Mapping[bool | str, Effect] = {False: Effect.NOT, True: Effect.BEFORE, "late": Effect.LATE}
-_APPLIED: Mapping[Effect, bool | Literal["late"]] = {Effect.NOT: False, Effect.BEFORE: True, Effect.LATE: "late"}
+def _actions(actions: Collection[str]) -> frozenset[str]:
+    names = checks.words("actions", actions)
+    if not names:
+        checks.refuse("actions", "at least one action, or None for all", actions)
+    return frozenset(checks.known("action", name, ACTIONS, more=f"there are {', '.join(ACTIONS)}") for name in names)
+
+
+def _target(target: object) -> str | None:
+    if isinstance(target, int) and not isinstance(target, bool):
+        return str(target)
+    if target is not None and not isinstance(target, str):
+        checks.refuse("target", "the id of an image or a node", target)
+    return target
+
+
+def _method(method: object) -> str | None:
+    if method is not None and not isinstance(method, str):
+        checks.refuse("method", "the name of an HTTP method", method)
+    return method and method.upper()
+
+
+class Injected:
+    """Faults for the next requests that fit them: first in, first out, and gone once they were played."""
+
+    def __init__(self) -> None:
+        self._rules: list[Rule] = []
+
+    def add(self, rule: Rule) -> None:
+        """Put a rule behind the others."""
+        self._rules.append(rule)
+
+    def __call__(self, call: Call) -> Fault | None:
+        """The fault for a request."""
+        for rule in self._rules:
+            if (fault := rule(call)) is not None:
+                if rule.spent:
+                    self._rules.remove(rule)
+                return fault
+        return None
+
+
+def _is_script(faults: object) -> TypeGuard[Iterable[FaultLike]]:
+    """Whether these may be faults in order; a set or a mapping has none."""
+    return isinstance(faults, Iterable) and not isinstance(faults, Mapping | AbstractSet)
 
 
 class Faults:
@@ -86,8 +153,8 @@ class Faults:
                 return fault
         return None
 
-    def __add__(self, other: Faults) -> Faults:
-        return Faults(*self._choosers, *other._choosers)
+    def __add__(self, other: FaultsLike) -> Faults:
+        return Faults(*self._choosers, *Faults.of(other)._choosers)
 
     @classmethod
     def of(cls, faults: FaultsLike) -> Faults:
@@ -100,6 +167,8 @@ class Faults:
             return cls.on(None, faults, times=None)
         if callable(faults):
             return cls(faults)
+        if not _is_script(faults):
+            checks.refuse("faults", "a fault, a list of faults (a script), a function of the call, or Faults", faults)
         return cls.script(*faults)
 
     @classmethod
@@ -114,7 +183,7 @@ class Faults:
         action: str | Collection[str] | None,
         fault: Fault | str,
         *,
-        target: str | None = None,
+        target: str | int | None = None,
         method: str | None = None,
         skip: int = 0,
         times: int | None = 1,
@@ -127,25 +196,12 @@ class Faults:
             target: Only for this id.
             method: Only for this HTTP method.
             skip: The first so many that fit pass.
-            times: How many meet it; None for all.
+            times: How many meet it, 1 or more; None for all.
+
+        Raises:
+            UsageError: There is no such action or kind, or a number makes no sense.
         """
-        actions = {action} if isinstance(action, str) else action
-        chosen = Fault.of(fault)
-        seen = 0
-
-        def choose(call: Call) -> Fault | None:
-            nonlocal seen
-            fits = (
-                (actions is None or call.action in actions)
-                and target in (None, call.target)
-                and method in (None, call.method)
-            )
-            if not fits:
-                return None
-            seen += 1
-            return chosen if seen > skip and (times is None or seen <= skip + times) else None
-
-        return cls(choose)
+        return cls(Rule.of(action, fault, target=target, method=method, skip=skip, times=times))
 
     @classmethod
     def random(
@@ -165,19 +221,26 @@ class Faults:
             kinds: Which; by default all that take neither long nor much memory.
             actions: For which actions; all by default.
             seconds: `Fault.seconds` of all of them.
+
+        Raises:
+            UsageError: There is no such action or kind, or a number makes no sense.
         """
-        if not 0 <= rate <= 1:
-            raise ValueError(f"rate must be between 0 and 1, not {rate!r}")
-        names = [kind for kind, row in KINDS.items() if not row.opt_in] if kinds is None else list(kinds)
+        checks.share("rate", rate)
+        dice = random.Random(checks.integer("seed", seed))
+        names = (
+            [kind for kind, row in KINDS.items() if not row.opt_in] if kinds is None else checks.words("kinds", kinds)
+        )
+        if not names:
+            checks.refuse("kinds", "at least one kind, or None for all that are quick", kinds)
         for name in names:
-            Fault(name)
-        dice = random.Random(seed)
+            Fault(name, seconds=seconds)
+        chosen = None if actions is None else _actions(actions)
 
         def choose(call: Call) -> Fault | None:
-            if (actions is not None and call.action not in actions) or dice.random() >= rate:
+            if (chosen is not None and call.action not in chosen) or dice.random() >= rate:
                 return None
             kind = dice.choice(names)
-            applied = _APPLIED[dice.choice(KINDS[kind].effects)] if call.action in WRITES else None
+            applied = applied_by(dice.choice(KINDS[kind].effects)) if call.action in WRITES else None
             return Fault(kind, applied, seconds=seconds)
 
         return cls(choose)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from aioe2e.config import Credentials, Dialect
 from aioe2e.errors import UsageError
 
+from . import _checks as checks
 from ._calls import DIALECTS, Call
-from ._faults import Fault, Faults, FaultsLike
+from ._fault import Fault
+from ._faults import Faults, FaultsLike, Injected, Rule
 from ._listener import Listener
 from ._loop_thread import LoopThread
 from ._records import Records
@@ -177,17 +179,35 @@ class FakeE2E:
     @property
     def faults(self) -> Faults:
         """What goes wrong. Takes whatever ``FakeE2E(faults=…)`` takes."""
-        return self._service.faults
+        return Faults(self._service.injected, self._service.faults)
 
     @faults.setter
     def faults(self, faults: FaultsLike) -> None:
         self._service.faults = Faults.of(faults)
+        # A new one, not an empty one: `faults` may hold the old.
+        self._service.injected = Injected()
 
     def inject(
-        self, fault: Fault | str, action: str | None = None, *, target: str | None = None, times: int = 1
+        self,
+        fault: Fault | str,
+        action: str | Collection[str] | None = None,
+        *,
+        target: str | int | None = None,
+        times: int = 1,
     ) -> None:
-        """Let the next `times` requests (of one action, of one target) meet a fault, before all others have a say."""
-        self.faults = Faults.on(action, fault, target=target, times=times) + self.faults
+        """Let the next `times` requests meet a fault, before `faults` have a say; first in, first out.
+
+        Args:
+            fault: What they meet.
+            action: Only requests of this action, or of these; None for all.
+            target: Only those of this image or node.
+            times: How many; 1 or more.
+
+        Raises:
+            UsageError: There is no such action or kind, or it would never happen.
+        """
+        checks.whole("times", times, least=1)
+        self._service.injected.add(Rule.of(action, fault, target=target, times=times))
 
     def session(self, **options: Any) -> Session:
         """A `Session` for this server.

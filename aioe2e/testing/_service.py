@@ -12,8 +12,9 @@ from aiohttp import web
 from . import _replies as replies
 from ._calls import WRITES, Call
 from ._connection import Connection, Played, Wire
+from ._fault import Fault
 from ._fault_kind import Answer, Effect, Scene
-from ._faults import Fault, Faults
+from ._faults import Faults, Injected
 from ._replies import Reply
 from ._routes import Account, answer, pretended
 from ._store import Store
@@ -29,6 +30,7 @@ class Service:
         max_inside: The most of them at the same time.
         pending: Writes that will take effect although their connections have gone.
         faults: What goes wrong.
+        injected: What goes wrong before that.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Service:
         self.pending: set[asyncio.TimerHandle] = set()
         self.tasks: set[asyncio.Task[object]] = set()
         self.faults = Faults()
+        self.injected = Injected()
         self.throttle = throttle
         self._store = store
         self._account = account
@@ -113,7 +116,7 @@ class Service:
 
     async def _serve(self, call: Call, connection: Connection, transport: asyncio.Transport) -> web.StreamResponse:
         wait = self.throttle.admit() if self.throttle else None
-        fault = self.faults(call) if wait is None else None
+        fault = (self.injected(call) or self.faults(call)) if wait is None else None
         low, high = self._latency
         if high > 0:
             await asyncio.sleep(self._dice.uniform(low, high))
@@ -134,9 +137,8 @@ class Service:
 
     async def _play(self, call: Call, fault: Fault, wire: Wire) -> None:
         call.fault = fault.kind
-        lag = fault.row.lag if fault.seconds is None or not fault.row.lag else fault.seconds
         if call.action not in WRITES or fault.effect is Effect.BEFORE:
-            reply = answer(call, self._store, self._account, lag=lag)
+            reply = answer(call, self._store, self._account, lag=fault.lag)
         else:
             reply = pretended(call)
         if fault.row.answers is Answer.REPLY:
