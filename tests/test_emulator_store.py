@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
+from aioe2e import UsageError
 from aioe2e.testing import Rules, made_images, made_nodes
 from aioe2e.testing._records import Records
 from aioe2e.testing._rules import RuleOptions
@@ -68,7 +69,7 @@ def test_anything_else_is_refused(wrong: Any) -> None:
 
 
 def test_two_objects_with_one_id_are_refused() -> None:
-    with pytest.raises(ValueError, match="image_id"):
+    with pytest.raises(UsageError, match="image_id"):
         Records([{"image_id": "1"}, {"image_id": 1}], "image_id")
 
 
@@ -251,6 +252,97 @@ def test_a_lagging_listing_shows_what_was_and_nothing_else() -> None:
     time.now += 6
     assert listed(account, lag=5) == listed(account)
     assert [image["name"] for image in listed(account)][::2] == ["platinum", "nightly"]
+
+
+def test_a_lagging_listing_forgets_no_change_however_many_there_are() -> None:
+    time = Time()
+    account = store(images=6000, time=time, listing_lag=60)
+    time.now += 100
+    for image_id in list(account.images)[:5000]:
+        account.delete(image_id)
+    time.now += 59
+    assert len(listed(account, lag=60)) == 6000
+    time.now += 2
+    assert len(listed(account, lag=60)) == 1000
+
+
+def test_a_lagging_listing_keeps_its_past_no_longer_than_it_can_lag() -> None:
+    time = Time()
+    account = store(time=time, listing_lag=30)
+    first = next(iter(account.images))
+    for number in range(500):
+        time.now += 1
+        account.rename(first, f"n{number}")
+    assert len(account._past._changes) <= 92
+
+
+def test_a_save_that_shows_up_late_shows_up_later_in_a_lagging_listing() -> None:
+    time = Time()
+    account = store(time=time, visible_after=10, save_seconds=0)
+    time.now += 100
+    _, image_id = account.save(next(iter(account.nodes)), "nightly")
+    seen = {}
+    for seconds in (9, 11, 29, 31):
+        time.now = 200 + seconds
+        seen[seconds] = image_id in [image["image_id"] for image in listed(account, lag=20)]
+    assert seen == {9: False, 11: False, 29: False, 31: True}
+
+
+def test_what_a_test_changes_by_hand_shows_at_once_however_the_listing_lags() -> None:
+    account = store()
+    first, second, _ = account.images
+    account.images[first]["name"] = "by somebody else"
+    del account.images[second]
+    assert next(image["name"] for image in listed(account, lag=5)) == "by somebody else"
+    assert len(listed(account, lag=5)) == 2
+
+
+def test_a_saved_image_has_the_system_and_the_plan_of_its_node() -> None:
+    account = store()
+    node_id, node = next(iter(account.nodes.items()))
+    image = account.images[account.save(node_id, "nightly")[1]]
+    assert (image["distro"], image["sku_type"]) == (node["os_info"]["full_name"], node["plan"])
+    account.nodes["1"] = {"id": 1}
+    assert account.images[account.save("1", "bare")[1]]["distro"] == "Ubuntu-22.04"
+
+
+def test_a_node_has_its_former_status_again_once_all_its_saves_have_ended() -> None:
+    time = Time()
+    account = store(time=time, save_seconds=10, refuse_busy_node=False)
+    node_id, node = next(iter(account.nodes.items()))
+    node["status"] = "Powered off"
+    account.save(node_id, "a")
+    time.now += 6
+    account.save(node_id, "b")
+    time.now += 6
+    assert account.node(node_id)["status"] == "Saving"
+    time.now += 6
+    assert account.node(node_id)["status"] == "Powered off"
+
+
+def test_the_end_of_a_save_leaves_a_status_alone_that_the_test_has_set() -> None:
+    time = Time()
+    account = store(time=time, save_seconds=10)
+    first, second = account.nodes
+    account.save(first, "a")
+    account.save(second, "b")
+    account.nodes[first]["status"] = "Powered off"
+    del account.nodes[second]
+    time.now += 11
+    assert account.node(first)["status"] == "Powered off"
+    assert len(listed(account)) == 5
+
+
+def test_records_may_change_while_somebody_goes_through_them() -> None:
+    images = Records([{"image_id": str(number)} for number in range(5)], "image_id")
+    for key in images:
+        del images[key]
+        images[f"new-{key}"] = {"image_id": key}
+    for record, other in zip(images.values(), images.items(), strict=True):
+        images.pop(f"new-{record['image_id']}")
+        assert other[1] is record
+    for view in (images, images.keys(), images.values(), images.items()):
+        assert list(view) == []
 
 
 def test_every_rule_is_a_keyword_of_the_emulator() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self, SupportsIndex
+
+from aioe2e.errors import UsageError
 
 
 def _nothing() -> None:
@@ -75,6 +77,9 @@ class Record(dict[str, Any]):
 class Records(dict[str, Record]):
     """Records by id, in the order in which they came to be. A plain dict put in becomes a `Record`.
 
+    Whatever goes through it goes through what there was at the start, so that a test may do so while the server adds
+    and removes records on a thread of its own.
+
     Attributes:
         version: Grows with every change of the mapping or of one of its records.
     """
@@ -89,7 +94,7 @@ class Records(dict[str, Record]):
             # An object without an id is served as it is: clients have to cope with it.
             name = f"?{place}" if fields.get(key) is None else str(fields[key])
             if name in self:
-                raise ValueError(f"two objects of the emulator have the same {key!r}: {fields[key]!r}")
+                raise UsageError(f"two objects of the emulator have the same {key!r}: {fields[key]!r}")
             self[name] = fields
 
     def touch(self) -> None:
@@ -103,6 +108,22 @@ class Records(dict[str, Record]):
         if self._all is None or self._all[0] != self.version:
             self._all = self.version, b"[%b]" % b",".join(record.wire for record in self.values())
         return self._all[1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def _now(self) -> dict[str, Record]:
+        # One step in C, which no other thread can interrupt. `copy` would come back to `__iter__`.
+        return dict(super().items())
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]  # dict promises a view of its own class
+        return self._now().keys()
+
+    def values(self) -> ValuesView[Record]:  # type: ignore[override]  # likewise
+        return self._now().values()
+
+    def items(self) -> ItemsView[str, Record]:  # type: ignore[override]  # likewise
+        return self._now().items()
 
     def __setitem__(self, key: str, value: Mapping[str, Any]) -> None:
         super().__setitem__(key, Record(value, self.touch))

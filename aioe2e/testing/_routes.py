@@ -65,7 +65,8 @@ def answer(call: Call, store: Store, account: Account, *, late: bool = False, la
     if (no := _refuse_stranger(call, account) or _refuse_route(call, account)) is not None:
         return no
     try:
-        return _ENDPOINTS[call.action](_Task(call, store, account, late, lag + account.rules.listing_lag))
+        with store.lock:
+            return _ENDPOINTS[call.action](_Task(call, store, account, late, lag + account.rules.listing_lag))
     except Refused as refused:
         return replies.refusal(refused.status, refused.message)
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
+from ._past import LONGEST_LAG, Past
 from ._records import Record, Records
 from ._rules import Rules
 from ._seed import new_image
-
-#: How many changes back a lagging listing can look.
-_MEMORY = 4096
 
 
 class Refused(Exception):  # noqa: N818  # what the API does, not what went wrong
@@ -84,10 +83,27 @@ def _count(value: Any) -> float:
         return 0
 
 
+@attrs.define
+class _Saving:
+    """The saves of one node that are going on, and the status that it had before and will have again."""
+
+    saves: int = 0
+    before: Any = "Running"
+
+
+def _copied(node: Mapping[str, Any]) -> dict[str, Any]:
+    """What an image takes from the node that it is made of, where the node says it."""
+    system: Any = node.get("os_info")
+    name: Any = cast("Mapping[str, Any]", system).get("full_name") if isinstance(system, Mapping) else None
+    return {field: value for field, value in (("distro", name), ("sku_type", node.get("plan"))) if value}
+
+
 class Store:
     """The state of one account. Time passes when it is looked at: `advance` does what has come due.
 
     Attributes:
+        lock: Held while anything is read or changed, so that the thread of a test may look at what a server on
+            another thread works with.
         images: Every image by id, also those that no listing shows yet.
         nodes: Every node by id.
         ledger: Every change made, in order.
@@ -102,6 +118,7 @@ class Store:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        self.lock = threading.RLock()
         self.images = Records(images, "image_id")
         self.nodes = Records(nodes, "id")
         self.ledger: list[Applied] = []
@@ -115,13 +132,14 @@ class Store:
         self._ids = itertools.count(max((int(i) for i in self.images if i.isdecimal()), default=24_439) + 1)
         self._names: Counter[str] = Counter()
         self._names_version = -1
-        #: What changed, newest last: when, which image, and how it was listed before (None: not at all).
-        self._before: deque[tuple[float, str, bytes | None]] = deque(maxlen=_MEMORY)
+        self._past = Past(rules.listing_lag + LONGEST_LAG)
+        self._saving: dict[str, _Saving] = {}
 
     def advance(self) -> None:
         """Let everything happen that has come due."""
-        while self._due and self._due[0][0] <= self._clock():
-            heapq.heappop(self._due)[2]()
+        with self.lock:
+            while self._due and self._due[0][0] <= self._clock():
+                heapq.heappop(self._due)[2]()
 
     def _later(self, seconds: float, happen: Callable[[], None]) -> None:
         if seconds <= 0:
@@ -132,19 +150,15 @@ class Store:
     # What the API reads
 
     def listing(self, lag: float = 0.0) -> bytes:
-        """The array of all listed images as JSON, as it is now or was `lag` seconds ago."""
+        """The array of all listed images as JSON, as it is now or was `lag` seconds ago.
+
+        A lagging listing shows what the API itself changed late, and what a test changed by its own hand at once.
+        """
         self.advance()
         if not lag:
             return self.images.wire(self._hidden)
-        shown: dict[str, bytes | None] = {
-            key: image.wire for key, image in self.images.items() if key not in self._hidden
-        }
-        oldest = self._clock() - lag
-        for when, key, wire in reversed(self._before):
-            if when <= oldest:
-                break
-            shown[key] = wire
-        return b"[%b]" % b",".join(wire for wire in shown.values() if wire is not None)
+        listed = {key: image.wire for key, image in self.images.items() if key not in self._hidden}
+        return b"[%b]" % b",".join(self._past.seen_from(self._clock() - lag, listed))
 
     def image(self, image_id: str) -> Record:
         """One image.
@@ -228,25 +242,43 @@ class Store:
         system = name if self.rules.disk_suffix else f"DEL-{name}"
         fields = {"name": listed, "image_state": "Creating", "os_distribution": system}
         names = self._known_names()
-        self._before.append((self._clock(), image_id, None))
-        self.images[image_id] = new_image(image_id, name, born=born) | fields
+        self._past.note(self._clock(), image_id, None)
+        self.images[image_id] = new_image(image_id, name, born=born) | _copied(node) | fields
         names[listed] += 1
         self._names_version = self.images.version
-        was, node["status"] = node.get("status", "Running"), "Saving"
+        self._begin_saving(node_id, node)
         if self.rules.visible_after > 0:
             self._hidden.add(image_id)
             self._later(self.rules.visible_after, lambda: self._show(image_id))
-        self._later(self.rules.save_seconds, lambda: self._finish_save(image_id, node, was))
+        self._later(self.rules.save_seconds, lambda: self._finish_save(image_id, node_id))
         self._note("save", node_id, name, image_id, cause=cause)
         return next(self._actions), image_id
 
     def _show(self, image_id: str) -> None:
         self._hidden.discard(image_id)
         if image_id in self.images:
+            self._past.note(self._clock(), image_id, None)
             self.images.touch()
 
-    def _finish_save(self, image_id: str, node: Record, was: str) -> None:
-        node["status"] = "Running" if was == "Saving" else was
+    def _begin_saving(self, node_id: str, node: Record) -> None:
+        saving = self._saving.setdefault(node_id, _Saving())
+        saving.saves += 1
+        if (status := node.get("status", "Running")) != "Saving":
+            saving.before = status
+            node["status"] = "Saving"
+
+    def _end_saving(self, node_id: str) -> None:
+        saving = self._saving[node_id]
+        saving.saves -= 1
+        if saving.saves:
+            return
+        del self._saving[node_id]
+        # A status that a test has set meanwhile stays, and so does a node that a test has taken away.
+        if (node := self.nodes.get(node_id)) is not None and node.get("status") == "Saving":
+            node["status"] = saving.before
+
+    def _finish_save(self, image_id: str, node_id: str) -> None:
+        self._end_saving(node_id)
         if (image := self.images.get(image_id)) is not None and image.get("image_state") == "Creating":
             version = self.images.version
             self._remember(image_id)
@@ -267,7 +299,7 @@ class Store:
 
     def _remember(self, image_id: str) -> None:
         wire = None if image_id in self._hidden else self.images[image_id].wire
-        self._before.append((self._clock(), image_id, wire))
+        self._past.note(self._clock(), image_id, wire)
 
     def _note(
         self, action: str, target: str, name: str, image_id: str, *, cause: Cause, previous: str | None = None
