@@ -60,8 +60,50 @@ async def test_dialects_are_taken_by_the_librarys_own_names_and_several_at_once(
         assert (await ask(fake, *wanted(fake, "POST", "delete"))).status == 405
     async with FakeE2E(dialects=aioe2e.Dialect.AUTO) as fake:
         assert (await ask(fake, *wanted(fake, "POST", "delete"))).status == 200
-    with pytest.raises(ValueError, match="klingon"):
-        FakeE2E(dialects="klingon")
+    async with FakeE2E(dialects=[aioe2e.Dialect.AUTO]) as fake:
+        assert (await ask(fake, *wanted(fake, "POST", "delete"))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"dialects": "documentd"}, "no dialect 'documentd'; did you mean 'documented'"),
+        ({"dialects": []}, "dialects must be"),
+        ({"dialects": 5}, "dialects must be"),
+        ({"dialects": [5]}, "no dialect 5"),
+        ({"latency": -1}, "latency must be"),
+        ({"latency": float("nan")}, "latency must be"),
+        ({"latency": float("inf")}, "latency must be"),
+        ({"latency": (0, float("inf"))}, "latency must be"),
+        ({"latency": (2, 1)}, "latency must be"),
+        ({"latency": (1,)}, "latency must be"),
+        ({"latency": "1"}, "latency must be"),
+        ({"latency": None}, "latency must be"),
+        ({"requests_per_second": 0}, "requests_per_second must be"),
+        ({"requests_per_second": "5"}, "requests_per_second must be"),
+        ({"keep_calls": -1}, "keep_calls must be"),
+        ({"keep_calls": "x"}, "keep_calls must be"),
+        ({"seed": "x"}, "seed must be"),
+        ({"seed": None}, "seed must be"),
+        ({"port": 70000}, "port must be a number from 0 to 65535"),
+        ({"port": "x"}, "port must be"),
+        ({"images": -1}, "images must be"),
+        ({"nodes": [5]}, r"nodes\[0\] must be an object"),
+        ({"faults": 0.1}, "faults must be"),
+        ({"save_seconds": "x"}, "Rules.save_seconds must be"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_it_starts(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(aioe2e.UsageError, match=says):
+        FakeE2E(**options)
+
+
+async def test_other_projects_than_those_that_there_are_can_be_unknown() -> None:
+    async with FakeE2E(projects=["12345"]) as fake:
+        assert (await ask(fake, *LIST)).status == 200
+        assert (await ask(fake, *LIST, query=_query(fake, "&project_id=12345"))).status == 200
+        answer = await ask(fake, *LIST, query=_query(fake, "&project_id=9"))
+        assert (answer.status, answer.json["message"]) == (404, "Project not found")
 
 
 async def test_a_delete_may_carry_a_body() -> None:
@@ -337,13 +379,14 @@ async def test_a_throttle_may_answer_with_a_page() -> None:
         assert answer.body.startswith(b"<html>")
 
 
-async def test_only_the_latest_calls_are_kept_where_asked_for() -> None:
-    async with FakeE2E(keep_calls=10) as fake, aiohttp.ClientSession() as client:
-        for _ in range(130):
+@pytest.mark.parametrize("keep", [0, 1, 10])
+async def test_only_the_latest_calls_are_kept_where_asked_for(keep: int) -> None:
+    async with FakeE2E(keep_calls=keep) as fake, aiohttp.ClientSession() as client:
+        for count in range(20):
             async with client.get(f"{fake.url}images/"):
                 pass
-        assert 10 <= len(fake.calls) <= 120
-        assert fake.calls[-1].index == 129
+            assert len(fake.calls) == min(keep, count + 1)
+        assert [call.index for call in fake.calls] == list(range(20))[20 - keep :]
 
 
 async def test_closing_ends_what_hangs_at_once() -> None:

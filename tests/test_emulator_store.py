@@ -14,7 +14,7 @@ from aioe2e import UsageError
 from aioe2e.testing import Rules, made_images, made_nodes
 from aioe2e.testing._records import Records
 from aioe2e.testing._rules import RuleOptions
-from aioe2e.testing._seed import given_objects
+from aioe2e.testing._seed import objects_of
 from aioe2e.testing._store import Cause, Refused, Store
 from aioe2e.testing._throttle import Throttle
 
@@ -55,17 +55,45 @@ def test_made_up_images_can_be_in_use_and_wobble() -> None:
     assert len({str(image["image_state"]) for image in made_images(100, wobbles=True)}) > 2
 
 
+def test_an_image_of_running_vms_says_so_however_it_wobbles() -> None:
+    images = made_images(500, in_use=0.5, wobbles=True)
+    used = [image for image in images if image["vm_info"]]
+    assert len(used) > 100
+    assert all(int(image["running_vms"]) == len(image["vm_info"]) for image in used)
+    assert not any(float(image["running_vms"]) for image in images if not image["vm_info"])
+
+
+def objects(source: Any) -> Any:
+    return objects_of("images", source, made_images)
+
+
 def test_objects_come_from_a_list_or_from_a_file_with_or_without_an_envelope(tmp_path: Path) -> None:
     images = [{"image_id": "1", "name": "a"}]
     (tmp_path / "list.json").write_text(json.dumps(images))
-    (tmp_path / "reply.json").write_text(json.dumps({"code": 200, "data": images}))
-    assert given_objects(images) == given_objects(tmp_path / "list.json") == given_objects(str(tmp_path / "reply.json"))
+    (tmp_path / "reply.json").write_text(json.dumps({"code": 200, "data": images}), encoding="utf-8-sig")
+    for source in (images, tmp_path / "list.json", str(tmp_path / "reply.json"), (image for image in images)):
+        assert objects(source) == images
+    assert objects(3) == made_images(3)
 
 
-@pytest.mark.parametrize("wrong", [{"image_id": "1"}, [1], 7.5])
+@pytest.mark.parametrize("wrong", [{"image_id": "1"}, 7.5, -1, True, None, b"x"])
 def test_anything_else_is_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="list of objects"):
-        given_objects(wrong)
+    with pytest.raises(UsageError, match="images must be a number of 0 or more, a list of objects or a JSON file"):
+        objects(wrong)
+
+
+def test_an_entry_that_is_no_object_is_named() -> None:
+    with pytest.raises(UsageError, match=r"images\[1\] must be an object"):
+        objects([{"image_id": "1"}, 5])
+
+
+@pytest.mark.parametrize("text", ["{", '"abc"', '{"code": 1}', "[1, 2]", "\xff\xfe", "[" * 100_000])
+def test_a_file_that_holds_no_list_of_objects_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "wrong.json").write_text(text, encoding="latin-1")
+    with pytest.raises(UsageError, match=r"wrong\.json"):
+        objects(tmp_path / "wrong.json")
+    with pytest.raises(FileNotFoundError, match=r"missing\.json"):
+        objects(tmp_path / "missing.json")
 
 
 def test_two_objects_with_one_id_are_refused() -> None:
@@ -385,7 +413,35 @@ def test_requests_inside_a_retry_after_are_counted_but_for_those_on_their_way() 
     assert throttle.since_told() is None
 
 
-@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
-def test_a_rate_has_to_be_above_zero(rate: float) -> None:
-    with pytest.raises(ValueError, match="requests_per_second"):
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("unique_names", 1),
+        ("read_only", "no"),
+        ("conflict_status", "x"),
+        ("conflict_status", 200),
+        ("refuse_dialect_with", 999),
+        ("save_seconds", -1),
+        ("save_seconds", "x"),
+        ("save_seconds", float("nan")),
+        ("save_seconds", float("inf")),
+        ("save_result", "Bogus"),
+        ("visible_after", "x"),
+        ("listing_lag", -1),
+        ("required_query", "project_id"),
+        ("required_query", [5]),
+        ("projects", "12345"),
+        ("projects", [12345]),
+        ("burst", -5),
+        ("burst", 0),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused_by_its_name(field: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"Rules.{field} must be"):
+        Rules(**{field: value})
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), "5", True])
+def test_a_rate_has_to_be_above_zero(rate: Any) -> None:
+    with pytest.raises(UsageError, match="requests_per_second"):
         Throttle(rate)

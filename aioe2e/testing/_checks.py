@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, Never, TypeGuard, cast
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Never, TypeGuard
 
 import attrs
 
@@ -32,6 +32,11 @@ def is_number(value: object) -> TypeGuard[float]:
 def is_whole(value: object, *, least: int = 0) -> TypeGuard[int]:
     """Whether a value is a whole number from `least` on."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_several(value: object) -> TypeGuard[Iterable[Any]]:
+    """Whether a value holds others, one after the other; text and mappings do not count."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
 
 
 def seconds(name: str, value: object) -> float:
@@ -66,12 +71,12 @@ def integer(name: str, value: object) -> int:
 
 def words(name: str, value: object) -> tuple[str, ...]:
     """Several strings; one alone would be read letter by letter."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if not is_several(value):
         refuse(name, "a collection of strings", value)
-    found = tuple(cast("Iterable[object]", value))
+    found: tuple[Any, ...] = tuple(value)
     if not all(isinstance(word, str) for word in found):
         refuse(name, "a collection of strings", found)
-    return cast("tuple[str, ...]", found)
+    return found
 
 
 def known(what: str, value: object, among: Collection[str], *, more: str) -> str:

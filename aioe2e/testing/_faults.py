@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from collections.abc import Set as AbstractSet
 from typing import TypeAlias, TypeGuard
 
@@ -133,7 +133,7 @@ class Injected:
 
 def _is_script(faults: object) -> TypeGuard[Iterable[FaultLike]]:
     """Whether these may be faults in order; a set or a mapping has none."""
-    return isinstance(faults, Iterable) and not isinstance(faults, Mapping | AbstractSet)
+    return checks.is_several(faults) and not isinstance(faults, AbstractSet)
 
 
 class Faults:

@@ -82,6 +82,9 @@ def _refuse_stranger(call: Call, account: Account) -> Reply | None:
         return replies.detail(403, "Authentication credentials were not provided.")
     if missing := [name for name in account.rules.required_query if not call.query.get(name)]:
         return replies.refusal(400, f"{missing[0]} is required", {missing[0]: ["This field is required."]})
+    projects, project = account.rules.projects, call.query.get("project_id")
+    if projects is not None and project is not None and project not in projects:
+        return replies.refusal(404, "Project not found")
     return None
 
 

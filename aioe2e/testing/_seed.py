@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, cast
+
+from aioe2e.errors import UsageError
+
+from . import _checks as checks
 
 #: A number of made-up objects, the wire objects themselves, or a JSON file that holds them.
 Source: TypeAlias = "int | Iterable[Mapping[str, Any]] | str | PathLike[str]"
@@ -79,7 +83,9 @@ def _images(count: int, seed: int, today: datetime, in_use: float, *, wobbles: b
             vm_info=[{"vm_id": dice.randrange(100_000, 200_000), "vm_name": f"{role}-{n}"} for n in range(vms)],
         )
         if wobbles:
+            in_use_fields = {field: image[field] for field in ("running_vms", "vm_info")} if vms else {}
             image |= {field: dice.choice(spellings) for field, spellings in _WOBBLES.items() if dice.random() < 0.5}
+            image |= in_use_fields  # the spellings in the table are of unused images
         yield image
 
 
@@ -131,16 +137,40 @@ def _nodes(count: int, seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def given_objects(source: Iterable[Mapping[str, Any]] | str | PathLike[str]) -> list[Mapping[str, Any]]:
-    """The objects of a list, or of a JSON file that holds a list or a reply with the list as its ``data``."""
-    found: Any = source
+def objects_of(name: str, source: Source, make: Callable[[int], list[dict[str, Any]]]) -> list[Mapping[str, Any]]:
+    """The objects that a source stands for.
+
+    Args:
+        name: What they are called where the source was given.
+        source: How many to make up; the wire objects themselves; or a JSON file that holds a list of them, or a reply
+            with the list as its ``data``.
+        make: Makes so many up.
+
+    Raises:
+        UsageError: It is none of these; it names the file or the first entry that is no object.
+        OSError: The file cannot be read.
+    """
+    if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
+        return list(make(source))
     if isinstance(source, str | PathLike):
-        found = json.loads(Path(source).read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            found = cast("dict[str, Any]", found).get("data")
-    if isinstance(found, Mapping) or not isinstance(found, Iterable):
-        raise TypeError(f"expected a list of objects, not {source!r}")
-    objects = list(cast("Iterable[object]", found))
-    if not all(isinstance(item, Mapping) for item in objects):
-        raise TypeError(f"expected a list of objects, not {source!r}")
+        return _checked(f"{name} in {Path(source)}", _loaded(Path(source)))
+    if not checks.is_several(source):
+        checks.refuse(name, "a number of 0 or more, a list of objects or a JSON file", source)
+    return _checked(name, list(source))
+
+
+def _loaded(path: Path) -> object:
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is no JSON file: {error}") from None
+    return cast("dict[str, Any]", found).get("data") if isinstance(found, dict) else found
+
+
+def _checked(name: str, objects: object) -> list[Mapping[str, Any]]:
+    if not isinstance(objects, list):
+        checks.refuse(name, "a list of objects, or a reply with one as its data", objects)
+    for place, item in enumerate(cast("list[object]", objects)):
+        if not isinstance(item, Mapping):
+            checks.refuse(f"{name}[{place}]", "an object with the fields of the wire", item)
     return cast("list[Mapping[str, Any]]", objects)

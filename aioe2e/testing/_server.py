@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from aioe2e.config import Credentials, Dialect
-from aioe2e.errors import UsageError
 
 from . import _checks as checks
-from ._calls import DIALECTS, Call
+from ._arguments import dialect_names, latency_range
+from ._calls import Call
 from ._fault import Fault
 from ._faults import Faults, FaultsLike, Injected, Rule
 from ._listener import Listener
@@ -19,7 +19,7 @@ from ._loop_thread import LoopThread
 from ._records import Records
 from ._routes import Account
 from ._rules import RuleOptions, Rules
-from ._seed import Source, given_objects, made_images, made_nodes
+from ._seed import Source, made_images, made_nodes, objects_of
 from ._service import Service
 from ._store import Applied, Store
 from ._throttle import Throttle
@@ -30,24 +30,6 @@ if TYPE_CHECKING:
 _API_KEY = "4f7c9a52-1d0e-4b63-9f38-e2e0fa4ebeef"
 _AUTH_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJmYWtlIjoidG9rZW4ifQ.c2lnbmF0dXJl-of_nobody"  # noqa: S105  # opens nothing
 _PATH = "/myaccount/api/v1/"
-
-
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or value < 0:
-        raise UsageError(f"{name} must be a number of 0 or more, a list of objects or a JSON file, not {value!r}")
-    return value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _range(latency: float | tuple[float, float]) -> tuple[float, float]:
-    """Latency as its two ends, in seconds."""
-    low, high = latency if isinstance(latency, tuple) else (latency, latency)
-    if not _is_number(low) or not _is_number(high) or not 0 <= low <= high:
-        raise UsageError(f"latency must be a number of seconds, or the smallest and the largest, not {latency!r}")
-    return low, high
 
 
 class FakeE2E:
@@ -69,8 +51,12 @@ class FakeE2E:
         auth_token: The right token.
         host: The address to listen on.
         port: The port; 0 for any that is free.
-        keep_calls: How many of the latest `calls` to keep; None for all.
+        keep_calls: How many of the latest `calls` to keep; None for all. `Call.index` counts on.
         **rules: Any field of `Rules`: ``save_seconds``, ``unique_names``, ``visible_after``, …
+
+    Raises:
+        UsageError: A value has the wrong type or makes no sense.
+        OSError: A file cannot be read.
     """
 
     #: What `session` sends.
@@ -95,20 +81,21 @@ class FakeE2E:
         **rules: Unpack[RuleOptions],
     ) -> None:
         self.credentials = Credentials(api_key=api_key, auth_token=auth_token)
-        self._listener = Listener(host, port)
+        checks.integer("seed", seed)
+        self._listener = Listener(host, checks.whole("port", port, most=65535))
         known = Rules(**rules)
         self._store = Store(
-            made_images(_count("images", images), seed) if isinstance(images, int) else given_objects(images),
-            made_nodes(_count("nodes", nodes), seed) if isinstance(nodes, int) else given_objects(nodes),
+            objects_of("images", images, lambda count: made_images(count, seed)),
+            objects_of("nodes", nodes, lambda count: made_nodes(count, seed)),
             known,
         )
         self._service = Service(
             self._store,
-            Account(api_key=api_key, auth_token=auth_token, dialects=_dialect_names(dialects), rules=known),
-            latency=_range(latency),
+            Account(api_key=api_key, auth_token=auth_token, dialects=dialect_names(dialects), rules=known),
+            latency=latency_range(latency),
             throttle=None if requests_per_second is None else Throttle(requests_per_second, burst=known.burst),
             seed=seed,
-            keep_calls=keep_calls,
+            keep_calls=None if keep_calls is None else checks.whole("keep_calls", keep_calls),
             refuse=self._listener.refuse,
             slam=self._listener.slam,
         )
@@ -264,13 +251,3 @@ class FakeE2E:
             self._thread.run(self.close())
         finally:
             self._thread.stop()
-
-
-def _dialect_names(dialects: Dialect | str | Collection[Dialect | str] | None) -> tuple[str, ...]:
-    if dialects is None or dialects is Dialect.AUTO:
-        return tuple(DIALECTS)
-    given = [dialects] if isinstance(dialects, Dialect | str) else dialects
-    names = tuple(item.name.lower() if isinstance(item, Dialect) else item for item in given)
-    if unknown := set(names) - set(DIALECTS):
-        raise ValueError(f"no such dialect: {', '.join(sorted(unknown))}; there are: {', '.join(DIALECTS)}")
-    return names

@@ -106,8 +106,8 @@ class Service:
         )
         self._arrived += 1
         self.calls.append(call)
-        if self._keep_calls is not None and len(self.calls) > 2 * self._keep_calls + 100:
-            del self.calls[: -self._keep_calls or None]
+        if self._keep_calls is not None:
+            del self.calls[: max(0, len(self.calls) - self._keep_calls)]
         return call
 
     def _enter(self, connection: Connection) -> None:

@@ -6,6 +6,8 @@ import math
 import time
 from collections.abc import Callable
 
+from . import _checks as checks
+
 
 class Throttle:
     """A token bucket that says truthfully, in whole seconds, when to come back.
@@ -26,8 +28,8 @@ class Throttle:
         grace: float = 0.1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not per_second > 0 or not math.isfinite(per_second):
-            raise ValueError(f"requests_per_second must be a number above 0, not {per_second!r}")
+        if not checks.is_number(per_second) or per_second <= 0:
+            checks.refuse("requests_per_second", "a number above 0, or None for no limit", per_second)
         self._rate = float(per_second)
         self._size = max(1.0, self._rate if burst is None else float(burst))
         self._tokens = self._size

@@ -1,0 +1,45 @@
+"""What `FakeE2E` takes in several forms, brought into one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from aioe2e.config import Dialect
+
+from . import _checks as checks
+from ._calls import DIALECTS
+
+
+def latency_range(latency: object) -> tuple[float, float]:
+    """Latency as its two ends, in seconds.
+
+    Raises:
+        UsageError: It is neither a number of seconds nor the least and the most.
+    """
+    ends: list[Any] = list(latency) if checks.is_several(latency) else [latency, latency]
+    if len(ends) != 2 or not all(map(checks.is_number, ends)) or not 0 <= ends[0] <= ends[1]:
+        checks.refuse("latency", "a number of seconds of 0 or more, or the least and the most", latency)
+    return ends[0], ends[1]
+
+
+def dialect_names(dialects: Dialect | str | Collection[Dialect | str] | None) -> tuple[str, ...]:
+    """Dialects as names of the table.
+
+    Raises:
+        UsageError: There is no such dialect, or none is named.
+    """
+    if dialects is None:
+        return tuple(DIALECTS)
+    given = [dialects] if isinstance(dialects, Dialect | str) else dialects
+    names = [name for item in given for name in _names(item)] if checks.is_several(given) else []
+    if not names:
+        checks.refuse("dialects", f"one or several of {', '.join(DIALECTS)}, or None for all", dialects)
+    return tuple(dict.fromkeys(names))
+
+
+def _names(dialect: object) -> tuple[str, ...]:
+    if dialect is Dialect.AUTO:
+        return tuple(DIALECTS)
+    name = dialect.value if isinstance(dialect, Dialect) else dialect
+    return (checks.known("dialect", name, DIALECTS, more=f"there are {', '.join(DIALECTS)}"),)
