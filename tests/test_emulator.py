@@ -49,7 +49,8 @@ async def test_a_dialect_is_spoken_or_answered_with_405(dialect: str | None, met
             assert [entry.action for entry in fake.ledger] == [action]
         else:
             assert answer.status == 405
-            assert method not in (answer.header("Allow") or "").split(", ") or action == "delete"
+            allowed = (answer.header("Allow") or "").split(", ")
+            assert set(allowed) - {"GET"} == {verb for verb, other in SPOKEN[dialect] if other == action}
             assert fake.ledger == []
 
 
@@ -149,7 +150,10 @@ async def test_replies_have_the_documented_shapes() -> None:
             "status": True,
             "message": "Image name changed successfully",
         }
-        assert (await ask(fake, *delete(first))).json["data"] == {"message": "Image deleted successfully"}
+        assert (await ask(fake, *delete(first))).json["data"] == {
+            "status": True,
+            "message": "Image deleted successfully",
+        }
         posted = (await ask(fake, *save(node, "b"))).json
         assert posted["code"] == 200
         assert posted["data"].items() >= {"status": "done", "action_type": "save_images", "resource_id": node}.items()
@@ -275,6 +279,35 @@ async def test_what_makes_no_sense_is_refused_and_changes_nothing(
         path = path.format(image=next(iter(fake.images)), node=next(iter(fake.nodes)))
         assert (await ask(fake, method, path, body)).status == status
         assert fake.ledger == []
+
+
+async def test_the_methods_that_are_allowed_are_those_that_would_do_what_was_asked() -> None:
+    async with FakeE2E(dialects=["documented", "current"]) as fake:
+        refused = await ask(fake, *wanted(fake, "PUT", "delete"))
+        assert (refused.status, refused.header("Allow")) == (405, "DELETE, GET, POST")
+        path = f"images/{next(iter(fake.images))}/"
+        assert (await ask(fake, "PATCH", path)).header("Allow") == "DELETE, GET, POST, PUT"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"not json", "not valid JSON"),
+        (b"\xff", "not valid JSON"),
+        (b"[" * 200_000, "not valid JSON"),
+        (b'{"action_type": "rename", "name": ' + b"[" * 200_000, "not valid JSON"),
+        ({"action_type": "rename", "name": 7}, "name must be a string"),
+        ({"action_type": "rename", "name": ["x"]}, "name must be a string"),
+        ({"action_type": "rename", "name": None}, "name may not be blank"),
+        ({"action_type": "renmae"}, "no such action"),
+    ],
+)
+async def test_a_refusal_says_what_is_wrong_with_the_body(body: Any, says: str) -> None:
+    async with FakeE2E() as fake:
+        answer = await ask(fake, "POST", f"images/{next(iter(fake.images))}/", body)
+        assert (answer.status, fake.calls[0].status) == (400, 400)
+        assert says in answer.json["message"]
+        assert "POST" in repr(fake.calls[0])
 
 
 async def test_calls_say_what_arrived_and_the_ledger_what_was_applied() -> None:

@@ -80,13 +80,23 @@ class Call:
         """The query, decoded."""
         return dict(parse_qsl(self.url.partition("?")[2], keep_blank_values=True))
 
-    @cached_property
+    @property
     def json(self) -> Any:
         """The body as JSON; None where there is none, or none that can be read."""
+        return self._read[0]
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether there is a body that is no JSON."""
+        return not self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[Any, bool]:
+        """The body as JSON, and whether it could be read."""
         try:
-            return json.loads(self.body) if self.body else None
-        except ValueError:
-            return None
+            return (json.loads(self.body) if self.body else None), True
+        except (ValueError, RecursionError):  # the latter for a body of too many lists in each other
+            return None, False
 
     @cached_property
     def segments(self) -> tuple[str, ...]:
@@ -110,8 +120,7 @@ class Call:
         action = (self._methods or {}).get(self.method, "unknown")
         if (key := _BODY_KEYS.get(action)) is None:
             return action
-        body = self.json
-        value: Any = cast("dict[str, Any]", body).get(key) if isinstance(body, dict) else None
+        value = self.field(key)
         return _BODIES.get((action, key, value), "unknown") if isinstance(value, str) else "unknown"
 
     @property
@@ -122,9 +131,13 @@ class Call:
     @property
     def name(self) -> str | None:
         """The name in the body."""
-        body = self.json
-        name: Any = cast("dict[str, Any]", body).get("name") if isinstance(body, dict) else None
+        name = self.field("name")
         return name if isinstance(name, str) else None
+
+    def field(self, key: str) -> Any:
+        """What the body has under a key; None where it has not, or is no object."""
+        body = self.json
+        return cast("dict[str, Any]", body).get(key) if isinstance(body, dict) else None
 
     @property
     def routed(self) -> bool:

@@ -114,8 +114,8 @@ def renamed() -> Reply:
 
 
 def deleted() -> Reply:
-    """A delete that worked."""
-    return success({"message": "Image deleted successfully"})
+    """A delete that worked. A Go client of the vendor's checks the status; the document does not show any."""
+    return success({"status": True, "message": "Image deleted successfully"})
 
 
 def saved(node_id: str, action_id: int, image_id: str | None, *, documented: bool) -> Reply:

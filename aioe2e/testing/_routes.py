@@ -109,7 +109,8 @@ def _refuse_route(call: Call, account: Account) -> Reply | None:
 
 
 def _not_allowed(call: Call, account: Account) -> Reply:
-    spoken = {method for method, _ in account.spoken} | {"GET"}
+    # A method that is fine for another action on the same path is no way out for this one.
+    spoken = {method for method, action in account.spoken if call.action in (action, "unknown")} | {"GET"}
     allow = ", ".join(sorted(spoken.intersection(call.allowed)))
     return replies.detail(account.rules.refuse_dialect_with, f'Method "{call.method}" not allowed.').with_headers(
         ("Allow", allow)
@@ -117,9 +118,17 @@ def _not_allowed(call: Call, account: Account) -> Reply:
 
 
 def _required_name(call: Call) -> str:
-    if call.name is None or not call.name.strip():
+    if not isinstance(name := call.field("name"), str | None):
+        raise Refused(400, "Validation failed: name must be a string")
+    if name is None or not name.strip():
         raise Refused(400, "Validation failed: name may not be blank")
-    return call.name
+    return name
+
+
+def _unknown(task: _Task) -> Reply:
+    if task.call.unreadable:
+        return replies.refusal(400, "JSON parse error: the body is not valid JSON")
+    return replies.refusal(400, "Validation failed: no such action")
 
 
 def pretended(call: Call) -> Reply:
@@ -183,5 +192,5 @@ _ENDPOINTS: Mapping[str, Callable[[_Task], Reply]] = {
     "rename": _rename,
     "delete": _delete,
     "save": _save,
-    "unknown": lambda _: replies.refusal(400, "Validation failed: no such action"),
+    "unknown": _unknown,
 }
