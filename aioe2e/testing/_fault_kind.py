@@ -9,8 +9,8 @@ from typing import TypeAlias
 import attrs
 
 from ._calls import Call
-from ._connection import Wire
 from ._replies import Reply
+from ._wire import Wire
 
 
 class Effect(enum.Enum):

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from ._bomb import packed_behind_spaces
-from ._connection import Wire, reset
+from ._connection import reset
 from ._fault_kind import ALWAYS, ANY, NEVER, Answer, Effect, Kind, Play, Scene
 from ._replies import Reply, as_json, success
+from ._wire import Wire
 
 #: A success for nobody in particular: what a stray reply looks like.
 _STRAY = success({"status": True, "message": "Image name changed successfully"}).wire()

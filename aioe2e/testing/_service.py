@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from aiohttp import web
 
 from . import _replies as replies
 from ._calls import WRITES, Call
-from ._connection import Connection, Played, Wire
+from ._connection import Connection, Played
 from ._fault import Fault
 from ._fault_kind import Answer, Effect, Scene
 from ._faults import Faults, Injected
@@ -19,6 +21,9 @@ from ._replies import Reply
 from ._routes import Account, answer, pretended
 from ._store import Store
 from ._throttle import Throttle
+from ._wire import Wire
+
+_logger = logging.getLogger("aioe2e.testing")
 
 
 class Service:
@@ -69,21 +74,46 @@ class Service:
         task = asyncio.current_task()
         assert task is not None
         call = self._record(request, connection)
-        if transport is None or transport.is_closing():
-            return Played(keep=False)
-        if connection.doomed is not None:
-            call.fault = "kept connection ended"
-            connection.doomed(transport)
-            return Played(keep=False)
-        self._enter(connection)
         self.tasks.add(task)
         try:
-            if request.body_exists:
-                call.body = await request.read()
-            return await self._serve(call, connection, transport)
+            if transport is None or transport.is_closing():
+                return connection.drop()
+            if connection.doomed is not None:
+                call.fault = "kept connection ended"
+                # Many clients send head and body one after the other; the test wants to know what it was about.
+                with contextlib.suppress(TimeoutError, ConnectionError, web.RequestPayloadError, web.HTTPException):
+                    async with asyncio.timeout(0.01):
+                        call.body = await connection.read(request)
+                connection.doomed(transport)
+                return connection.drop()
+            self._enter(connection)
+            return await self._attend(call, request, connection, transport)
         finally:
             self.tasks.discard(task)
             self.inside.discard(connection)
+            connection.served += 1
+
+    async def _attend(
+        self, call: Call, request: web.BaseRequest, connection: Connection, transport: asyncio.Transport
+    ) -> web.StreamResponse:
+        try:
+            call.body = await connection.read(request)
+            return await self._serve(call, connection, transport)
+        except ConnectionError:
+            return connection.drop()
+        except web.HTTPRequestEntityTooLarge:
+            # The client gets to read this only if it may send the rest.
+            return connection.respond(self._refusal(call, 413, "The body is larger than 1 MiB"))
+        except web.RequestPayloadError:
+            return connection.end_with(self._refusal(call, 400, "The body cannot be decoded"))
+        except Exception as error:
+            # Of the test's own function or objects: whoever reads the log or the client's error should know which.
+            _logger.exception("%r could not be answered", call)
+            return connection.end_with(self._refusal(call, 500, f"The emulator failed: {error}"))
+
+    def _refusal(self, call: Call, status: int, text: str) -> Reply:
+        call.status = status
+        return replies.refusal(status, text)
 
     def cancel(self) -> None:
         """End what hangs and what was to happen later."""
@@ -123,11 +153,14 @@ class Service:
         if fault is not None:
             wire = Wire(connection, transport, refuse=self._refuse, slam=self._slam)
             await self._play(call, fault, wire)
-            return Played(keep=wire.keep)
+            return Played(keep=wire.keep and not wire.gone)
+        if await connection.deserted():
+            if wait is None:
+                answer(call, self._store, self._account, late=True)
+            return connection.drop()
         reply = answer(call, self._store, self._account) if wait is None else self._throttled(wait)
         call.status = reply.status
-        headers = [("Content-Type", reply.content_type or ""), *reply.headers]
-        return web.Response(status=reply.status, body=reply.body, headers=headers)
+        return connection.respond(reply)
 
     def _throttled(self, wait: int) -> Reply:
         assert self.throttle is not None
@@ -138,13 +171,13 @@ class Service:
     async def _play(self, call: Call, fault: Fault, wire: Wire) -> None:
         call.fault = fault.kind
         if call.action not in WRITES or fault.effect is Effect.BEFORE:
-            reply = answer(call, self._store, self._account, lag=fault.lag)
+            reply = answer(call, self._store, self._account, late=wire.gone, lag=fault.lag)
         else:
             reply = pretended(call)
-        if fault.row.answers is Answer.REPLY:
+        if fault.row.answers is Answer.REPLY and not wire.gone:
             call.status = reply.status
         await fault.row.play(Scene(wire, reply, call, fault.seconds, fault.value))
-        call.status = wire.answered or call.status
+        call.status = None if wire.lost else wire.answered or call.status
         if call.action in WRITES and fault.effect is Effect.LATE:
             self._apply_later(call, fault.late)
 
