@@ -9,7 +9,8 @@ async def test_rotation(fake_e2e, e2e_session):
 
 They work with every runner of async tests (pytest-asyncio, anyio, a plain ``asyncio.run`` in a sync test): the
 emulator runs on a thread of its own, and the session is closed on the loop of the test, right behind the test function.
-The web server and the client load when a fixture is used, not when pytest starts.
+The emulator and its web server load when a fixture is first used. The client loads when pytest does, since it is the
+package that the plugin belongs to; ``-p no:aioe2e`` leaves both out.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 _MARKER = "fake_e2e(**options): what the emulator of the fixture `fake_e2e` is made with, like FakeE2E(**options)"
 
 
+#: What `FakeE2E` takes without a keyword.
+_POSITIONAL = ("images", "nodes")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line("markers", _MARKER)
@@ -36,11 +41,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def fake_e2e(request: pytest.FixtureRequest) -> Iterator[FakeE2E]:
-    """A running `FakeE2E`, one for each test. ``@pytest.mark.fake_e2e(images=50)`` says how it is made."""
+    """A running `FakeE2E`, one for each test. ``@pytest.mark.fake_e2e(images=50)`` says how it is made.
+
+    The marks of a module, a class and a test are put together; where two say something else, the closer one holds.
+    """
     from aioe2e.testing import FakeE2E  # noqa: PLC0415  # loads when it is used
 
-    marker = request.node.get_closest_marker("fake_e2e")
-    with FakeE2E(*(marker.args if marker else ()), **(marker.kwargs if marker else {})) as fake:
+    options: dict[str, Any] = {}
+    for marker in reversed(list(request.node.iter_markers("fake_e2e"))):
+        if len(marker.args) > len(_POSITIONAL):
+            raise pytest.UsageError(f"pytest.mark.fake_e2e takes images and nodes without a keyword, not {marker.args}")
+        options |= dict(zip(_POSITIONAL, marker.args, strict=False)) | marker.kwargs
+    with FakeE2E(**options) as fake:
         yield fake
 
 
