@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -88,6 +90,7 @@ async def test_dialects_are_taken_by_the_librarys_own_names_and_several_at_once(
         ({"seed": None}, "seed must be"),
         ({"port": 70000}, "port must be a number from 0 to 65535"),
         ({"port": "x"}, "port must be"),
+        ({"host": 5}, "host must be"),
         ({"images": -1}, "images must be"),
         ({"nodes": [5]}, r"nodes\[0\] must be an object"),
         ({"faults": 0.1}, "faults must be"),
@@ -474,6 +477,43 @@ def test_a_plain_with_serves_from_a_thread_of_its_own() -> None:
 def test_a_plain_with_says_so_when_it_cannot_start() -> None:
     with FakeE2E() as fake, pytest.raises(OSError, match="in use"), FakeE2E(port=fake.port):
         pass
+
+
+def test_it_cannot_be_entered_twice_and_goes_on_serving_when_somebody_tries() -> None:
+    fake = FakeE2E()
+    with fake:
+        with pytest.raises(RuntimeError, match="running already"):
+            fake.__enter__()
+        asyncio.run(ask(fake, *LIST))
+    assert [thread.name for thread in threading.enumerate() if thread.name == "FakeE2E"] == []
+    with fake:
+        asyncio.run(ask(fake, *LIST))
+
+
+async def test_it_is_shown_by_its_address_and_its_counts_and_not_by_its_secrets() -> None:
+    fake = FakeE2E(images=3, nodes=2)
+    assert repr(fake) == "<FakeE2E not running: 3 images, 2 nodes, 0 calls, 0 changes>"
+    async with fake:
+        await ask(fake, *delete(next(iter(fake.images))))
+        assert repr(fake) == f"<FakeE2E {fake.url}: 2 images, 2 nodes, 1 calls, 1 changes>"
+        assert fake.credentials.api_key not in repr(fake)
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(("host", "reached"), [("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("localhost", "localhost")])
+async def test_its_url_leads_to_it_whatever_it_listens_on(host: str, reached: str) -> None:
+    if host == "::1" and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    async with FakeE2E(host=host) as fake, fake.session() as session:
+        assert fake.url == f"http://{reached}:{fake.port}/myaccount/api/v1/"
+        assert len(await session.images.list()) == 20
 
 
 async def test_its_session_is_a_client_of_it() -> None:

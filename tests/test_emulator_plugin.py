@@ -63,6 +63,27 @@ def test_a_sync_test_need_not_use_it(e2e_session):
 """
 
 
+MARKS = """
+import pytest
+
+pytestmark = pytest.mark.fake_e2e(7, 3, latency=0.001)
+
+@pytest.mark.fake_e2e(nodes=1, save_seconds=0)
+class TestAll:
+    @pytest.mark.fake_e2e(5)
+    def test_all_marks_hold(self, fake_e2e):
+        assert (len(fake_e2e.images), len(fake_e2e.nodes)) == (5, 1)
+
+def test_one_mark_holds(fake_e2e):
+    assert (len(fake_e2e.images), len(fake_e2e.nodes)) == (7, 3)
+
+@pytest.mark.xfail(raises=pytest.UsageError, strict=True)
+@pytest.mark.fake_e2e(1, 2, 3)
+def test_a_mark_that_says_too_much(fake_e2e):
+    pass
+"""
+
+
 def run_pytest(path: Path, *arguments: str, runner: str | None = None) -> subprocess.CompletedProcess[str]:
     if not (settings := path / "pytest.ini").exists():
         settings.write_text("[pytest]\n")  # else those of this project would hold, where the path lies within it
@@ -106,6 +127,12 @@ def test_the_fixtures_serve_sync_tests(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_the_marks_of_a_module_a_class_and_a_test_are_put_together(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(MARKS)
+    result = run_pytest(tmp_path)
+    assert "2 passed, 1 xfailed" in result.stdout, result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("mode", ["strict", "auto"])
 def test_the_fixtures_serve_pytest_asyncio(tmp_path: Path, mode: str) -> None:
     (tmp_path / "test_it.py").write_text(TESTS.format(mark="pytestmark = pytest.mark.asyncio"))
@@ -145,19 +172,62 @@ def test_the_command_serves_says_how_and_ends_in_good_order(stop: signal.Signals
         _, errors = process.communicate(timeout=10)
         assert (process.returncode, errors) == (0, "")
     assert "9 saved images and 3 nodes" in greeting
+    origin = settings["E2ECTL_MYACCOUNT_BASE_URL"].partition("/myaccount")[0]
+    assert f'aioe2e.Session.from_env(base_url="{origin}")' in greeting
 
 
-def test_the_command_says_what_is_wrong_with_its_arguments(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rate", "shown"), [("0.005", "0.5%"), ("0", "0%"), ("0.07", "7%")])
+def test_the_command_shows_its_share_of_faults_as_it_is(rate: str, shown: str) -> None:
+    with serve("--faults", rate, "--host", "0.0.0.0") as process:
+        assert process.stdout is not None
+        greeting = ""
+        while "Ctrl-C" not in greeting:
+            greeting += process.stdout.readline()
+        process.terminate()
+        process.communicate(timeout=10)
+    assert f"Faults: {shown} of the requests" in greeting
+    assert "0.0.0.0" not in greeting
+    assert "http://127.0.0.1:" in greeting
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--port", "70000"], "--port: it must be a number from 0 to 65535"),
+        (["--port", "-1"], "--port: it must be a number from 0 to 65535"),
+        (["--port", "x"], "--port: it must be a number, not 'x'"),
+        (["--images", "-3"], "--images: it must be a whole number of 0 or more"),
+        (["--nodes", "-3"], "--nodes: it must be a whole number of 0 or more"),
+        (["--images", "no-such.json"], "no-such.json: No such file"),
+        (["--latency", "-1"], "--latency: it must be a number of seconds of 0 or more"),
+        (["--latency", "nan"], "--latency: it must be a number of seconds"),
+        (["--save-seconds", "inf"], "--save-seconds: it must be a number of seconds"),
+        (["--rps", "0"], "--rps: it must be a number above 0"),
+        (["--faults", "40"], "--faults: it must be a number between 0 and 1"),
+        (["--dialect", "klingon"], "klingon"),
+        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1 port 0"),
+    ],
+)
+def test_the_command_says_what_is_wrong_with_its_arguments(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in refused(arguments, capsys)
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as end:
+        command.main(["--port", "0", *arguments])
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_the_command_names_the_port_that_is_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        wrong = [
-            ["--port", str(taken.getsockname()[1])],
-            ["--images", str(tmp_path / "nothing.json")],
-            ["--rps", "0"],
-            ["--faults", "40"],
-            ["--dialect", "klingon"],
-        ]
-        for arguments in wrong:
-            with pytest.raises(SystemExit) as end:
-                command.main(["--port", "0", *arguments])
-            assert end.value.code == 2
-            assert "error:" in capsys.readouterr().err
+        port = taken.getsockname()[1]
+        said = refused(["--port", str(port)], capsys)
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use; --port 0 takes any that is free" in said
+
+
+def test_the_command_names_the_file_that_is_no_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("{")
+    assert "bad.json is no JSON file" in refused(["--images", str(tmp_path / "bad.json")], capsys)

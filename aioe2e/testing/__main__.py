@@ -5,12 +5,53 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+from aioe2e.errors import UsageError
+
+from . import _checks as checks
 from ._calls import DIALECTS
 from ._faults import Faults
 from ._server import FakeE2E
+
+_T = TypeVar("_T")
+
+
+def _number(check: Callable[[str, float], float]) -> Callable[[str], float]:
+    """A type of argument: a number that a check lets pass."""
+    return lambda text: _argument(text, float, lambda number: check("it", number))
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A type of argument: a whole number."""
+    return lambda text: _argument(text, int, lambda number: checks.whole("it", number, least=least, most=most))
+
+
+def _argument(text: str, read: Callable[[str], _T], check: Callable[[_T], _T]) -> _T:
+    try:
+        return check(read(text))
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"it must be a number, not {text!r}") from None
+
+
+def _rate(name: str, value: float) -> float:
+    if not checks.is_number(value) or value <= 0:
+        checks.refuse(name, "a number above 0", value)
+    return value
+
+
+def _source(text: str) -> int | str:
+    """A number, or else the name of a file."""
+    try:
+        count = int(text)
+    except ValueError:
+        return text
+    return _argument(text, int, lambda _: checks.whole("it", count))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -18,25 +59,25 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m aioe2e.testing",
         description="Serve an emulated MyAccount image API on this machine, without any account.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=8400, help="port, 0 for any that is free (%(default)s)")
-    parser.add_argument("--images", default="20", help="how many saved images, or a JSON file of them (%(default)s)")
-    parser.add_argument("--nodes", default="5", help="how many nodes, or a JSON file of them (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is made up (%(default)s)")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds that every reply takes (%(default)s)")
-    parser.add_argument("--rps", type=float, help="requests per second before 429 (no limit)")
-    parser.add_argument(
-        "--faults", type=float, default=0.0, metavar="RATE", help="share of requests that fail (%(default)s)"
+    seconds = _number(checks.seconds)
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    add("--port", type=_whole(0, 65535), default=8400, help="port, 0 for any that is free (%(default)s)")
+    add("--images", type=_source, default=20, help="how many saved images, or a JSON file of them (%(default)s)")
+    add("--nodes", type=_source, default=5, help="how many nodes, or a JSON file of them (%(default)s)")
+    add("--seed", type=int, default=0, help="of everything that is made up (%(default)s)")
+    add("--latency", type=seconds, default=0.0, help="seconds that every reply takes (%(default)s)")
+    add("--rps", type=_number(_rate), help="requests per second before 429 (no limit)")
+    add(
+        "--faults",
+        type=_number(checks.share),
+        default=0.0,
+        metavar="RATE",
+        help="share of requests that fail, 0 to 1 (%(default)s)",
     )
-    parser.add_argument(
-        "--dialect", action="append", choices=DIALECTS, help="speak only this one; may be given several times (all)"
-    )
-    parser.add_argument("--save-seconds", type=float, default=5.0, help="how long a save takes (%(default)s)")
+    add("--dialect", action="append", choices=DIALECTS, help="speak only this one; may be given several times (all)")
+    add("--save-seconds", type=seconds, default=5.0, help="how long a save takes (%(default)s)")
     return parser
-
-
-def _source(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
 
 
 def _greeting(fake: FakeE2E, options: argparse.Namespace) -> str:
@@ -49,11 +90,13 @@ These credentials open nothing but this server:
   export E2E_AUTH_TOKEN={token}
   export E2E_PROJECT_ID={fake.project_id}
   export E2E_LOCATION={fake.location}
+For this library, after these exports (without base_url it would go to the real API):
+  aioe2e.Session.from_env(base_url="{fake.url.partition("/myaccount/")[0]}")
 For e2ectl:
   export E2ECTL_MYACCOUNT_BASE_URL={fake.url.rstrip("/")}
 By hand:
   curl -H 'Authorization: Bearer {token}' '{fake.url}images/saved-images/?apikey={fake.credentials.api_key}'
-Faults: {options.faults:.0%} of the requests. Ctrl-C ends it."""
+Faults: {100 * options.faults:g}% of the requests. Ctrl-C ends it."""
 
 
 async def _serve(options: argparse.Namespace) -> None:
@@ -64,8 +107,8 @@ async def _serve(options: argparse.Namespace) -> None:
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(name, stop.set)
     fake = FakeE2E(
-        _source(options.images),
-        _source(options.nodes),
+        options.images,
+        options.nodes,
         seed=options.seed,
         latency=options.latency,
         requests_per_second=options.rps,
@@ -95,7 +138,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_serve(options))
-    except (OSError, TypeError, ValueError) as error:
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            parser.error(f"{error.strerror}; --port 0 takes any that is free")
+        parser.error(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+    except UsageError as error:
         parser.error(str(error))
     return 0
 

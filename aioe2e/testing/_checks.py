@@ -69,6 +69,13 @@ def integer(name: str, value: object) -> int:
     return value
 
 
+def text(name: str, value: object) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        refuse(name, "a string", value)
+    return value
+
+
 def words(name: str, value: object) -> tuple[str, ...]:
     """Several strings; one alone would be read letter by letter."""
     if not is_several(value):

@@ -13,6 +13,9 @@ from aiohttp import web
 
 from ._connection import Connection, Server, reset
 
+#: Where a client finds a server that listens on every address of its machine.
+_REACHED_AT = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  # the user's own choice
+
 
 class Listener:
     """Listens on one address, which it keeps while connections are refused and from one start to the next.
@@ -35,6 +38,12 @@ class Listener:
         self._slams = 0
 
     @property
+    def origin(self) -> str:
+        """The beginning of its URLs, good for a client on this machine."""
+        host = _REACHED_AT.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
     def running(self) -> bool:
         """Whether it was started and not closed; also true while it refuses connections."""
         return self._server is not None
@@ -49,8 +58,11 @@ class Listener:
         Raises:
             OSError: The address cannot be had.
         """
+        try:
+            sock = _bound(self.host, self.port)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot listen on {self.host} port {self.port}: {error.strerror}") from None
         # The first port found is kept, so that the URL stays the same after a refusal.
-        sock = _bound(self.host, self.port)
         self.port = sock.getsockname()[1]
         self._server = Server(handle, on_made=self._made, on_gone=on_gone, access_log=None, keepalive_timeout=3600.0)
         try:

@@ -82,6 +82,7 @@ class FakeE2E:
     ) -> None:
         self.credentials = Credentials(api_key=api_key, auth_token=auth_token)
         checks.integer("seed", seed)
+        checks.text("host", host)
         self._listener = Listener(host, checks.whole("port", port, most=65535))
         known = Rules(**rules)
         self._store = Store(
@@ -109,8 +110,7 @@ class FakeE2E:
         """The base URL, good for `Session`'s ``base_url`` and for other clients' settings."""
         if not self._listener.running:
             raise RuntimeError("FakeE2E is not running: enter it with `async with` or `with` first")
-        host = self._listener.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{_PATH}"
+        return f"{self._listener.origin}{_PATH}"
 
     @property
     def port(self) -> int:
@@ -235,11 +235,13 @@ class FakeE2E:
         await self.close()
 
     def __enter__(self) -> Self:
+        if self._thread is not None or self._listener.running:
+            raise RuntimeError("FakeE2E is running already; make another one for a second server")
         self._thread = LoopThread()
         try:
             self._thread.run(self.start())
         except BaseException:
-            self._thread.stop()
+            self._end_thread()
             raise
         return self
 
@@ -250,4 +252,14 @@ class FakeE2E:
         try:
             self._thread.run(self.close())
         finally:
-            self._thread.stop()
+            self._end_thread()
+
+    def _end_thread(self) -> None:
+        assert self._thread is not None
+        self._thread.stop()
+        self._thread = None
+
+    def __repr__(self) -> str:
+        where = self.url if self._listener.running else "not running"
+        counts = f"{len(self._store.images)} images, {len(self._store.nodes)} nodes, {len(self.calls)} calls"
+        return f"<FakeE2E {where}: {counts}, {len(self.ledger)} changes>"
