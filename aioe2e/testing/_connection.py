@@ -132,6 +132,11 @@ class Connection(web.RequestHandler):
         self.reading = True
         try:
             return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            # The client reads its reply only once it has sent everything.
+            while await request.content.readany():
+                pass
+            raise
         finally:
             self.reading = False
 

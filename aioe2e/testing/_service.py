@@ -102,7 +102,6 @@ class Service:
         except ConnectionError:
             return connection.drop()
         except web.HTTPRequestEntityTooLarge:
-            # The client gets to read this only if it may send the rest.
             return connection.respond(self._refusal(call, 413, "The body is larger than 1 MiB"))
         except web.RequestPayloadError:
             return connection.end_with(self._refusal(call, 400, "The body cannot be decoded"))
