@@ -90,7 +90,7 @@ These credentials open nothing but this server:
   export E2E_AUTH_TOKEN={token}
   export E2E_PROJECT_ID={fake.project_id}
   export E2E_LOCATION={fake.location}
-For this library, after these exports (without base_url it would go to the real API):
+For this library, with these set (without base_url it would go to the real API):
   aioe2e.Session.from_env(base_url="{fake.url.partition("/myaccount/")[0]}")
 For e2ectl:
   export E2ECTL_MYACCOUNT_BASE_URL={fake.url.rstrip("/")}

@@ -54,7 +54,8 @@ class Call:
         body: The bytes of the body.
         time: When it arrived, by ``time.monotonic()``.
         connection: The number of its connection.
-        status: What was answered; None while there is no answer, and when there never will be a readable one.
+        status: What was answered; None while there is no answer, and when there never will be a readable one, as the
+            client has left.
         fault: The kind of the fault that was played on it.
         inside_retry_after: Seconds since a 429 was sent whose Retry-After was not yet over when this arrived.
     """

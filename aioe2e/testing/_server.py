@@ -119,7 +119,10 @@ class FakeE2E:
 
     @property
     def images(self) -> Records:
-        """The true state of all images, by id: wire objects. A test may change them, and play another user that way."""
+        """The true state of all images, by id: wire objects. A test may change them, and play another user that way.
+
+        What goes through them goes through a snapshot, so that requests may come meanwhile.
+        """
         self._store.advance()
         return self._store.images
 
