@@ -219,7 +219,7 @@ PASSING = [
     (RateLimitedError("x", status=429), True),
     (ServerError("x", status=503), True),
     (NotFoundError("x", status=404), False),
-    (ConfigError("x"), False),
+    (ConfigError("a token that could not be fetched"), True),
     (UsageError("x"), False),
     (SessionError("x"), False),
     (SkippedError("x"), False),
