@@ -124,6 +124,8 @@ def test_the_page_on_design_names_rooms_that_are_there() -> None:
     assert len(rooms) > 30
     package = Path(aioe2e.__file__).parent
     assert [room for room in rooms if not (package / f"{room}.py").is_file()] == []
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "_version"}
+    assert modules - set(rooms) == set()
 
 
 def test_the_changelog_has_the_version_of_the_package_on_top() -> None:
