@@ -6,15 +6,17 @@ import asyncio
 import heapq
 import inspect
 from collections import defaultdict
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import Final, cast
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, Final, cast
 
 from . import _check
+from ._inputs import is_planned, steps_of
 from ._step import Step
 from .errors import UsageError
+from .models import Action, SavedImage
 from .plan import Plan
 
-__all__ = ["AsyncSource", "IterableSource", "PlanSource", "Source", "source_of"]
+__all__ = ["AsyncSource", "IterableSource", "PlanSource", "Source", "planned", "source_of", "steps_or_plan"]
 
 _END: Final = object()
 
@@ -251,3 +253,31 @@ def source_of(steps: object) -> Source:
     if isinstance(steps, Iterable) and not isinstance(steps, str | bytes):
         return IterableSource(cast("Iterable[object]", steps))
     raise UsageError(f"steps: a Plan or an iterable of Steps is needed, not {_check.shown(steps)}")
+
+
+def planned(source: Plan | Iterable[Step] | AsyncIterable[Step]) -> Plan | Iterable[Step] | AsyncIterable[Step]:
+    """Steps in a collection with a length are checked and ordered as a plan; what has none is streamed."""
+    if isinstance(source, Plan) or not isinstance(source, Iterable) or not is_planned(source):
+        return source
+    return Plan.of(source)
+
+
+def steps_or_plan(
+    action: Action,
+    source: Iterable[Any] | AsyncIterable[Any],
+    to: Callable[[Any], str] | None,
+    existing: Iterable[SavedImage] | None,
+    plan: Callable[[Any], Plan],
+    *,
+    force: bool = False,
+) -> Plan | Iterable[Step] | AsyncIterable[Step]:
+    """What a bulk call runs: a plan of a collection with a length, a stream of steps from anything else.
+
+    Raises:
+        UsageError: Some inputs cannot be right.
+    """
+    if is_planned(source):
+        return plan(source)
+    if existing is not None:
+        raise UsageError("existing= checks a whole plan: give a list, not an iterable without a length")
+    return steps_of(action, source, to=to, force=force)

@@ -11,10 +11,10 @@ from . import _check
 from ._call import Options
 from ._core import Core
 from ._fetch_listing import list_images
-from ._inputs import is_planned, steps_of
 from ._listing import Listing
-from ._look import Doubt, proof_of
 from ._poll import check_times, poll
+from ._reconcile import settle
+from ._source import planned, steps_or_plan
 from ._step import Image, Node, Status, Step
 from ._trail import Trail
 from ._writes import Writes
@@ -23,7 +23,7 @@ from .errors import ImageFailedError, NotFoundError, UsageError
 from .models import Action, ActionResult, ImageState, SaveAction, SavedImage
 from .plan import Plan
 from .progress import Progress
-from .report import Outcome, Report
+from .report import Report
 
 __all__ = ["Images"]
 
@@ -83,7 +83,7 @@ class Images:
         for found in listing.images:
             if found.image_id == wanted:
                 return found
-        raise _absent(f"get of image {wanted}: the listing does not show it", "get", trail.attempts)
+        raise _absent(f"get of image {wanted}: the listing does not show it", "get", listing, trail.attempts)
 
     async def save(self, node: Node, name: str) -> SaveAction:
         """Save an image of a node: accepted, not finished. `wait_saved` waits for the image.
@@ -184,7 +184,7 @@ class Images:
             if shown is None and self._core.saves.is_unborn(wanted):
                 return None
             if shown is None:
-                raise _absent(f"waiting for image {wanted}: it is not in the listing", "wait")
+                raise _absent(f"waiting for image {wanted}: it is not in the listing", "wait", listing)
             return self._arrived(shown, state)
 
         waiting_for = f"waiting for image {wanted} to be {state.value}"
@@ -304,7 +304,7 @@ class Images:
             UsageError: An argument cannot be meant. What is wrong with a journal is raised by ``async with``.
         """
         stream = Stream(
-            _planned(plan),
+            planned(plan),
             perform=partial(self._writes.perform, missing_ok=_check.flag("missing_ok", missing_ok)),
             limit=limit,
             on_error=on_error,
@@ -344,7 +344,7 @@ class Images:
         Raises:
             UsageError: Some inputs cannot be right. Nothing was sent.
         """
-        source = _source(Action.RENAME, images, to, existing, partial(Plan.rename, to=to, existing=existing))
+        source = steps_or_plan(Action.RENAME, images, to, existing, partial(Plan.rename, to=to, existing=existing))
         return await self.run(source, limit, on_error, progress, deadline, journal)
 
     async def bulk_delete(
@@ -374,7 +374,7 @@ class Images:
             UsageError: Some inputs cannot be right. Nothing was sent.
         """
         plan = partial(Plan.delete, existing=existing, force=force)
-        source = _source(Action.DELETE, images, None, existing, plan, force=force)
+        source = steps_or_plan(Action.DELETE, images, None, existing, plan, force=force)
         return await self.run(source, limit, on_error, progress, deadline, journal, missing_ok=missing_ok)
 
     async def bulk_save(
@@ -404,7 +404,7 @@ class Images:
         Raises:
             UsageError: Some inputs cannot be right. Nothing was sent.
         """
-        source = _source(Action.SAVE, nodes, to, existing, partial(Plan.save, to=to, existing=existing))
+        source = steps_or_plan(Action.SAVE, nodes, to, existing, partial(Plan.save, to=to, existing=existing))
         return await self.run(source, limit, on_error, progress, deadline, journal)
 
     async def reconcile(self, report: Report) -> Report:
@@ -427,25 +427,9 @@ class Images:
         if not unknown:
             return report
         listing = await list_images(self._core, self._options, Trail())
-        settled = (self._settled(outcome, listing) for outcome in unknown)
+        lag = self._options.retry.look
+        settled = (settle(self._core, outcome, listing, lag) for outcome in unknown)
         return report.settle([outcome for outcome in settled if outcome is not None])
-
-    def _settled(self, outcome: Outcome, listing: Listing) -> Outcome | None:
-        step = outcome.step
-        result: SaveAction | ActionResult
-        if step.action is Action.SAVE:
-            age = None if step.sent_at is None else self._core.clock.wall() - step.sent_at
-            image = self._core.saves.settle(str(step.name), listing, age)
-            if image is None:
-                return None
-            result = SaveAction(node_id=step.target, name=str(step.name), image_id=image.image_id)
-        else:
-            began = self._core.sightings.doubt_began(step.target)
-            doubt = Doubt(step.action, step.target, step.name or "", began, step.previous)
-            if proof_of(self._core, doubt, listing, self._options.retry.look) is None:
-                return None
-            result = ActionResult()
-        return Outcome(step, Status.DONE, result, attempts=outcome.attempts, elapsed=outcome.elapsed)
 
     def _may_be_there(self, image_id: str, listing: Listing) -> bool:
         return listing.partial or image_id in listing.by_id or self._core.saves.is_unborn(image_id)
@@ -472,37 +456,9 @@ class Images:
         return await poll(self._core, found, waiting_for=waiting_for, timeout=timeout, interval=interval)
 
 
-def _absent(text: str, action: str, attempts: int = 0) -> NotFoundError:
+def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotFoundError:
     """The error for an image that a listing does not show; its status is what the server would say of it."""
     text = f"{text} [a listing shows one location of one project]"
     error = NotFoundError(text, status=404, message="not in the listing", action=action, attempts=attempts)
-    error.confirmed = True
+    error.confirmed = not listing.partial
     return error
-
-
-def _planned(source: Plan | Iterable[Step] | AsyncIterable[Step]) -> Plan | Iterable[Step] | AsyncIterable[Step]:
-    """Steps in a collection with a length are checked and ordered as a plan; what has none is streamed."""
-    if isinstance(source, Plan) or not isinstance(source, Iterable) or not is_planned(source):
-        return source
-    return Plan.of(source)
-
-
-def _source(
-    action: Action,
-    source: Iterable[Any] | AsyncIterable[Any],
-    to: Callable[[Any], str] | None,
-    existing: Iterable[SavedImage] | None,
-    plan: Callable[[Any], Plan],
-    *,
-    force: bool = False,
-) -> Plan | Iterable[Step] | AsyncIterable[Step]:
-    """What a bulk call runs: a plan of a collection with a length, a stream of steps from anything else.
-
-    Raises:
-        UsageError: Some inputs cannot be right.
-    """
-    if is_planned(source):
-        return plan(source)
-    if existing is not None:
-        raise UsageError("existing= checks a whole plan: give a list, not an iterable without a length")
-    return steps_of(action, source, to=to, force=force)
