@@ -68,11 +68,11 @@ class Flight:
     used: weakref.WeakKeyDictionary[Any, InputCheck]
 
     def __init__(self, end: float | None, *, in_company: bool) -> None:
-        self.end = end
-        self.in_company = in_company
+        self.end: float | None = end
+        self.in_company: bool = in_company
         self.task: asyncio.Task[Any] | None = None
-        self.sent = False
-        self.cut = False
+        self.sent: bool = False
+        self.cut: bool = False
 
     def cut_off(self) -> None:
         """End the attempt, wherever it is."""

@@ -88,7 +88,7 @@ class Records(dict[str, Record]):
 
     def __init__(self, objects: Iterable[Mapping[str, Any]], key: str) -> None:
         super().__init__()
-        self.version = 0
+        self.version: int = 0
         self._all: tuple[int, bytes] | None = None
         for place, fields in enumerate(objects):
             # An object without an id is served as it is: clients have to cope with it.

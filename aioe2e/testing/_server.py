@@ -80,7 +80,7 @@ class FakeE2E:
         keep_calls: int | None = None,
         **rules: Unpack[RuleOptions],
     ) -> None:
-        self.credentials = Credentials(api_key=api_key, auth_token=auth_token)
+        self.credentials: Credentials = Credentials(api_key=api_key, auth_token=auth_token)
         checks.integer("seed", seed)
         checks.text("host", host)
         self._listener = Listener(host, checks.whole("port", port, most=65535))
