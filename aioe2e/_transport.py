@@ -41,6 +41,8 @@ from .errors import (
 
 #: The headers of a reply that anything reads.
 HEADERS: Final = ("date", "ratelimit-reset", "retry-after", "x-ratelimit-reset")
+#: No server means more of them. Not every aiohttp has a bound of its own.
+_MOST_HEADERS: Final = 1000
 
 
 #: A connect timeout as aiohttp takes it; see `connect_timeout`.
@@ -94,6 +96,10 @@ class _StaleConnection(Exception):  # noqa: N818  # a signal to `Transport.send`
 
 class _SpokeFirst(Exception):  # noqa: N818  # a signal to `Transport.send`
     """A new connection held bytes before anything was asked."""
+
+
+class _TooManyHeaders(Exception):  # noqa: N818  # a signal to `Transport.send`
+    """A reply has more headers than anybody means."""
 
 
 class _SentTwice(Exception):  # noqa: N818  # a signal to `Transport.send`
@@ -310,22 +316,9 @@ class Transport:
         except asyncio.CancelledError:
             if not flight.cut or task.cancelling() > cancelling + 1:  # somebody else cancels it, and has the last word
                 raise
-            return _timed_out(flight, connecting=False)
-        except TimeoutError as error:
-            return _timed_out(flight, connecting=isinstance(error, aiohttp.ConnectionTimeoutError))
-        except _SpokeFirst:
-            return ConnectionLostError("something answered on a new connection before it was asked", sent=False)
-        except BodyTooLargeError:
-            return ResponseError(f"the reply is larger than {max_body} bytes")
-        except BrokenBodyError:
-            return ResponseError("the compressed reply cannot be unpacked")
+            return _failure(TimeoutError(), flight, max_body)
         except Exception as error:  # noqa: BLE001  # broken replies make aiohttp's parser raise almost anything
-            if isinstance(error, aiohttp.ClientConnectorError) and not flight.sent:
-                return ConnectError(f"no connection: {_story(getattr(error, 'os_error', error))}", sent=False)
-            # Only the type is told: the texts of aiohttp's errors hold URLs, and so the api key.
-            kind = ConnectionLostError if flight.sent else ConnectError
-            when = "before a reply was read" if flight.sent else "before the request was sent"
-            return kind(f"the connection failed {when} ({type(error).__name__})", sent=flight.sent)
+            return _failure(error, flight, max_body)
         finally:
             # A connection keeps the context that it was opened in, and with it the flight. The task, and with it its
             # result, must not live as long.
@@ -348,6 +341,8 @@ class Transport:
             except _StaleConnection:
                 continue  # ends with a new connection at the latest
         try:
+            if len(response.headers) > _MOST_HEADERS:
+                raise _TooManyHeaders
             body = await _read(response, max_body)
         except BaseException:
             response.close()
@@ -390,17 +385,38 @@ def connect_timeout(seconds: float | None) -> ConnectTimeout:
     return ConnectTimeout(total=None, connect=seconds, ceil_threshold=float("inf"))
 
 
-def _timed_out(flight: Flight, *, connecting: bool) -> E2EError:
-    if connecting:
-        return ConnectError("no connection within Timeouts.connect", sent=flight.sent)
-    stage = "no whole reply" if flight.sent else "no connection"
-    return AttemptTimeoutError(f"{stage} in the time for one attempt", sent=flight.sent)
+def _failure(error: Exception, flight: Flight, max_body: int) -> E2EError:
+    """Why there is no reply."""
+    sent = flight.sent
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return ConnectError("no connection within Timeouts.connect", sent=sent)
+        case TimeoutError():
+            return AttemptTimeoutError(
+                f"no {'whole reply' if sent else 'connection'} in the time for one attempt", sent=sent
+            )
+        case _SpokeFirst():
+            return ConnectionLostError("something answered on a new connection before it was asked", sent=False)
+        case _TooManyHeaders():
+            return ResponseError(f"the reply has more than {_MOST_HEADERS} headers")
+        case BodyTooLargeError():
+            return ResponseError(f"the reply is larger than {max_body} bytes")
+        case BrokenBodyError():
+            return ResponseError("the compressed reply cannot be unpacked")
+        case aiohttp.ClientConnectorError() if not sent:
+            return ConnectError(f"no connection: {_story(error)}", sent=False)
+        case _:
+            # Only the type is told: the texts of aiohttp's errors hold URLs, and so the api key.
+            kind = ConnectionLostError if sent else ConnectError
+            when = "before a reply was read" if sent else "before the request was sent"
+            return kind(f"the connection failed {when} ({type(error).__name__})", sent=sent)
 
 
-def _story(error: Exception) -> str:
+def _story(error: aiohttp.ClientConnectorError) -> str:
     """Why no connection came about, from the parts of an OS error that hold no URL."""
-    certificate = getattr(error, "verify_message", None) or getattr(error, "reason", None)
-    return str(certificate or getattr(error, "strerror", None) or type(error).__name__)
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
+    certificate = getattr(cause, "verify_message", None) or getattr(cause, "reason", None)
+    return str(certificate or getattr(cause, "strerror", None) or type(cause).__name__)
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
