@@ -80,7 +80,7 @@ class Call:
         trail: Kept up to date while the call runs.
         ticket: The save that this is, if it is one.
         in_doubt: Whether an earlier call sent the same write and nobody knows what became of it.
-        previous: What the image is called when the call begins, where that is known.
+        before: What the image is called when the call begins, and from when on, where that is known.
     """
 
     # What has its default is not set for each of ten thousand calls: this is the hot path.
@@ -94,7 +94,7 @@ class Call:
     #: Loop time at which the latest request was sent.
     sent_at = 0.0
     #: Loop time at which the first request was sent.
-    _began_at = 0.0
+    began_at = 0.0
     #: The reply that was judged last.
     reply: RawReply | None = None
 
@@ -107,7 +107,7 @@ class Call:
         ticket: SaveTicket | None = None,
         *,
         in_doubt: bool = False,
-        previous: str | None = None,
+        before: tuple[str, float] | None = None,
     ) -> None:
         self._core = core
         self._options = options
@@ -115,7 +115,7 @@ class Call:
         self._trail = trail
         self._ticket = ticket
         self._in_doubt = in_doubt
-        self._previous = previous
+        self._before = before
         self._write = request.repeat is not Repeat.READ
         #: Loop time at which the call must be over; known once it has begun.
         self.deadline = trail.deadline
@@ -175,8 +175,8 @@ class Call:
 
     def _doubt(self) -> Doubt:
         request = self._request
-        began = self._began_at if self._begun else self._core.clock.now()
-        return Doubt(request.action, request.target, request.name, began, self._previous, self._ticket)
+        began = self.began_at if self._begun else self._core.clock.now()
+        return Doubt(request.action, request.target, request.name, began, self._before, self._ticket)
 
     async def _send(self) -> Verdict:
         """Send the request once, its slot already held, and judge what comes back."""
@@ -271,7 +271,7 @@ class Call:
         now = self.sent_at = core.clock.now()
         if not self._begun:
             self._begun = True
-            self._began_at = now
+            self.began_at = now
             if timeouts.total is not None and (self.deadline is None or self.deadline > now + timeouts.total):
                 self.deadline = now + timeouts.total
             if self._ticket is not None:
@@ -405,7 +405,6 @@ class Call:
             proof = None if core.closed else await look(core, self._options.retry, self._doubt(), self.deadline)
             if proof is not None:
                 return self._keep(proof)
-            core.sightings.doubted(request.target, self._began_at)
             raise unknown_error(request, trail, verdict.error or trail.last, self._ended)
         error = verdict.error
         assert error is not None

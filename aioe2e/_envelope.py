@@ -31,6 +31,10 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _is_success(status: int | None) -> bool:
+    return status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+
+
 def _status(value: object) -> int | None:
     if isinstance(value, str):
         return int(value) if re.fullmatch(r"\s*[1-9]\d\d\s*", value, re.ASCII) else None
@@ -81,7 +85,7 @@ def doubt(content: Any, *, of_image: bool) -> str:
         return ""
     for key in ("code", "status_code"):
         value = content.get(key)
-        if value is not None and _status(value) is None:
+        if value is not None and not _is_success(_status(value)):
             return f"$.{key}: no status that anybody knows"
     if content.get("error"):
         return "$.error: a success that speaks of an error"

@@ -84,7 +84,15 @@ def step_of(
         if not isinstance(item, Step):
             raise UsageError(f"a Step is needed, not {_check.shown(item)}")
         # What orders it belongs to the plan that it was taken from.
-        return Step(item.action, item.target, item.name, index=index, previous=item.previous, open=item.open)
+        return Step(
+            item.action,
+            item.target,
+            item.name,
+            index=index,
+            previous=item.previous,
+            open=item.open,
+            sent_at=item.sent_at,
+        )
     row = ROWS[action]
     target, name = item, None
     if row.named:

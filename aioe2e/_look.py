@@ -14,6 +14,7 @@ import attrs
 
 from ._fates import Fate
 from ._listing import Listing
+from ._sightings import named_if_shown_from
 from ._wire import Verdict
 from .config import RetryPolicy
 from .errors import E2EError, NotFoundError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _FEWEST_TRIES = 3
 #: Seconds between two listings of a look, at first; each time half as long again.
 _FIRST_INTERVAL = 0.15
+#: Added to a rest until a moment, so that the loop's clock resolution never ends it early.
+_MARGIN = 0.005
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -38,7 +41,7 @@ class Doubt:
         target: The id of the image (of the node, for a save).
         name: The name that it gives.
         began: Loop time at which it was sent for the first time.
-        previous: What the image was called then, where that was known.
+        before: What the image was called then, and from when on, where that was known.
         ticket: The save, if it is one.
     """
 
@@ -46,8 +49,21 @@ class Doubt:
     target: str
     name: str
     began: float
-    previous: str | None = None
+    before: tuple[str, float] | None = None
     ticket: SaveTicket | None = None
+
+
+@attrs.frozen(eq=False, repr=False)
+class Evidence:
+    """What a listing shows of a write.
+
+    Attributes:
+        proof: The verdict, whose fate is DONE, if it is a proof.
+        proven_from: From when on (loop time) a listing that shows the same is a proof.
+    """
+
+    proof: Verdict
+    proven_from: float
 
 
 async def look(
@@ -62,30 +78,39 @@ async def look(
         policy: `look` says how long.
         doubt: The write.
         until: Loop time at which the call must be over.
-        once: Whether a single readable listing will do.
+        once: Whether a single readable listing will do, where that shows nothing of the write.
 
     Returns:
         A verdict whose fate is DONE, or None where nothing is proven.
     """
-    if doubt.action not in _PROOFS:
+    if doubt.action not in _EVIDENCE:
         return None
-    end = core.clock.now() + (0.0 if once else policy.look)
+    end = core.clock.now() + policy.look
     interval = _FIRST_INTERVAL
     while not core.closed:
         # The first listing has as long as the call has; further ones are made only while the look lasts.
         listing = await _listing(core, policy, until)
-        if listing is not None and (proof := proof_of(core, doubt, listing, policy.look)) is not None:
-            return proof
-        left = (end if until is None else min(end, until)) - core.clock.now()
+        evidence = None if listing is None else evidence_of(core, doubt, listing, policy.look)
+        now = core.clock.now()
+        left = (end if until is None else min(end, until)) - now
+        wait = min(interval, left)
+        if listing is not None and evidence is not None:
+            if evidence.proven_from <= listing.started:
+                return evidence.proof
+            wait = evidence.proven_from - now + _MARGIN
+            if wait > left + _MARGIN:
+                break
+        elif once and listing is not None:
+            break
         if left <= 0:
             break
-        await core.rest(min(interval, left))
+        await core.rest(max(wait, 0.0))
         interval *= 1.5
     return None
 
 
-def proof_of(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Verdict | None:
-    """A verdict whose fate is DONE, if a listing proves the write; what has no proof here is never proven.
+def evidence_of(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Evidence | None:
+    """What a listing shows of a write; None where it shows nothing. What is not known here is never proven.
 
     Args:
         core: The session's shared parts.
@@ -93,31 +118,33 @@ def proof_of(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Verdict 
         listing: A listing that was asked for after it.
         lag: Seconds by which the listing may be late.
     """
-    proof = _PROOFS.get(doubt.action)
-    return None if proof is None else proof(core, doubt, listing, lag)
+    evidence = _EVIDENCE.get(doubt.action)
+    return None if evidence is None else evidence(core, doubt, listing, lag)
 
 
-def _is_renamed(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Verdict | None:
-    shown = core.sightings.shows_name(doubt.target, doubt.name, doubt.previous, listing, doubt.began, lag)
-    return Verdict(Fate.DONE) if shown else None
+def _of_rename(_: Core, doubt: Doubt, listing: Listing, lag: float) -> Evidence | None:
+    image = listing.by_id.get(doubt.target)
+    if image is None or image.name != doubt.name:
+        return None
+    return Evidence(Verdict(Fate.DONE), named_if_shown_from(doubt.name, doubt.before, doubt.began, lag))
 
 
-def _is_gone(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Verdict | None:
-    if core.saves.is_unborn(doubt.target):
-        return None  # its absence may only mean that it has not come up yet
-    return Verdict(Fate.DONE) if core.sightings.shows_gone(doubt.target, listing, doubt.began, lag) else None
+def _of_delete(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Evidence | None:
+    if listing.partial or doubt.target in listing.by_id or core.saves.is_unborn(doubt.target):
+        return None  # the absence of an unborn image may only mean that it has not come up yet
+    return Evidence(Verdict(Fate.DONE), core.sightings.gone_if_missing_from(doubt.target, doubt.began, lag))
 
 
-def _is_saved(core: Core, doubt: Doubt, listing: Listing, _: float) -> Verdict | None:
+def _of_save(core: Core, doubt: Doubt, listing: Listing, _: float) -> Evidence | None:
     image = None if doubt.ticket is None else core.saves.product(doubt.ticket, listing)
-    return None if image is None else Verdict(Fate.DONE, data={"image_id": image.image_id})
+    return None if image is None else Evidence(Verdict(Fate.DONE, data={"image_id": image.image_id}), listing.started)
 
 
-#: What of a listing proves that a write was carried out.
-_PROOFS: Mapping[str, Callable[[Core, Doubt, Listing, float], Verdict | None]] = {
-    Action.RENAME: _is_renamed,
-    Action.DELETE: _is_gone,
-    Action.SAVE: _is_saved,
+#: What of a listing tells that a write was carried out.
+_EVIDENCE: Mapping[str, Callable[[Core, Doubt, Listing, float], Evidence | None]] = {
+    Action.RENAME: _of_rename,
+    Action.DELETE: _of_delete,
+    Action.SAVE: _of_save,
 }
 
 

@@ -112,7 +112,8 @@ def _arguments(source: _Source, name: str | None, overrides: Mapping[str, Any]) 
     problem = ""
     try:
         for key, check in _CHECKS.items():
-            check(found.get(key))
+            if key not in overrides:
+                check(found.get(key))
         if "credentials" not in overrides:
             if missing := [key for key in _VARIABLES if profile.get(key) in (None, "")]:
                 raise ConfigError(f"{' and '.join(missing)} missing")

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ._core import Core
 from ._listing import Listing
-from ._look import Doubt, proof_of
+from ._look import Doubt, evidence_of
 from ._step import Status
 from .models import Action, ActionResult, SaveAction
 from .report import Outcome
 
 
-def settle(core: Core, outcome: Outcome, listing: Listing, lag: float) -> Outcome | None:
-    """The outcome of an UNKNOWN step as a listing proves it; None where it proves nothing.
+def settle(core: Core, unknown: Sequence[Outcome], listing: Listing, lag: float) -> list[Outcome]:
+    """The outcomes of UNKNOWN steps that a listing proves to be done.
 
     Args:
         core: The session's shared parts.
-        outcome: The outcome.
+        unknown: The outcomes.
         listing: A listing from after the run.
         lag: Seconds by which the listing may be late.
     """
+    for outcome in unknown:
+        step = outcome.step
+        if step.action is Action.SAVE and step.sent_at is not None:
+            # All saves of an earlier process are known before any is settled: each may have made another's image.
+            core.saves.recall(str(step.name), listing.received - (core.clock.wall() - step.sent_at))
+    settled = (_settled(core, outcome, listing, lag) for outcome in unknown)
+    return [outcome for outcome in settled if outcome is not None]
+
+
+def _settled(core: Core, outcome: Outcome, listing: Listing, lag: float) -> Outcome | None:
     step = outcome.step
     result: SaveAction | ActionResult
     if step.action is Action.SAVE:
-        age = None if step.sent_at is None else core.clock.wall() - step.sent_at
-        image = core.saves.settle(str(step.name), listing, age)
+        image = core.saves.settle(str(step.name), listing)
         if image is None:
             return None
         result = SaveAction(node_id=step.target, name=str(step.name), image_id=image.image_id)
     else:
-        began = core.sightings.doubt_began(step.target)
-        doubt = Doubt(step.action, step.target, step.name or "", began, step.previous)
-        if proof_of(core, doubt, listing, lag) is None:
+        # What was sent by another session or process was sent long ago.
+        doubt = Doubt(step.action, step.target, step.name or "", core.sightings.doubt_began(step.target))
+        evidence = evidence_of(core, doubt, listing, lag)
+        if evidence is None or evidence.proven_from > listing.started:
             return None
         result = ActionResult()
     return Outcome(step, Status.DONE, result, attempts=outcome.attempts, elapsed=outcome.elapsed)

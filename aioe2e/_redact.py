@@ -107,9 +107,11 @@ class Redactor:
 
     def hide(self, text: str) -> str:
         """The text without secrets, whole and unescaped."""
-        if self._pattern is not None:
-            text = self._pattern.sub(HIDDEN, _LONG_RUN.sub(r"\\" * 64, text))
+        text = self._without_secrets(text)
         return _CARRIERS.sub(lambda match: match[1] + HIDDEN, text)
+
+    def _without_secrets(self, text: str) -> str:
+        return text if self._pattern is None else self._pattern.sub(HIDDEN, _LONG_RUN.sub(r"\\" * 64, text))
 
     def scrub(self, content: Any, body: bytes) -> Any:
         """What a reply says, without secrets: a server may echo a request in its success, too.
@@ -125,7 +127,7 @@ class Redactor:
 
     def _scrubbed(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
-            return self.hide(value)
+            return self._without_secrets(value)
         if not isinstance(value, dict | list):
             return value
         if not depth:
@@ -133,7 +135,7 @@ class Redactor:
         if isinstance(value, list):
             return [self._scrubbed(item, depth - 1) for item in value]  # pyright: ignore[reportUnknownVariableType]  # JSON
         pairs = cast("dict[str, Any]", value)
-        return {self.hide(key): self._scrubbed(item, depth - 1) for key, item in pairs.items()}
+        return {self._without_secrets(key): self._scrubbed(item, depth - 1) for key, item in pairs.items()}
 
     def clean(self, text: str, longest: int = LONGEST) -> str:
         """The text as an error may show it: without secrets, escaped, cut.

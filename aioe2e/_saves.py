@@ -45,7 +45,7 @@ def fits(image: SavedImage, name: str) -> bool:
         return True
     if asked.endswith(name) and re.fullmatch(_LOCATED, asked[: -len(name)], re.ASCII):
         return True
-    if not listed.startswith(name):
+    if asked or not listed.startswith(name):  # where the server says what was asked for, that is the word
         return False
     rest = listed[len(name) :]
     if re.fullmatch(_DISK, rest, re.ASCII):
@@ -147,17 +147,22 @@ class SaveBook:
             if other is not ticket and (other.in_doubt or abs(other.sent_at - ticket.sent_at) < _RIVALRY)
         )
 
-    def settle(self, name: str, listing: Listing, age: float | None = None) -> SavedImage | None:
-        """The image of a save under that name whose outcome was not known; None if none is proven.
+    def recall(self, name: str, sent_at: float) -> None:
+        """A journal knows of a save in doubt, sent by an earlier process at that loop time."""
+        if not self._in_doubt(name):
+            self._tickets[SaveTicket(name, sent_at)] = None
+
+    def _in_doubt(self, name: str) -> list[SaveTicket]:
+        return [ticket for ticket in self._tickets if ticket.in_doubt and ticket.name == name]
+
+    def settle(self, name: str, listing: Listing) -> SavedImage | None:
+        """The image of the one save in doubt under that name; None if none is proven.
 
         Args:
             name: The name asked for.
             listing: A listing from after the save.
-            age: Seconds ago that a journal saw the save go out, for one of an earlier process.
         """
-        tickets = [ticket for ticket in self._tickets if ticket.in_doubt and ticket.name == name]
-        if not tickets and age is not None:
-            tickets = [SaveTicket(name, listing.received - age)]
+        tickets = self._in_doubt(name)
         if len(tickets) != 1 or (image := self.product(tickets[0], listing)) is None:
             return None
         self.claim(tickets[0], image.image_id)

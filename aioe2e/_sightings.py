@@ -16,10 +16,14 @@ import attrs
 from ._listing import Listing
 from .models import SavedImage
 
-#: Renames and deletes remembered at the most, and ids of images kept beyond those of the latest listing.
+#: Doubts remembered at the most, and ids of images kept beyond those of the latest listing.
 _MOST = 10_000
 #: Images taken in between two yields to the loop (about a millisecond).
 _SLICE = 500
+
+
+#: The server cuts its clock and its dates to whole seconds, so that an image may look this much older than it is.
+_CUT = 1.0
 
 
 @attrs.define(eq=False, repr=False)
@@ -29,12 +33,14 @@ class _Sighting:
     Attributes:
         first: Loop time at which a listing first showed it.
         since: Loop time from which on it surely was there.
-        name: The name under which it was seen last.
+        name: The name under which it was seen last, or that was given to it last.
+        named: Loop time from which on it surely had that name.
     """
 
     first: float
     since: float
     name: str
+    named: float
 
 
 class Sightings:
@@ -42,19 +48,18 @@ class Sightings:
 
     def __init__(self) -> None:
         self._seen: dict[str, _Sighting] = {}
-        #: Loop time of the latest rename, when it ended, and of the latest write in doubt, when it began.
-        self._renamed: dict[str, float] = {}
+        #: Loop time at which the latest write in doubt of an image began.
         self._doubted: dict[str, float] = {}
 
     def saw(self, listing: Listing) -> Generator[None, None, None]:
         """A listing came in. Yields whenever it is time to let others run."""
-        seen = self._seen
+        seen, received = self._seen, listing.received
         for place, image in enumerate(listing.images, 1):
             sighting = seen.get(image.image_id)
             if sighting is None:
-                seen[image.image_id] = _Sighting(listing.received, _since(image, listing), image.name)
-            else:
-                sighting.name = image.name
+                seen[image.image_id] = _Sighting(received, _since(image, listing), image.name, received)
+            elif sighting.name != image.name:
+                sighting.name, sighting.named = image.name, received
             if not place % _SLICE:
                 yield
         if len(seen) > 2 * len(listing.images) + _MOST:
@@ -66,16 +71,15 @@ class Sightings:
         sighting = self._seen.get(image_id)
         return None if sighting is None else sighting.first
 
-    def name(self, image_id: str) -> str | None:
-        """The name that an image is known to have, or to have had last."""
+    def name(self, image_id: str) -> tuple[str, float] | None:
+        """The name that an image is known to have, or to have had last, and from when on."""
         sighting = self._seen.get(image_id)
-        return None if sighting is None else sighting.name
+        return None if sighting is None else (sighting.name, sighting.named)
 
     def renamed(self, image_id: str, name: str, now: float) -> None:
         """This session has renamed an image, or may have."""
-        _put(self._renamed, image_id, now)
         if (sighting := self._seen.get(image_id)) is not None:
-            sighting.name = name
+            sighting.name, sighting.named = name, now
 
     def doubted(self, image_id: str, began: float) -> None:
         """Nobody knows what became of a write that began then."""
@@ -85,21 +89,6 @@ class Sightings:
         """When the latest write in doubt of an image began; long ago, if that was not in this session."""
         return self._doubted.get(image_id, float("-inf"))
 
-    def shows_gone(self, image_id: str, listing: Listing, began: float, lag: float) -> bool:
-        """Whether a listing proves that an image that was there is gone.
-
-        Args:
-            image_id: The image.
-            listing: A listing from after the write.
-            began: Loop time at which the write began: the image was there by then, since somebody knew its id.
-            lag: Seconds by which a listing may be late.
-        """
-        if listing.partial or image_id in listing.by_id:
-            return False
-        sighting = self._seen.get(image_id)
-        since = began if sighting is None else min(began, sighting.since)
-        return since <= listing.started - lag
-
     def is_old(self, image_id: str, listing: Listing, lag: float) -> bool:
         """Whether a listing would show an image if it was there: not if it was made a moment before.
 
@@ -108,34 +97,36 @@ class Sightings:
         sighting = self._seen.get(image_id)
         return sighting is None or sighting.since <= listing.started - lag
 
-    def shows_name(
-        self, image_id: str, name: str, previous: str | None, listing: Listing, began: float, lag: float
-    ) -> bool:
-        """Whether a listing proves that an image has got a name.
+    def gone_if_missing_from(self, image_id: str, began: float, lag: float) -> float:
+        """From when on a listing that does not show an image proves that it is gone.
 
         Args:
             image_id: The image.
-            name: The name.
-            previous: What the image was called when the write began, where that was known.
-            listing: A listing from after the write.
-            began: Loop time at which the write began.
+            began: Loop time at which the write began: the image was there by then, since somebody knew its id.
             lag: Seconds by which a listing may be late.
         """
-        image = listing.by_id.get(image_id)
-        if image is None or image.name != name:
-            return False
-        reaches_back_to = listing.started - lag
-        if began <= reaches_back_to:
-            return True
-        # It may show a moment before the write. That is no harm if the image had another name at all such moments.
-        return previous is not None and previous != name and self._renamed.get(image_id, 0.0) <= reaches_back_to
+        sighting = self._seen.get(image_id)
+        return lag + (began if sighting is None else min(began, sighting.since))
+
+
+def named_if_shown_from(name: str, before: tuple[str, float] | None, began: float, lag: float) -> float:
+    """From when on a listing that shows an image under a name proves that it has got it.
+
+    Args:
+        name: The name.
+        before: What the image was called when the write began and from when on, where that was known. If that was
+            another name, a listing that reaches back no further can show the new one only if it was given.
+        began: Loop time at which the write began.
+        lag: Seconds by which a listing may be late.
+    """
+    return lag + (min(began, before[1]) if before is not None and before[0] != name else began)
 
 
 def _since(image: SavedImage, listing: Listing) -> float:
     """From when on an image surely was there: since it was made, by the server's own clock."""
     if listing.date is None or image.creation_time is None:
         return listing.received
-    return listing.received - max(0.0, (listing.date - image.creation_time).total_seconds())
+    return listing.received - max(0.0, (listing.date - image.creation_time).total_seconds() - _CUT)
 
 
 def _put(moments: dict[str, float], image_id: str, moment: float) -> None:

@@ -154,12 +154,13 @@ class _OneWrite:
     come in between, and the request was sent or was not.
     """
 
-    __slots__ = ("_body", "_connection", "_flight")
+    __slots__ = ("_body", "_connection", "_flight", "_kept")
 
     def __init__(self, connection: Connection, body: bytes, flight: Flight) -> None:
         self._connection = connection
         self._body = body
         self._flight = flight
+        self._kept = connection.protocol in flight.used
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -181,9 +182,12 @@ class _OneWrite:
         """Start none: the time for an attempt is kept elsewhere."""
 
     def is_closing(self) -> bool:
-        """Whether nothing can be written any more."""
+        """Whether nothing can be written any more; a kept connection that has come to that is one to be replaced."""
         transport = self._connection.transport
-        return transport is None or transport.is_closing()
+        closing = transport is None or transport.is_closing()
+        if closing and self._kept:
+            raise _StaleConnection
+        return closing
 
     def write(self, head: bytes) -> None:
         """Write head and body, if the connection is good for it."""
@@ -218,13 +222,14 @@ class _OneSendRequest(aiohttp.ClientRequest):
         flight = _flight.get()
         if flight.sent:
             raise _SentTwice
-        for trace in self._traces:
-            await trace.send_request_chunk_sent(self.method, self.url, self._whole_body)
         if flight.in_company:
             # All who send in this turn of the loop write in the next, one right after the other: that wakes a server
             # once and not for each of them, which is what costs most.
             await asyncio.sleep(0)
-        return await super().send(cast("Connection", _OneWrite(conn, self._whole_body, flight)))
+        response = await super().send(cast("Connection", _OneWrite(conn, self._whole_body, flight)))
+        for trace in self._traces if self._whole_body else ():
+            await trace.send_request_chunk_sent(self.method, self.url, self._whole_body)
+        return response
 
 
 class Transport:

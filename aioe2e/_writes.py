@@ -28,10 +28,7 @@ class Writes:
             case Action.SAVE:
                 return Performed(Status.DONE, await self.save(step.target, str(step.name), trail))
             case Action.RENAME:
-                result = await self.rename(
-                    step.target, str(step.name), trail, in_doubt=step.open, previous=step.previous
-                )
-                return Performed(Status.DONE, result)
+                return Performed(Status.DONE, await self.rename(step.target, str(step.name), trail, in_doubt=step.open))
             case Action.DELETE:
                 result, found = await self.delete(step.target, trail, missing_ok=missing_ok, in_doubt=step.open)
                 return Performed(Status.DONE if found else Status.UNCHANGED, result)
@@ -52,10 +49,8 @@ class Writes:
         core.saves.accepted(ticket, action)
         return action
 
-    async def rename(
-        self, image: str, name: str, trail: Trail, *, in_doubt: bool = False, previous: str | None = None
-    ) -> ActionResult:
-        verdict = await self._write(Action.RENAME, image, name, trail, in_doubt=in_doubt, previous=previous)
+    async def rename(self, image: str, name: str, trail: Trail, *, in_doubt: bool = False) -> ActionResult:
+        verdict = await self._write(Action.RENAME, image, name, trail, in_doubt=in_doubt)
         return ActionResult(message=verdict.message)
 
     async def delete(
@@ -70,21 +65,21 @@ class Writes:
             return ActionResult(message=error.message), False
         return ActionResult(message=verdict.message), True
 
-    async def _write(
-        self, action: Action, image: str, name: str, trail: Trail, *, in_doubt: bool, previous: str | None = None
-    ) -> Verdict:
-        """Change an image; two writes of one image never overlap.
-
-        `previous` is the image's name as the caller knows it; what the session itself has seen is fresher.
-        """
+    async def _write(self, action: Action, image: str, name: str, trail: Trail, *, in_doubt: bool) -> Verdict:
+        """Change an image; two writes of one image never overlap."""
         core = self._core
         if not core.locks.try_acquire(image):
             await core.locks.acquire(image)
         try:
             request = write_request(core, action, image, name)
-            known = core.sightings.name(image) or previous
-            return await Call(core, self._options, request, trail, in_doubt=in_doubt, previous=known).run()
+            before = core.sightings.name(image)
+            call = Call(core, self._options, request, trail, in_doubt=in_doubt, before=before)
+            try:
+                return await call.run()
+            finally:
+                if trail.open:
+                    core.sightings.doubted(image, call.began_at)
+                if action is Action.RENAME and trail.attempts:
+                    core.sightings.renamed(image, name, core.clock.now())
         finally:
-            if action is Action.RENAME and trail.attempts:
-                core.sightings.renamed(image, name, core.clock.now())
             core.locks.release(image)

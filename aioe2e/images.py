@@ -83,7 +83,9 @@ class Images:
         for found in listing.images:
             if found.image_id == wanted:
                 return found
-        raise _absent(f"get of image {wanted}: the listing does not show it", "get", listing, trail.attempts)
+        error = _absent(f"get of image {wanted}: the listing does not show it", "get", listing, trail.attempts)
+        error.confirmed = error.confirmed and not self._may_be_new(wanted, listing)
+        raise error
 
     async def save(self, node: Node, name: str) -> SaveAction:
         """Save an image of a node: accepted, not finished. `wait_saved` waits for the image.
@@ -181,7 +183,7 @@ class Images:
 
         def found(listing: Listing) -> SavedImage | None:
             shown = listing.by_id.get(wanted)
-            if shown is None and self._core.saves.is_unborn(wanted):
+            if shown is None and self._may_be_new(wanted, listing):
                 return None
             if shown is None:
                 raise _absent(f"waiting for image {wanted}: it is not in the listing", "wait", listing)
@@ -427,9 +429,13 @@ class Images:
         if not unknown:
             return report
         listing = await list_images(self._core, self._options, Trail())
-        lag = self._options.retry.look
-        settled = (settle(self._core, outcome, listing, lag) for outcome in unknown)
-        return report.settle([outcome for outcome in settled if outcome is not None])
+        return report.settle(settle(self._core, unknown, listing, self._options.retry.look))
+
+    def _may_be_new(self, image_id: str, listing: Listing) -> bool:
+        """Whether an image that a listing does not show may be too new for it."""
+        core = self._core
+        is_old = core.sightings.is_old(image_id, listing, self._options.retry.look)
+        return not is_old or core.saves.is_unborn(image_id)
 
     def _may_be_there(self, image_id: str, listing: Listing) -> bool:
         return listing.partial or image_id in listing.by_id or self._core.saves.is_unborn(image_id)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import aioe2e
-from aioe2e import OutcomeUnknownError, RetryPolicy, Status
+from aioe2e import OutcomeUnknownError, Plan, RetryPolicy, Status
 from aioe2e.testing import FakeE2E, Fault, Faults
 
 LAG = 0.3
@@ -131,3 +133,67 @@ async def test_a_reply_to_a_save_that_says_nothing_is_no_reason_to_take_an_older
         assert action.action_id is None
         image = await session.images.wait_saved(action, interval=0.02)
         assert image.name == "nightly"
+
+
+async def test_a_write_that_a_run_cut_off_is_not_reconciled_by_a_late_listing() -> None:
+    async with FakeE2E(images=2, listing_lag=LAG) as fake, fake.session(retry=PATIENT) as session:
+        image = (await session.images.list())[0]
+        await session.images.rename(image, "away")
+        fake.faults = Faults.on("rename", Fault("hang", False, seconds=5), times=None)
+        report = await session.images.bulk_rename({image.image_id: image.name}, deadline=0.1)
+        assert report.counts()[Status.UNKNOWN] == 1
+        assert (await session.images.reconcile(report)).counts()[Status.UNKNOWN] == 1
+        assert fake.images[image.image_id]["name"] == "away"
+
+
+async def test_a_rename_back_of_what_another_session_renamed_is_not_proven_by_a_late_listing() -> None:
+    async with FakeE2E(images=2, listing_lag=LAG) as fake, fake.session(retry=PATIENT) as one:
+        image = (await one.images.list())[0]
+        await one.images.rename(image, "away")
+        await asyncio.sleep(LAG)
+        async with fake.session(retry=PATIENT) as two:
+            assert (await two.images.get(image)).name == "away"
+            fake.faults = Faults.on("rename", LOST, times=None) + Faults.on(
+                "list", Fault("stale-listing", seconds=5 * LAG), times=1
+            )
+            with pytest.raises(OutcomeUnknownError):
+                await two.images.rename(image, image.name)
+
+
+async def test_an_image_that_was_seen_a_moment_ago_is_waited_for_when_a_late_listing_does_not_show_it() -> None:
+    async with FakeE2E(images=2, nodes=1, save_seconds=0.0) as fake, fake.session(retry=PATIENT) as session:
+        action = await session.images.save(next(iter(fake.nodes)), "new")
+        image = await session.images.wait_saved(action, interval=0.02)
+        fake.inject(Fault("stale-listing", seconds=5.0), "list")
+        assert (await session.images.wait(image, interval=0.02, timeout=2)).image_id == image.image_id
+        fake.inject(Fault("stale-listing", seconds=5.0), "list")
+        with pytest.raises(aioe2e.NotFoundError) as caught:
+            await session.images.get(image)
+        assert not caught.value.confirmed
+
+
+async def test_saves_of_an_earlier_process_are_rivals_of_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "saves.journal"
+    async with FakeE2E(images=1, nodes=2, save_seconds=0.0, disk_suffix=True) as fake:
+        first, second = fake.nodes
+        plan = Plan.save({first: "web", second: "web-disk-0"})
+        async with fake.session(retry=RetryPolicy(attempts=1, look=0.0)) as session:
+            fake.faults = Faults.on("save", LOST, target=first) + Faults.on("save", Fault("reset", True), target=second)
+            fake.faults += Faults.on("list", "500-json", times=20)
+            assert (await session.images.run(plan, journal=path)).counts()[Status.UNKNOWN] == 2
+        fake.faults = None
+        async with fake.session() as session:
+            report = await session.images.run(Plan.resume(path), journal=path)
+            settled = await session.images.reconcile(report)
+        assert {outcome.step.name: outcome.status for outcome in settled} == {
+            "web": Status.UNKNOWN,
+            "web-disk-0": Status.DONE,
+        }
+
+
+async def test_a_delete_that_only_needs_time_to_be_proven_is_not_sent_again_and_again() -> None:
+    retry = RetryPolicy(attempts=4, base=0.001, look=0.4)
+    async with FakeE2E(images=2) as fake, fake.session(retry=retry) as session:
+        fake.inject(Fault("reset", True), "delete")
+        await session.images.delete("26318")  # an id that this session has not seen
+        assert len([call for call in fake.calls if call.action == "delete"]) == 2

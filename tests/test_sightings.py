@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from aioe2e._listing import Listing
-from aioe2e._sightings import Sightings
+from aioe2e._sightings import Sightings, named_if_shown_from
 from aioe2e.models import SavedImage
 
 #: The wall time at the loop time 0.
@@ -34,55 +34,53 @@ def after(*listings: Listing) -> Sightings:
 
 
 @pytest.mark.parametrize(
-    ("seen", "now", "gone"),
+    ("seen", "proven_from"),
     [
-        ([listing(image(), asked=9.0)], listing(asked=10.5), True),  # made long ago, by the server's clock
-        ([listing(image(made=8.0), asked=9.0)], listing(asked=10.5), True),
-        ([listing(image(made=8.9), asked=9.0)], listing(asked=10.5), False),  # made a moment ago
-        ([listing(image(made=None), asked=9.0)], listing(asked=10.5), False),  # nobody says when
-        ([listing(image(made=None), asked=8.0)], listing(asked=10.5), True),  # seen long enough before
-        ([listing(image(), asked=9.0, dated=False)], listing(asked=10.5), False),  # no clock to compare with
-        ([listing(image(made=5000.0), asked=9.0)], listing(asked=10.5), False),  # a date that cannot be
-        ([], listing(asked=10.5), False),  # never seen: it was there when the write began, and may be new
-        ([], listing(asked=12.0), True),
-        ([listing(image(), asked=9.0)], listing(image(), asked=10.5), False),  # it is there
-        ([listing(image(), asked=9.0)], listing(image(state="Deleted"), asked=10.5), True),
-        ([listing(image(), asked=9.0)], listing(asked=20.0, partial=True), False),  # somewhere else in the listing
+        ([listing(image(), asked=9.0)], -1000.0 + 1.0),  # made long ago, by the server's clock of whole seconds
+        ([listing(image(made=8.0), asked=9.0)], 9.0),
+        ([listing(image(made=8.9), asked=9.0)], 9.0),  # a moment ago
+        ([listing(image(made=None), asked=9.0)], 9.0),  # nobody says when, but it was seen
+        ([listing(image(made=None), asked=4.0), listing(image(made=None), asked=9.0)], 4.0),
+        ([listing(image(), asked=9.0, dated=False)], 9.0),  # no clock to compare with
+        ([listing(image(made=5000.0), asked=9.0)], 9.0),  # a date that cannot be
+        ([listing(image(), asked=12.0)], -1000.0 + 1.0),
+        ([listing(image(made=11.0), asked=12.0)], 10.0),  # it was there when the write began: somebody knew its id
+        ([], 10.0),
     ],
 )
-def test_absence_proves_a_delete_only_if_the_image_was_there_before(
-    seen: list[Listing], now: Listing, gone: bool
-) -> None:
-    sightings = after(*seen)
-    assert sightings.shows_gone("1", now, began=10.0, lag=LAG) is gone
+def test_absence_proves_a_delete_only_if_the_image_was_there_before(seen: list[Listing], proven_from: float) -> None:
+    assert after(*seen).gone_if_missing_from("1", began=10.0, lag=LAG) == proven_from + LAG
+
+
+def test_an_image_is_old_when_a_late_listing_would_show_it() -> None:
+    sightings = after(listing(image(made=8.5), asked=9.0))
+    assert not sightings.is_old("1", listing(asked=10.5), LAG)
+    assert sightings.is_old("1", listing(asked=11.1), LAG)
+    assert sightings.is_old("2", listing(asked=10.5), LAG)
 
 
 @pytest.mark.parametrize(
-    ("seen", "renamed", "previous", "asked", "proven"),
+    ("before", "proven_from"),
     [
-        ("b", None, "b", 10.5, True),  # it was called otherwise, so the new name is new
-        ("a", None, "a", 10.5, False),  # it had that name before, and the listing may show that moment
-        ("a", None, "a", 12.0, True),
-        (None, None, None, 10.5, False),  # nobody knows what it was called
-        (None, None, None, 12.0, True),
-        ("b", 9.5, "b", 10.5, False),  # this session renamed it a moment ago: that may have been from this name
-        ("b", 9.5, "b", 11.6, True),
+        (("b", 1.0), 1.0),  # it had another name for long, so the new name is new
+        (("b", 9.5), 9.5),  # for a moment only: a listing from before that shows what it was called until then
+        (("a", 1.0), 10.0),  # it had that very name
+        (None, 10.0),  # nobody knows what it was called
     ],
 )
 def test_a_name_proves_a_rename_only_if_the_image_did_not_have_it_a_moment_before(
-    seen: str | None, renamed: float | None, previous: str | None, asked: float, proven: bool
+    before: tuple[str, float] | None, proven_from: float
 ) -> None:
-    sightings = after(*([] if seen is None else [listing(image(seen), asked=1.0)]))
-    if renamed is not None:
-        sightings.renamed("1", "b", renamed)
-    shown = listing(image("a"), asked=asked)
-    assert sightings.shows_name("1", "a", previous, shown, began=10.0, lag=LAG) is proven
-    assert not sightings.shows_name("1", "c", previous, shown, began=10.0, lag=LAG)
-    assert not sightings.shows_name("2", "a", previous, shown, began=10.0, lag=LAG)
+    assert named_if_shown_from("a", before, began=10.0, lag=LAG) == proven_from + LAG
 
 
-def test_a_name_that_was_given_counts_as_seen() -> None:
-    sightings = after(listing(image("a"), asked=1.0))
-    sightings.renamed("1", "b", 2.0)
-    assert sightings.name("1") == "b"
+def test_a_name_is_known_from_when_it_was_first_seen_or_given() -> None:
+    sightings = after(listing(image("a"), asked=1.0), listing(image("a"), asked=2.0))
+    assert sightings.name("1") == ("a", 1.0)
+    sightings.renamed("1", "b", 3.0)
+    assert sightings.name("1") == ("b", 3.0)
+    for _ in sightings.saw(listing(image("c"), asked=4.0)):
+        pass
+    assert sightings.name("1") == ("c", 4.0)
+    sightings.renamed("2", "b", 3.0)
     assert sightings.name("2") is None

@@ -531,7 +531,7 @@ async def test_a_body_that_is_hard_to_parse_neither_stalls_the_loop_nor_stretche
     print(f"longest gap {max(gaps) * 1000:.0f} ms")
     # What was wrong once took more than a second; anything less may be the machine's other work.
     assert late < 1.0
-    assert max(gaps) < 0.25
+    assert max(gaps) < 0.5
 
 
 async def test_an_attempt_that_is_over_leaves_its_connection_and_slot() -> None:
@@ -581,3 +581,21 @@ async def test_a_refused_connection_is_not_sent_and_a_save_may_try_again() -> No
         await session.images.save(next(iter(fake.nodes)), "n")
         assert [applied.action for applied in fake.ledger] == ["save"]
         assert len(fake.calls) == 2
+
+
+async def test_calls_that_begin_together_on_kept_connections_that_were_closed_meanwhile_all_go_through() -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def handler(_: Server, __: bytes, writer: asyncio.StreamWriter) -> None:
+        if writer not in writers:
+            writers.append(writer)
+        await asyncio.sleep(0.02)  # so that each of them needs a connection of its own
+        writer.write(reply(b'{"code": 200, "data": {}, "errors": {}, "message": "Success"}'))
+
+    async with Server(handler).running() as server, server.session(retry=ONCE) as session:
+        for _ in range(3):
+            await asyncio.gather(*(session.images.rename(number, "n") for number in (1, 2, 3)))
+            for writer in writers:  # the end is in the kernel when the next calls begin; the loop has not seen it
+                writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+            writers.clear()
+        assert len(server.requests) == 9
