@@ -198,6 +198,24 @@ class _OneWrite:
         transport.write(head + self._body)
 
 
+def _see_to_aiohttp() -> None:
+    """Refuse an aiohttp that would never call what `_OneSendRequest` replaces.
+
+    Raises:
+        ImportError: It is such a one.
+    """
+    missing = [name for name in _REPLACED if not hasattr(aiohttp.ClientRequest, name)]
+    if missing:
+        raise ImportError(
+            f"aioe2e does not work with aiohttp {aiohttp.__version__}, whose ClientRequest has no {missing[0]}: "
+            "install an older aiohttp or a newer aioe2e"
+        )
+
+
+_REPLACED = ("send", "update_body_from_data", "update_headers")
+_see_to_aiohttp()
+
+
 class _OneSendRequest(aiohttp.ClientRequest):
     """A request that is written to a connection once, and only to one on which nothing is waiting."""
 

@@ -18,6 +18,7 @@ import pytest
 
 import aioe2e
 from aioe2e._clock import Clock
+from aioe2e._transport import _see_to_aiohttp
 from aioe2e.testing import FakeE2E, Fault, Faults
 
 FAST = aioe2e.RetryPolicy(base=0.01, cap=0.02, look=0.05)
@@ -599,3 +600,9 @@ async def test_calls_that_begin_together_on_kept_connections_that_were_closed_me
                 writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
             writers.clear()
         assert len(server.requests) == 9
+
+
+def test_an_aiohttp_that_has_lost_what_is_replaced_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(aiohttp.ClientRequest, "update_body_from_data")
+    with pytest.raises(ImportError, match="update_body_from_data"):
+        _see_to_aiohttp()
