@@ -78,7 +78,7 @@ async def look(
         policy: `look` says how long.
         doubt: The write.
         until: Loop time at which the call must be over.
-        once: Whether a single readable listing will do, where that shows nothing of the write.
+        once: Whether a single listing will do, where that shows nothing of the write.
 
     Returns:
         A verdict whose fate is DONE, or None where nothing is proven.
@@ -97,14 +97,12 @@ async def look(
         if listing is not None and evidence is not None:
             if evidence.proven_from <= listing.started:
                 return evidence.proof
-            wait = evidence.proven_from - now + _MARGIN
-            if wait > left + _MARGIN:
-                break
-        elif once and listing is not None:
+            wait = max(evidence.proven_from - now, 0.0) + _MARGIN
+        elif once:
             break
-        if left <= 0:
+        if left <= 0 or wait > left + _MARGIN:
             break
-        await core.rest(max(wait, 0.0))
+        await core.rest(wait)
         interval *= 1.5
     return None
 
