@@ -170,7 +170,7 @@ class Call:
         core, policy, request = self._core, self._options.retry, self._request
         if core.closed or request.repeat is not Repeat.IDEMPOTENT or self._trail.attempts >= policy.attempts:
             return verdict  # there is no further attempt to weigh it for
-        proof = await look(core, policy, self._doubt(), self.deadline, once=True)
+        proof = (await look(core, policy, self._doubt(), self.deadline, once=True)).proof
         return self._keep(proof if proof is not None else attrs.evolve(verdict, fate=Fate.MAYBE))
 
     def _doubt(self) -> Doubt:
@@ -402,10 +402,12 @@ class Call:
         """The end of a call that did not simply succeed."""
         core, request, trail = self._core, self._request, self._trail
         if self._in_doubt:
-            proof = None if core.closed else await look(core, self._options.retry, self._doubt(), self.deadline)
-            if proof is not None:
-                return self._keep(proof)
-            raise unknown_error(request, trail, verdict.error or trail.last, self._ended)
+            looked = await look(core, self._options.retry, self._doubt(), self.deadline)
+            if looked.proof is not None:
+                return self._keep(looked.proof)
+            unknown = unknown_error(request, trail, verdict.error or trail.last, self._ended)
+            unknown.looked = looked.to_the_end
+            raise unknown
         error = verdict.error
         assert error is not None
         if verdict.missing and request.action == Action.DELETE and isinstance(error, NotFoundError):

@@ -66,9 +66,20 @@ class Evidence:
     proven_from: float
 
 
-async def look(
-    core: Core, policy: RetryPolicy, doubt: Doubt, until: float | None, *, once: bool = False
-) -> Verdict | None:
+@attrs.frozen(eq=False, repr=False)
+class Looked:
+    """What a look came to.
+
+    Attributes:
+        proof: A verdict whose fate is DONE; None where nothing is proven.
+        to_the_end: Whether the last listing that it was worth waiting for was read.
+    """
+
+    proof: Verdict | None = None
+    to_the_end: bool = False
+
+
+async def look(core: Core, policy: RetryPolicy, doubt: Doubt, until: float | None, *, once: bool = False) -> Looked:
     """Look whether a write that may have been carried out was.
 
     A server may show late what it has done, so one listing that does not show it is not the last word.
@@ -79,12 +90,9 @@ async def look(
         doubt: The write.
         until: Loop time at which the call must be over.
         once: Whether a single listing will do, where that shows nothing of the write.
-
-    Returns:
-        A verdict whose fate is DONE, or None where nothing is proven.
     """
     if doubt.action not in _EVIDENCE:
-        return None
+        return Looked()
     end = core.clock.now() + policy.look
     interval = _FIRST_INTERVAL
     while not core.closed:
@@ -96,15 +104,15 @@ async def look(
         wait = min(interval, left)
         if listing is not None and evidence is not None:
             if evidence.proven_from <= listing.started:
-                return evidence.proof
+                return Looked(evidence.proof)
             wait = max(evidence.proven_from - now, 0.0) + _MARGIN
         elif once:
             break
         if left <= 0 or wait > left + _MARGIN:
-            break
+            return Looked(None, listing is not None and now >= end)
         await core.rest(wait)
         interval *= 1.5
-    return None
+    return Looked()
 
 
 def evidence_of(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Evidence | None:

@@ -124,7 +124,10 @@ class OutcomeUnknownError(E2EError):
         action: ``"rename"``, ``"delete"``, ``"save"`` or ``"request"``.
         target: The id of the image (of the node for a save, the path for a plain request).
         last: The error that ended the last attempt.
+        looked: Whether listings were read for as long as `RetryPolicy.look` says, and proved nothing.
     """
+
+    looked: bool = False
 
     def __init__(
         self, message: str, *, action: str, target: str, attempts: int = 0, last: E2EError | None = None

@@ -11,7 +11,7 @@ import attrs
 from ._redact import cut
 from ._step import Status, Step, StepFate
 from ._table import counted, table
-from .errors import APIError, BulkError, E2EError, SkippedError, is_passing
+from .errors import APIError, BulkError, E2EError, OutcomeUnknownError, SkippedError, is_passing
 from .models import ActionResult, SaveAction
 from .plan import Plan, left_over
 
@@ -65,9 +65,11 @@ class Outcome:
 
     @property
     def refused(self) -> bool:
-        """Of an UNKNOWN step: whether the server's latest word on it was a refusal that will not pass."""
-        last = getattr(self.error, "last", None)
-        return self.status is Status.UNKNOWN and isinstance(last, APIError) and not is_passing(last)
+        """Of an UNKNOWN step: whether the server's latest word is a lasting refusal, and a look was in vain."""
+        error = self.error
+        if not isinstance(error, OutcomeUnknownError) or not error.looked:
+            return False
+        return isinstance(error.last, APIError) and not is_passing(error.last)
 
     @property
     def fate(self) -> StepFate:

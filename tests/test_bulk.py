@@ -591,3 +591,16 @@ async def test_running_again_what_is_left_comes_to_an_end_whatever_the_server_sa
             report = await session.images.run(left, journal=path)
         assert "is refused when it is sent again" in left.warnings[0]
         assert report.counts()[Status.UNKNOWN] == 1
+
+
+async def test_a_write_in_doubt_that_could_not_be_looked_for_is_worth_another_run_even_if_it_was_refused() -> None:
+    retry = RetryPolicy(attempts=2, base=0.001, look=0.3)
+    async with FakeE2E(images=3) as fake, fake.session(retry=retry) as session:
+        image = next(iter(fake.images))
+        fake.inject(Fault("reset", True), "delete")
+        fake.faults += Faults.on("list", Fault("hang", seconds=5), times=None)
+        report = await session.images.bulk_delete([image], deadline=0.2)
+        again = await session.images.run(report.remaining(), deadline=0.2)
+        assert again.counts()[Status.UNKNOWN] == 1  # refused with a 404, and no listing could be read
+        fake.faults = None
+        assert (await session.images.run(again.remaining())).ok
