@@ -89,7 +89,7 @@ async def test_the_limit_is_not_passed_when_every_third_request_meets_a_fault(li
 
 async def test_the_sessions_limit_stands_above_that_of_its_runs() -> None:
     async with (
-        FakeE2E(images=unused(90), latency=0.01) as fake,
+        FakeE2E(images=unused(90), latency=slow(5)) as fake,
         session_of(fake, limits=Limits(in_flight=5)) as session,
     ):
         plans = [Plan.delete(list(fake.images)[start::3]) for start in range(3)]
