@@ -17,6 +17,12 @@ from ._connection import Connection, Server, reset
 _REACHED_AT = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  # the user's own choice
 
 
+async def _turns() -> None:
+    """Let the loop do what is about to be done."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 class Listener:
     """Listens on one address, which it keeps while connections are refused and from one start to the next.
 
@@ -83,6 +89,9 @@ class Listener:
         if self._reopening is not None:
             self._reopening.cancel()
             await asyncio.wait([self._reopening])
+        # A connection that was just accepted has to become one of the server's before nobody listens any more:
+        # Python 3.13.0 cannot let go of one that is left half made.
+        await _turns()
         self._stop_listening()
         server.pre_shutdown()
         cancel()
