@@ -8,10 +8,13 @@
 """
 
 from . import select
-from ._step import Status, Step
 from ._version import __version__
-from .bulk import Stream
-from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
+from .bulk.plan import Plan
+from .bulk.progress import Progress
+from .bulk.report import Outcome, Report
+from .bulk.step import Status, Step
+from .bulk.stream import Stream
+from .config.values import Credentials, Dialect, Limits, RetryPolicy, Timeouts
 from .errors import (
     APIError,
     AttemptTimeoutError,
@@ -38,11 +41,8 @@ from .errors import (
     WaitTimeoutError,
 )
 from .events import AttemptEvent, PauseEvent
-from .images import Images
+from .images.actions import Images
 from .models import Action, ActionResult, ImageState, Reply, SaveAction, SavedImage
-from .plan import Plan
-from .progress import Progress
-from .report import Outcome, Report
 from .session import Session
 
 __all__ = [

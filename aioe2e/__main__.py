@@ -47,7 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if asyncio.run(demo()) else 1
     except KeyboardInterrupt:
         gc.collect()  # a connection that was half made is let go of now, and not when half of Python is gone
-        print("\ninterrupted: the emulated account is gone, and nothing else was touched", file=sys.stderr)
+        print(
+            "\ninterrupted: the emulated account is gone, and nothing else was touched",
+            file=sys.stderr,
+        )
         return _INTERRUPTED
 
 

@@ -1,7 +1,9 @@
-"""The image actions, a row each: what is sent, what a second time would do, and the words for people.
+"""The image actions, a row each: what is sent, what a second time would do, and the words for
+people.
 
-A new action begins with a word in `aioe2e.models.Action` and a row here. The type checker then names the few
-places where something has to be said in code: each of them matches on the action and ends in `assert_never`.
+A new action begins with a word in `aioe2e.models.Action` and a row here. The type checker then
+names the few places where something has to be said in code: each of them matches on the action and
+ends in `assert_never`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What may stand for an image, a node or a name: checked before it is sent, explained when it is refused."""
+"""What may stand for an image, a node or a name: checked before it is sent, explained when it is
+refused."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import operator
 import re
 from typing import Final, SupportsIndex
 
-from ._redact import cut, escape
+from ._text import cut, escape
 from .errors import UsageError
 from .models import SavedImage
 
@@ -18,8 +19,8 @@ LONGEST_SHOWN: Final = 80
 
 _TOO_LARGE: Final = 10**128
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
-#: C0 and C1 controls, line separators, lone surrogates: none of them survives a listing or a terminal. Compiled when a
-#: name first needs it, as most never do.
+#: C0 and C1 controls, line separators, lone surrogates: none of them survives a listing or a
+#: terminal. Compiled when a name first needs it, as most never do.
 _NOT_IN_NAMES: Final = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
 
@@ -35,7 +36,8 @@ def is_text(value: str) -> bool:
 def plain(text: str) -> str:
     """The characters of a string as a string and nothing else.
 
-    A subclass (a member of an enum, a string of NumPy) may say something else of itself than what was checked.
+    A subclass (a member of an enum, a string of NumPy) may say something else of itself than what
+    was checked.
     """
     return text if type(text) is str else str.__str__(text)
 
@@ -52,19 +54,24 @@ def flag(name: str, value: object) -> bool:
 
 
 def function(argument: str, value: object, example: str) -> None:
-    """Refuse what cannot be called, and what gives a coroutine when it is: that would count as true.
+    """Refuse what cannot be called, and what gives a coroutine when it is: that would count as
+    true.
 
     Raises:
         UsageError: It is no plain callable.
     """
     if not callable(value) or inspect.iscoroutinefunction(value):
-        raise UsageError(f"{argument}: a plain callable is needed, such as {example}, not {shown(value)}")
+        raise UsageError(
+            f"{argument}: a plain callable is needed, such as {example}, not {shown(value)}"
+        )
 
 
 def shown(value: object) -> str:
     """A value as an error may show it: its repr, escaped and short."""
     if isinstance(value, str):
-        value = cut(plain(value), LONGEST_SHOWN)  # before the repr: that of a megabyte is not worth making
+        value = cut(
+            plain(value), LONGEST_SHOWN
+        )  # before the repr: that of a megabyte is not worth making
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001  # the value is the user's, and so is a repr that does not work
@@ -75,13 +82,17 @@ def shown(value: object) -> str:
 def _identifier(value: object, argument: str, takes: str) -> str:
     if isinstance(value, str):
         if _ID.fullmatch(value) is None:
-            raise UsageError(f"{argument}: {shown(value)} is no id; an id has 1 to 128 letters, digits, '-' or '_'")
+            raise UsageError(
+                f"{argument}: {shown(value)} is no id; an id has 1 to 128 letters, digits, '-' or '_'"
+            )
         return plain(value)
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise UsageError(f"{argument}: {takes} is needed, not {shown(value)}")
     number = operator.index(value)
     if not 0 < number < _TOO_LARGE:
-        raise UsageError(f"{argument}: {shown(number)} is no id; a number must be above 0 and have up to 128 digits")
+        raise UsageError(
+            f"{argument}: {shown(number)} is no id; a number must be above 0 and have up to 128 digits"
+        )
     return int.__repr__(number)
 
 
@@ -89,13 +100,16 @@ def image_id(value: object) -> str:
     """The id that stands for an image.
 
     Args:
-        value: A `SavedImage`, an id of 1 to 128 letters, digits, ``-`` or ``_``, or a number above 0.
+        value: A `SavedImage`, an id of 1 to 128 letters, digits, ``-`` or ``_``, or a number above
+            0.
 
     Raises:
         UsageError: It is none of these.
     """
     return _identifier(
-        value.image_id if isinstance(value, SavedImage) else value, "image", "a SavedImage, a str or an int"
+        value.image_id if isinstance(value, SavedImage) else value,
+        "image",
+        "a SavedImage, a str or an int",
     )
 
 
@@ -114,17 +128,21 @@ def name(value: object) -> str:
     Nothing is trimmed or changed: what the report says is what the server was sent.
 
     Raises:
-        UsageError: It is no string, empty, longer than 255 characters, has white space at either end, or
-            holds a control character or half of a surrogate pair.
+        UsageError: It is no string, empty, longer than 255 characters, has white space at either
+            end, or holds a control character or half of a surrogate pair.
     """
     if not isinstance(value, str):
         raise UsageError(f"name: a str is needed, not {shown(value)}")
     if not value:
         raise UsageError("name: it is empty; 1 to 255 characters are needed")
     if len(value) > LONGEST_NAME:
-        raise UsageError(f"name: {shown(value)} has {len(value)} characters; {LONGEST_NAME} are allowed")
+        raise UsageError(
+            f"name: {shown(value)} has {len(value)} characters; {LONGEST_NAME} are allowed"
+        )
     if value != value.strip():
-        raise UsageError(f"name: {shown(value)} has white space at an end; strip it, since names are sent as given")
+        raise UsageError(
+            f"name: {shown(value)} has white space at an end; strip it, since names are sent as given"
+        )
     if not value.isprintable() and (match := re.search(_NOT_IN_NAMES, value)) is not None:
         raise UsageError(
             f"name: {shown(value)} holds {escape(match[0])} at position {match.start()};"

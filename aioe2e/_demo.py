@@ -1,7 +1,7 @@
 """The main job in one command, on an emulated account: ``python -m aioe2e demo``.
 
-Saves an image of every node and waits for them, renames a batch by a rule, deletes what a retention rule selects, and
-then compares what the library reported with what the emulator knows to be true.
+Saves an image of every node and waits for them, renames a batch by a rule, deletes what a retention
+rule selects, and then compares what the library reported with what the emulator knows to be true.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from typing import Final, cast
 
 import attrs
 
+from aioe2e.bulk.plan import Plan
+from aioe2e.bulk.progress import Progress
+from aioe2e.bulk.report import Report, Status
+from aioe2e.testing import FakeE2E, made_images
+
 from . import select
 from ._table import counted, table
 from .errors import E2EError
 from .models import ImageState, SaveAction, SavedImage
-from .plan import Plan
-from .progress import Progress
-from .report import Report, Status
 from .session import Session
-from .testing import FakeE2E, made_images
 
 IMAGES: Final = 200
 NODES: Final = 20
@@ -46,7 +47,9 @@ class Screen:
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty()
-        self._coloured = self._live and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self._coloured = (
+            self._live and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        )
         self._width = 0
 
     def line(self, text: str = "") -> None:
@@ -80,7 +83,9 @@ class Screen:
     def _print(self, text: str) -> None:
         try:
             print(text, end="", flush=True)
-        except BrokenPipeError:  # nobody reads on (``| head``): the job goes on, and what is printed goes nowhere
+        except (
+            BrokenPipeError
+        ):  # nobody reads on (``| head``): the job goes on, and what is printed goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _cover(self, text: str) -> str:
@@ -122,7 +127,8 @@ class Job:
         self.reports: list[Report] = []
 
     async def one_by_one(self, images: Sequence[SavedImage]) -> float:
-        """Seconds that a write takes when each waits for the one before: renames to the name that is there already."""
+        """Seconds that a write takes when each waits for the one before: renames to the name that
+        is there already."""
         start = time.perf_counter()
         for image in images:
             await self.images.rename(image, image.name)
@@ -172,7 +178,9 @@ class Job:
         start = time.perf_counter()
         report = await self.images.run(plan, limit=LIMIT, progress=progress)
         seconds = time.perf_counter() - start
-        said = ", ".join(f"{number} {status}" for status, number in report.counts().items() if number)
+        said = ", ".join(
+            f"{number} {status}" for status, number in report.counts().items() if number
+        )
         self.phases.append(Phase(what, said, seconds, len(plan)))
         self.reports.append(report)
         return report
@@ -187,7 +195,10 @@ async def demo() -> bool:
     screen = Screen()
     now = datetime.now(UTC)
     images = made_images(IMAGES, today=now, in_use=0.1)
-    async with FakeE2E(images, NODES, latency=LATENCY, save_seconds=SAVE_SECONDS) as fake, fake.session() as session:
+    async with (
+        FakeE2E(images, NODES, latency=LATENCY, save_seconds=SAVE_SECONDS) as fake,
+        fake.session() as session,
+    ):
         _greet(screen, fake)
         job = Job(session, screen)
         try:
@@ -210,13 +221,19 @@ async def _carry_out(job: Job, fake: FakeE2E, now: datetime) -> list[str]:
     applied = len(fake.ledger)
     fake.max_in_flight = 0
 
-    saved = await job.save({node: f"{record['name']}-nightly" for node, record in fake.nodes.items()})
+    saved = await job.save(
+        {node: f"{record['name']}-nightly" for node, record in fake.nodes.items()}
+    )
 
     batch = select.where(select.name_matches("web-*", "api-*", "db-*"), before)
     renamed = await job.rename(batch, lambda image: f"prod-{image.name}")
 
-    surplus = select.all_but_newest(2, await job.images.list(), per=select.by_os_distribution(until="-20"))
-    deleted = await job.delete(select.where(select.not_in_use() & select.older_than("30d", now=now), surplus))
+    surplus = select.all_but_newest(
+        2, await job.images.list(), per=select.by_os_distribution(until="-20")
+    )
+    deleted = await job.delete(
+        select.where(select.not_in_use() & select.older_than("30d", now=now), surplus)
+    )
 
     _tell(job.screen, job.phases, each)
     problems = _untrue(fake, before, saved, renamed, deleted)
@@ -224,7 +241,9 @@ async def _carry_out(job: Job, fake: FakeE2E, now: datetime) -> list[str]:
     if writes != planned:
         problems.append(f"{counted(planned, 'write')} were planned and {writes} were applied")
     if fake.max_in_flight > LIMIT:
-        problems.append(f"{fake.max_in_flight} requests were in flight, more than the limit of {LIMIT}")
+        problems.append(
+            f"{fake.max_in_flight} requests were in flight, more than the limit of {LIMIT}"
+        )
     if not problems:
         job.screen.verdict(
             f"Checked against the emulator's own state: {len(saved)} new, {len(renamed)} renamed, "
@@ -236,7 +255,9 @@ async def _carry_out(job: Job, fake: FakeE2E, now: datetime) -> list[str]:
 
 
 def _greet(screen: Screen, fake: FakeE2E) -> None:
-    screen.line(f"An emulated account on 127.0.0.1:{fake.port}: {IMAGES} saved images, {NODES} nodes,")
+    screen.line(
+        f"An emulated account on 127.0.0.1:{fake.port}: {IMAGES} saved images, {NODES} nodes,"
+    )
     screen.line(f"{LATENCY * 1000:.0f} ms a reply, at most {LIMIT} requests in flight.")
     screen.line("This demo talks to that emulator only. It never touches a real account.")
     if given := [name for name in _SECRETS if os.environ.get(name)]:
@@ -253,7 +274,11 @@ def _tell(screen: Screen, phases: Sequence[Phase], each: float) -> None:
 
     def row(phase: Phase) -> tuple[object, ...]:
         one_by_one = phase.requests * each
-        compared = (f"{one_by_one:.2f} s", f"{one_by_one / phase.seconds:.1f} x") if phase.requests else ("", "")
+        compared = (
+            (f"{one_by_one:.2f} s", f"{one_by_one / phase.seconds:.1f} x")
+            if phase.requests
+            else ("", "")
+        )
         return (phase.what, phase.outcome, f"{phase.seconds:.2f} s", *compared)
 
     writes = [phase for phase in phases if phase.requests]
@@ -263,12 +288,18 @@ def _tell(screen: Screen, phases: Sequence[Phase], each: float) -> None:
     for line in table(header, map(row, [*phases, total])):
         screen.line(line)
     screen.line()
-    screen.line(f"* Computed, not run: {SAMPLE} renames sent one after the other took {each * 1000:.0f} ms each,")
+    screen.line(
+        f"* Computed, not run: {SAMPLE} renames sent one after the other took {each * 1000:.0f} ms each,"
+    )
     screen.line("  times the number of writes. Waiting for the server is the same either way.")
 
 
 def _untrue(
-    fake: FakeE2E, before: Iterable[SavedImage], saved: Iterable[SavedImage], renamed: Plan, deleted: Plan
+    fake: FakeE2E,
+    before: Iterable[SavedImage],
+    saved: Iterable[SavedImage],
+    renamed: Plan,
+    deleted: Plan,
 ) -> list[str]:
     """What the emulator's state has otherwise than it should be."""
     expected = {image.image_id: image.name for image in before}
@@ -284,7 +315,11 @@ def _untrue(
         for image_id, name in expected.items()
         if found.get(image_id, name) != name
     ]
-    states = {image_id: ImageState.of(record["image_state"]) for image_id, record in fake.images.items()}
+    states = {
+        image_id: ImageState.of(record["image_state"]) for image_id, record in fake.images.items()
+    }
     return problems + [
-        f"{image.name!r} is not ready" for image in saved if states.get(image.image_id) is not ImageState.READY
+        f"{image.name!r} is not ready"
+        for image in saved
+        if states.get(image.image_id) is not ImageState.READY
     ]

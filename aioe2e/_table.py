@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ._redact import escape
+from ._text import escape
 
 __all__ = ["counted", "table"]
 
@@ -16,7 +16,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """
     cells = [[escape("" if value is None else str(value)) for value in row] for row in rows]
     used = [column for column in range(len(header)) if any(row[column] for row in cells)]
-    lines = [[header[column] for column in used], *([row[column] for column in used] for row in cells)]
+    lines = [
+        [header[column] for column in used],
+        *([row[column] for column in used] for row in cells),
+    ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
 

@@ -1,8 +1,8 @@
 """Every error the library raises, as one tree under `E2EError`.
 
-An error is made for the person who reads it: what was tried, on what, what the server said, what to do next.
-All of them survive `pickle` and `copy`, and none of them holds a credential or a URL with a query: whoever
-raises one passes text through `aioe2e._redact` first.
+An error is made for the person who reads it: what was tried, on what, what the server said, what to
+do next. All of them survive `pickle` and `copy`, and none of them holds a credential or a URL with
+a query: whoever raises one passes text through `aioe2e._text` first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ._fates import Fate, fate_of
 
 if TYPE_CHECKING:
-    from .report import Report
+    from aioe2e.bulk.report import Report
 
 __all__ = [
     "APIError",
@@ -43,7 +43,8 @@ __all__ = [
 
 
 def _rebuild(cls: type[E2EError], args: tuple[Any, ...], state: dict[str, Any]) -> E2EError:
-    """Make an error anew from what `E2EError.__reduce__` wrote, without running its ``__init__``."""
+    """Make an error anew from what `E2EError.__reduce__` wrote, without running its
+    ``__init__``."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -68,14 +69,16 @@ class E2EError(Exception):
 
 
 class ConfigError(E2EError, ValueError):
-    """A setting has a value that cannot work. The text names the field, the value and what would be right."""
+    """A setting has a value that cannot work. The text names the field, the value and what would be
+    right."""
 
 
 class UsageError(E2EError, ValueError):
     """An argument cannot be sent. Raised before any request.
 
     Attributes:
-        problems: Every fault that was found, one sentence each; a single fault gives a tuple of one.
+        problems: Every fault that was found, one sentence each; a single fault gives a tuple of
+            one.
     """
 
     problems: tuple[str, ...] = ()
@@ -86,7 +89,8 @@ class UsageError(E2EError, ValueError):
 
 
 class SessionError(E2EError, RuntimeError):
-    """The session cannot be used like this: closed, bound to another event loop, or carried into a forked child."""
+    """The session cannot be used like this: closed, bound to another event loop, or carried into a
+    forked child."""
 
 
 class TransportError(E2EError):
@@ -124,13 +128,20 @@ class OutcomeUnknownError(E2EError):
         action: ``"rename"``, ``"delete"``, ``"save"`` or ``"request"``.
         target: The id of the image (of the node for a save, the path for a plain request).
         last: The error that ended the last attempt.
-        looked: Whether listings were read for as long as `RetryPolicy.look` says, and proved nothing.
+        looked: Whether listings were read for as long as `RetryPolicy.look` says, and proved
+            nothing.
     """
 
     looked: bool = False
 
     def __init__(
-        self, message: str, *, action: str, target: str, attempts: int = 0, last: E2EError | None = None
+        self,
+        message: str,
+        *,
+        action: str,
+        target: str,
+        attempts: int = 0,
+        last: E2EError | None = None,
     ) -> None:
         super().__init__(message, attempts=attempts)
         self.action = action
@@ -139,7 +150,8 @@ class OutcomeUnknownError(E2EError):
 
 
 class DeadlineExceededError(E2EError, TimeoutError):
-    """The time for the whole call (`Timeouts.total`, or the deadline of a run) is over; nothing was applied.
+    """The time for the whole call (`Timeouts.total`, or the deadline of a run) is over; nothing was
+    applied.
 
     Attributes:
         last: The error of the last attempt, if there was one.
@@ -154,13 +166,14 @@ class APIError(E2EError):
     """The server answered, and its answer is no.
 
     Attributes:
-        status: The HTTP status, or the envelope's own code where HTTP said 2xx and the envelope did not.
+        status: The HTTP status, or the envelope's own code where HTTP said 2xx and the envelope did
+            not.
         code: The ``code`` or ``status_code`` of the envelope, where there was one.
         message: What the server said, redacted, escaped and cut to 500 characters.
         errors: The ``errors`` of the envelope, flattened to redacted sentences.
         retry_after: Seconds the server asked to wait, where it did.
-        action: What was tried: ``"list"``, ``"get"``, ``"wait"``, ``"save"``, ``"rename"``, ``"delete"`` or
-            ``"request"``.
+        action: What was tried: ``"list"``, ``"get"``, ``"wait"``, ``"save"``, ``"rename"``,
+            ``"delete"`` or ``"request"``.
     """
 
     def __init__(
@@ -200,7 +213,8 @@ class NotFoundError(APIError):
     """404 or 410, or a 412 that says so: no such image, node or project.
 
     Attributes:
-        confirmed: Whether a readable listing does not show the image either; never of a node or a project.
+        confirmed: Whether a readable listing does not show the image either; never of a node or a
+            project.
     """
 
     confirmed: bool = False
@@ -245,7 +259,8 @@ class ImageFailedError(E2EError):
 
 
 class WaitTimeoutError(E2EError, TimeoutError):
-    """An image did not come to the state that was waited for in time. The server goes on working at it."""
+    """An image did not come to the state that was waited for in time. The server goes on working at
+    it."""
 
 
 class SkippedError(E2EError):
@@ -269,11 +284,15 @@ class BulkError(E2EError, ExceptionGroup[E2EError]):
 
     report: Report | None = None
 
-    def __new__(cls, message: str, errors: Sequence[E2EError], report: Report | None = None) -> Self:  # noqa: ARG004  # for __init__
+    def __new__(
+        cls, message: str, errors: Sequence[E2EError], report: Report | None = None
+    ) -> Self:  # noqa: ARG004  # for __init__
         """Make the group; an `ExceptionGroup` takes its parts here and not in ``__init__``."""
         return super().__new__(cls, message, errors)
 
-    def __init__(self, message: str, errors: Sequence[E2EError], report: Report | None = None) -> None:  # noqa: ARG002  # for __new__
+    def __init__(
+        self, message: str, errors: Sequence[E2EError], report: Report | None = None
+    ) -> None:  # noqa: ARG002  # for __new__
         self.attempts: int = sum(error.attempts for error in errors)
         self.report = report
 
@@ -292,10 +311,13 @@ class BulkError(E2EError, ExceptionGroup[E2EError]):
 def is_passing(error: E2EError | None) -> bool:
     """Whether what ended a step is a fault that passes, so that the step is worth running again.
 
-    Refusals (a name taken, a bad id, no permission) are for good; lost connections, throttles, server errors,
-    unreadable replies and deadlines pass; so does a `ConfigError`, which a call raises only where the callable that
-    gives the token failed.
+    Refusals (a name taken, a bad id, no permission) are for good; lost connections, throttles,
+    server errors, unreadable replies and deadlines pass; so does a `ConfigError`, which a call
+    raises only where the callable that gives the token failed.
     """
     if isinstance(error, APIError):
         return fate_of(error.status) in (Fate.WAIT, Fate.MAYBE)
-    return isinstance(error, TransportError | ResponseError | DeadlineExceededError | OutcomeUnknownError | ConfigError)
+    return isinstance(
+        error,
+        TransportError | ResponseError | DeadlineExceededError | OutcomeUnknownError | ConfigError,
+    )

@@ -1,7 +1,7 @@
 """What a session tells its hooks: plain values, made only when somebody listens.
 
-A hook is any callable of one argument, called in the event loop: it must be quick and must not block. An exception
-in it is logged and changes nothing.
+A hook is any callable of one argument, called in the event loop: it must be quick and must not
+block. An exception in it is logged and changes nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the server says, as frozen values.
 
-To add a field: one line in the class. Its type picks the reader (`aioe2e._codec`), its name is the vendor's.
-Sources of the fields: the vendor's save-image document, and the replies that the vendor's own clients handle.
+To add a field: one line in the class. Its type picks the reader (`aioe2e._wire.codec`), its name is
+the vendor's. Sources of the fields: the vendor's save-image document, and the replies that the
+vendor's own clients handle.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class ImageState(enum.Enum):
 
     @classmethod
     def of(cls, text: str) -> ImageState:
-        """The state that a word of the server stands for; case and surrounding space do not matter."""
+        """The state that a word of the server stands for; case and surrounding space do not
+        matter."""
         return _STATES.get(text.strip().upper(), cls.UNKNOWN)
 
 
@@ -57,7 +59,8 @@ def _gigabytes(text: str) -> float | None:
 
 
 class Extra(Mapping[str, Any]):
-    """A read-only mapping of what the server sent beyond the fields of a model. It compares as a dict and pickles."""
+    """A read-only mapping of what the server sent beyond the fields of a model. It compares as a
+    dict and pickles."""
 
     __slots__ = ("_items",)
 
@@ -96,13 +99,15 @@ _USES = frozenset({"running_vms", "cloning_ops", "scaler_group_count", "vm_info"
 class SavedImage:
     """One saved image, as a listing shows it.
 
-    Only `image_id` is sure to be there. A field that the server left out, sent as null or sent as ``""`` has its
-    default; one that it sent in a form nobody can read has its default too, and the raw value stands in `extra`.
+    Only `image_id` is sure to be there. A field that the server left out, sent as null or sent as
+    ``""`` has its default; one that it sent in a form nobody can read has its default too, and the
+    raw value stands in `extra`.
     """
 
     #: The id that rename and delete take. Never the `template_id`, nor the id of the save action.
     image_id: str
-    #: May differ from the name that the save asked for: the server appends ``-disk-0`` or ``_<digits>``.
+    #: May differ from the name that the save asked for: the server appends ``-disk-0`` or
+    #: ``_<digits>``.
     name: str = ""
     #: The server's word: ``"Ready"``, ``"available"``, ``"Creating"``, ``"Error"``, …
     image_state: str = ""
@@ -110,7 +115,8 @@ class SavedImage:
     creation_time: datetime | None = None
     #: The server's text, such as ``"57 GB"``.
     image_size: str | None = None
-    #: On the wire this is the name that the save asked for, often behind a location prefix; not an OS.
+    #: On the wire this is the name that the save asked for, often behind a location prefix; not an
+    #: OS.
     os_distribution: str | None = None
     #: The operating system, such as ``"CentOS-7.5"``.
     distro: str | None = None
@@ -135,14 +141,16 @@ class SavedImage:
 
     @property
     def size_gb(self) -> float | None:
-        """The number in `image_size`, in GB; approximate, since the vendor's own unit is neither GB nor GiB."""
+        """The number in `image_size`, in GB; approximate, since the vendor's own unit is neither GB
+        nor GiB."""
         return None if self.image_size is None else _gigabytes(self.image_size)
 
     @property
     def in_use(self) -> bool:
         """Whether VMs run from it, clones are under way, or autoscaling groups need it.
 
-        Also true where the server said something of these that nobody can read: an image is free only if that is known.
+        Also true where the server said something of these that nobody can read: an image is free
+        only if that is known.
         """
         counted = self.running_vms or self.cloning_ops or self.scaler_group_count or self.vm_info
         return bool(counted) or not _USES.isdisjoint(self.extra)
@@ -153,9 +161,11 @@ class SavedImage:
 
 @attrs.frozen(kw_only=True)
 class SaveAction:
-    """A save that the server accepted. The image is not finished yet: `Images.wait_saved` waits for it."""
+    """A save that the server accepted. The image is not finished yet: `Images.wait_saved` waits for
+    it."""
 
-    #: The id of the action, not of an image. None when the reply was lost and a listing proved the save.
+    #: The id of the action, not of an image. None when the reply was lost and a listing proved the
+    #: save.
     action_id: str | None = None
     #: The node that is being saved.
     node_id: str

@@ -1,11 +1,11 @@
 """Says which images are meant, in words that read like the sentence.
 
-Predicates are made by functions such as `older_than` and put together with ``&``, ``|`` and ``~``. `newest`
-and `all_but_newest` look at many images at once, a group at a time. All of it is pure: no clock is read after
-a predicate is made, and no request is sent.
+Predicates are made by functions such as `older_than` and put together with ``&``, ``|`` and ``~``.
+`newest` and `all_but_newest` look at many images at once, a group at a time. All of it is pure: no
+clock is read after a predicate is made, and no request is sent.
 
-The nightly rotation, "keep the newest 7 of each server, delete the rest that are unused and older than 30
-days":
+The nightly rotation, "keep the newest 7 of each server, delete the rest that are unused and older
+than 30 days":
 
 >>> from datetime import UTC, datetime, timedelta
 >>> from aioe2e import Plan, SavedImage
@@ -23,8 +23,8 @@ days":
 >>> len(surplus), [step.target for step in plan][:3], len(plan)
 (33, ['31', '32', '33'], 10)
 
-What is not known never counts against an image: one without a readable date is not older than anything, and
-neither that one nor one without a group is ever surplus.
+What is not known never counts against an image: one without a readable date is not older than
+anything, and neither that one nor one without a group is ever surplus.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([wdhms])")
 class Predicate:
     """A question about an image, to be called with one.
 
-    ``&`` asks both, ``|`` asks either, ``~`` asks the opposite; any callable will do on the other side. Its
-    repr is the sentence.
+    ``&`` asks both, ``|`` asks either, ``~`` asks the opposite; any callable will do on the other
+    side. Its repr is the sentence.
     """
 
     test: Callable[[SavedImage], bool]
@@ -99,7 +99,9 @@ class Predicate:
 
     def __bool__(self) -> bool:
         # `a and b`, `not a` and `if a` would quietly mean something else.
-        raise UsageError("a predicate is neither true nor false: join with & | ~, and call it with an image")
+        raise UsageError(
+            "a predicate is neither true nor false: join with & | ~, and call it with an image"
+        )
 
     def __repr__(self) -> str:
         return f"<images that are {self.sentence}>"
@@ -131,17 +133,20 @@ def any_of(*tests: Callable[[SavedImage], bool]) -> Predicate:
 def none_of(*tests: Callable[[SavedImage], bool]) -> Predicate:
     """Images that pass none of the tests."""
     parts = tuple(map(_predicate, tests))
-    return Predicate(lambda image: not any(part(image) for part in parts), "not " + _joined("or", parts))
+    return Predicate(
+        lambda image: not any(part(image) for part in parts), "not " + _joined("or", parts)
+    )
 
 
 def older_than(age: timedelta | str, *, now: datetime | None = None) -> Predicate:
-    """Images made longer ago than that. One without a readable date is not: nobody knows how old it is.
+    """Images made longer ago than that. One without a readable date is not: nobody knows how old it
+    is.
 
     Args:
-        age: A `timedelta`, or a text such as ``"30d"``, ``"12h"``, ``"2w"`` or ``"1d 12h"`` (weeks, days,
-            hours, minutes, seconds).
-        now: What to count from, with a time zone; the moment of this call by default. It is fixed here, so
-            the predicate says the same of an image whenever it is asked.
+        age: A `timedelta`, or a text such as ``"30d"``, ``"12h"``, ``"2w"`` or ``"1d 12h"`` (weeks,
+            days, hours, minutes, seconds).
+        now: What to count from, with a time zone; the moment of this call by default. It is fixed
+            here, so the predicate says the same of an image whenever it is asked.
 
     Raises:
         UsageError: The age cannot be read or is below 0, or `now` has no time zone.
@@ -155,7 +160,8 @@ def older_than(age: timedelta | str, *, now: datetime | None = None) -> Predicat
     except OverflowError:
         return Predicate(lambda _: False, f"older than {age}")
     return Predicate(
-        lambda image: (made := _aware(image.creation_time)) is not None and made < limit, f"older than {age}"
+        lambda image: (made := _aware(image.creation_time)) is not None and made < limit,
+        f"older than {age}",
     )
 
 
@@ -163,11 +169,16 @@ def _span(age: object) -> timedelta:
     span = age
     if isinstance(age, str) and _DURATION.fullmatch(age):
         try:
-            span = sum((timedelta(**{_UNITS[unit]: float(n)}) for n, unit in _PART.findall(age)), timedelta())
+            span = sum(
+                (timedelta(**{_UNITS[unit]: float(n)}) for n, unit in _PART.findall(age)),
+                timedelta(),
+            )
         except OverflowError:
             span = timedelta.max
     if not isinstance(span, timedelta) or span < timedelta():
-        raise UsageError(f"age: a timedelta of 0 or more, or a text such as '30d', is needed, not {_check.shown(age)}")
+        raise UsageError(
+            f"age: a timedelta of 0 or more, or a text such as '30d', is needed, not {_check.shown(age)}"
+        )
     return span
 
 
@@ -177,7 +188,8 @@ def _aware(moment: datetime | None) -> datetime | None:
 
 
 def name_matches(*globs: str) -> Predicate:
-    """Images whose whole name matches one of the patterns, as in a shell: ``ci-*``, ``web-?``, ``[ab]*``.
+    """Images whose whole name matches one of the patterns, as in a shell: ``ci-*``, ``web-?``,
+    ``[ab]*``.
 
     Upper and lower case differ.
 
@@ -185,9 +197,14 @@ def name_matches(*globs: str) -> Predicate:
         UsageError: A pattern is no string, or there is none.
     """
     if not globs or not all(isinstance(glob, str) for glob in globs):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"name_matches: one or more patterns such as 'ci-*' are needed, not {_check.shown(globs)}")
+        raise UsageError(
+            f"name_matches: one or more patterns such as 'ci-*' are needed, not {_check.shown(globs)}"
+        )
     pattern = re.compile("|".join(map(fnmatch.translate, globs)))
-    return Predicate(lambda image: pattern.match(image.name) is not None, f"named {' or '.join(map(repr, globs))}")
+    return Predicate(
+        lambda image: pattern.match(image.name) is not None,
+        f"named {' or '.join(map(repr, globs))}",
+    )
 
 
 def state_is(*states: ImageState) -> Predicate:
@@ -197,8 +214,12 @@ def state_is(*states: ImageState) -> Predicate:
         UsageError: One is no `ImageState`, or there is none.
     """
     if not states or not all(isinstance(state, ImageState) for state in states):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"state_is: one or more ImageStates are needed, not {_check.shown(states)}")
-    return Predicate(lambda image: image.state in states, " or ".join(state.name for state in states))
+        raise UsageError(
+            f"state_is: one or more ImageStates are needed, not {_check.shown(states)}"
+        )
+    return Predicate(
+        lambda image: image.state in states, " or ".join(state.name for state in states)
+    )
 
 
 def in_use() -> Predicate:
@@ -225,13 +246,15 @@ def by_distro(image: SavedImage) -> str | None:
 def by_name(*, until: str) -> Key:
     """Groups images by what stands in their name before a text, such as ``"-nightly"``.
 
-    An image without that text belongs to no group: a ``web`` made by hand is none of the ``web-nightly-…``.
+    An image without that text belongs to no group: a ``web`` made by hand is none of the
+    ``web-nightly-…``.
     """
     return _until(until, lambda image: image.name)
 
 
 def by_os_distribution(*, until: str) -> Key:
-    """Groups images by what stands before a text in `os_distribution`: the name that the save asked for.
+    """Groups images by what stands before a text in `os_distribution`: the name that the save asked
+    for.
 
     That survives a rename. An image without that text belongs to no group.
     """
@@ -266,7 +289,9 @@ def newest(count: int, images: Iterable[SavedImage], *, per: Key | None = None) 
     return [image for image in images if image.image_id in chosen]
 
 
-def all_but_newest(count: int, images: Iterable[SavedImage], *, per: Key | None = None) -> list[SavedImage]:
+def all_but_newest(
+    count: int, images: Iterable[SavedImage], *, per: Key | None = None
+) -> list[SavedImage]:
     """The rest of each group, in the order given: what `newest` leaves.
 
     Images that have no readable date, or that `per` gives no group (None), are never among them.
@@ -291,12 +316,15 @@ def _images(images: object) -> list[SavedImage]:
     found = list(cast("Iterable[object]", images))
     for place, image in enumerate(found):
         if not isinstance(image, SavedImage):
-            raise UsageError(f"images: item {place} must be a SavedImage, not {_check.shown(image)}")
+            raise UsageError(
+                f"images: item {place} must be a SavedImage, not {_check.shown(image)}"
+            )
     return cast("list[SavedImage]", found)
 
 
 def _distinct(images: object) -> list[SavedImage]:
-    """Each image once, at its first place, as it was seen last: two listings may have been joined."""
+    """Each image once, at its first place, as it was seen last: two listings may have been
+    joined."""
     return list({image.image_id: image for image in _images(images)}.values())
 
 
@@ -307,7 +335,8 @@ def _counted(count: object) -> int:
 
 
 def _ranked(images: Iterable[SavedImage], per: Key | None) -> list[list[SavedImage]]:
-    """The dated images of each group, the newest first; of two of one moment the one that came first."""
+    """The dated images of each group, the newest first; of two of one moment the one that came
+    first."""
     if per is not None:
         _check.function("per", per, "select.by_name(until='-nightly')")
     groups: dict[Hashable, list[tuple[datetime, SavedImage]]] = {}
@@ -315,9 +344,12 @@ def _ranked(images: Iterable[SavedImage], per: Key | None) -> list[list[SavedIma
         group = "" if per is None else per(image)
         made = _aware(image.creation_time)
         if not isinstance(group, Hashable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users may be untyped
-            raise UsageError(f"per: it gave {_check.shown(group)} for image {image.image_id}, which is no group")
+            raise UsageError(
+                f"per: it gave {_check.shown(group)} for image {image.image_id}, which is no group"
+            )
         if made is not None and group is not None:
             groups.setdefault(group, []).append((made, image))
     return [
-        [image for _, image in sorted(group, key=lambda dated: dated[0], reverse=True)] for group in groups.values()
+        [image for _, image in sorted(group, key=lambda dated: dated[0], reverse=True)]
+        for group in groups.values()
     ]

@@ -10,20 +10,22 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
-from . import _address, _check, _profile
+from aioe2e._call.call import Call, Options
+from aioe2e._call.channel import Core, SessionSettings
+from aioe2e._wire.request import Request
+from aioe2e.config import address, profiles
+from aioe2e.config.values import Credentials, Dialect, Limits, RetryPolicy, Timeouts
+from aioe2e.images.actions import Images
+from aioe2e.images.fetch_listing import fetch_listing
+from aioe2e.images.listing import Listing
+
+from . import _check
 from ._actions import Repeat
-from ._call import Call, Options
 from ._clock import Clock
-from ._core import Core, SessionSettings
-from ._fetch_listing import fetch_listing
-from ._listing import Listing
-from ._trail import Trail
+from ._record import Trail
 from ._version import __version__
-from ._wire import Request
-from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
 from .errors import ConfigError, UsageError
 from .events import Hook
-from .images import Images
 from .models import Reply
 
 if TYPE_CHECKING:
@@ -57,16 +59,19 @@ class SessionOptions(TypedDict, total=False):
 class Session:
     """A session with the MyAccount API of the E2E Networks cloud.
 
-    Building one does no I/O and needs no running loop; the first request binds it to its event loop. Use it as
-    ``async with``, or call `close` at the end. One session is made for thousands of concurrent calls.
+    Building one does no I/O and needs no running loop; the first request binds it to its event
+    loop. Use it as ``async with``, or call `close` at the end. One session is made for thousands of
+    concurrent calls.
 
     Args:
         credentials: Api key and auth token.
-        project_id: The project whose images are meant; a positive whole number. Most accounts need it.
-        location: The location whose images are meant, such as ``"Delhi"``. A listing shows one location only.
+        project_id: The project whose images are meant; a positive whole number. Most accounts need
+            it.
+        location: The location whose images are meant, such as ``"Delhi"``. A listing shows one
+            location only.
         base_url: With or without ``/api/v1`` and a final slash; https only, but on loopback.
-        http: A session of your own whose connection pool is used. It is not closed, and neither its cookies nor its
-            default headers, auth, proxies and timeouts are used.
+        http: A session of your own whose connection pool is used. It is not closed, and neither its
+            cookies nor its default headers, auth, proxies and timeouts are used.
         timeouts: Clocks of the calls.
         retry: Attempts and delays.
         limits: Requests in flight, sizes, the budget for retries; shared by all views.
@@ -85,7 +90,7 @@ class Session:
         *,
         project_id: int | str | None = None,
         location: str | None = None,
-        base_url: str = _address.DEFAULT_BASE_URL,
+        base_url: str = address.DEFAULT_BASE_URL,
         http: aiohttp.ClientSession | None = None,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
@@ -96,11 +101,16 @@ class Session:
         trust_env: bool = False,
         _clock: Clock | None = None,
     ) -> None:
-        options = Options(_given("timeouts", timeouts, Timeouts), _given("retry", retry, RetryPolicy))
-        context = {"project_id": _address.project(project_id), "location": _address.location(location)}
+        options = Options(
+            _given("timeouts", timeouts, Timeouts), _given("retry", retry, RetryPolicy)
+        )
+        context = {
+            "project_id": address.project(project_id),
+            "location": address.location(location),
+        }
         settings = SessionSettings(
             credentials=_instance("credentials", credentials, Credentials),
-            base=_address.base_url(base_url),
+            base=address.base_url(base_url),
             context={key: value for key, value in context.items() if value is not None},
             limits=_given("limits", limits, Limits),
             dialect=_instance("dialect", dialect, Dialect),
@@ -122,41 +132,47 @@ class Session:
 
     @classmethod
     def from_env(cls, **overrides: Unpack[SessionOptions]) -> Self:
-        """A session from ``E2E_API_KEY``, ``E2E_AUTH_TOKEN``, ``E2E_PROJECT_ID`` and ``E2E_LOCATION``.
+        """A session from ``E2E_API_KEY``, ``E2E_AUTH_TOKEN``, ``E2E_PROJECT_ID`` and
+        ``E2E_LOCATION``.
 
         Args:
             overrides: Any argument of `Session`; it stands above the environment.
 
         Raises:
-            ConfigError: A variable that is needed is missing or wrong; the text names it and never shows a secret.
+            ConfigError: A variable that is needed is missing or wrong; the text names it and never
+                shows a secret.
         """
-        return cls(**_profile.from_environment(os.environ, overrides))
+        return cls(**profiles.from_environment(os.environ, overrides))
 
     @classmethod
     def from_profile(cls, name: str | None = None, **overrides: Unpack[SessionOptions]) -> Self:
         """A session from a configuration file of the vendor's command lines.
 
-        Read are ``~/.e2e/config.json`` (e2ectl), ``~/.E2E_CLI/config.json`` (e2e-cli, and the file that MyAccount
-        offers as "Download Tokens"), and ``~/.e2e/credentials`` with ``~/.e2e/config`` (INI), in this order.
+        Read are ``~/.e2e/config.json`` (e2ectl), ``~/.E2E_CLI/config.json`` (e2e-cli, and the file
+        that MyAccount offers as "Download Tokens"), and ``~/.e2e/credentials`` with
+        ``~/.e2e/config`` (INI), in this order.
 
         Args:
-            name: The profile, in whichever of the files it is; by default the one that the first file calls default,
-                or its only one.
+            name: The profile, in whichever of the files it is; by default the one that the first
+                file calls default, or its only one.
             overrides: Any argument of `Session`; it stands above the file.
 
         Raises:
-            ConfigError: There is no such file or profile, e2ectl's file can be read by others (e2e-cli's is a logged
-                warning), or something in it is wrong.
+            ConfigError: There is no such file or profile, e2ectl's file can be read by others
+                (e2e-cli's is a logged warning), or something in it is wrong.
         """
-        return cls(**_profile.from_files(name, overrides))
+        return cls(**profiles.from_files(name, overrides))
 
     @cached_property
     def images(self) -> Images:
         """The image actions."""
         return Images(self._core, self._options)
 
-    def with_options(self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None) -> Session:
-        """A view of this session with other timeouts or retries, on the same pool and behind the same gate.
+    def with_options(
+        self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
+    ) -> Session:
+        """A view of this session with other timeouts or retries, on the same pool and behind the
+        same gate.
 
         Views are light: make one for a single call. Closing a view does nothing.
 
@@ -171,7 +187,9 @@ class Session:
             ConfigError: One of them is of another type.
         """
         options = Options(
-            self._options.timeouts if timeouts is None else _instance("timeouts", timeouts, Timeouts),
+            self._options.timeouts
+            if timeouts is None
+            else _instance("timeouts", timeouts, Timeouts),
             self._options.retry if retry is None else _instance("retry", retry, RetryPolicy),
         )
         view = Session.__new__(type(self))
@@ -190,20 +208,21 @@ class Session:
         """Send any other request of the API, with the same credentials, retries, gate and errors.
 
         Args:
-            method: GET and HEAD are retried like a listing; all others are sent again only when the first request was
-                surely not carried out.
+            method: GET and HEAD are retried like a listing; all others are sent again only when the
+                first request was surely not carried out.
             path: Below the base URL, without a query: ``nodes/``.
-            query: More query parameters, text or whole numbers. A ``project_id`` or ``location`` among them stands
-                above the session's; the api key is added.
+            query: More query parameters, text or whole numbers. A ``project_id`` or ``location``
+                among them stands above the session's; the api key is added.
             json: The body.
-            repeatable: Whether a request that changes something may be carried out twice without harm.
+            repeatable: Whether a request that changes something may be carried out twice without
+                harm.
 
         Returns:
             The reply: of an envelope its ``data`` and message, of any other JSON the whole.
 
         Raises:
-            UsageError: The method, the path, the query or the body cannot be sent. A path has segments of letters,
-                digits, ``-``, ``_``, ``.`` and ``~``.
+            UsageError: The method, the path, the query or the body cannot be sent. A path has
+                segments of letters, digits, ``-``, ``_``, ``.`` and ``~``.
             OutcomeUnknownError: It was sent, may not be repeated, and no reply came.
             E2EError: Otherwise as the coroutines of `Images`.
         """
@@ -218,10 +237,13 @@ class Session:
         trail = Trail()
         verdict = await Call(self._core, self._options, request, trail).run()
         status = 200 if verdict.http_status is None else verdict.http_status
-        return Reply(status=status, data=verdict.data, message=verdict.message, attempts=trail.attempts)
+        return Reply(
+            status=status, data=verdict.data, message=verdict.message, attempts=trail.attempts
+        )
 
     async def close(self) -> None:
-        """End the session: calls under way end with `SessionError` (or as unknown, when they were sent).
+        """End the session: calls under way end with `SessionError` (or as unknown, when they were
+        sent).
 
         Closes only what the session opened. A second call does nothing, and so does closing a view.
         """
@@ -239,7 +261,10 @@ class Session:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.close()
 
@@ -286,7 +311,9 @@ def _borrowed(http: Any) -> Any:
 
 def _method(method: object) -> str:
     if not isinstance(method, str) or method.upper() not in _METHODS:
-        raise UsageError(f"method must be one of {', '.join(sorted(_METHODS))}, not {_check.shown(method)}")
+        raise UsageError(
+            f"method must be one of {', '.join(sorted(_METHODS))}, not {_check.shown(method)}"
+        )
     return _check.plain(method).upper()
 
 
@@ -304,10 +331,20 @@ def _query(query: Mapping[Any, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in query.items():
         if not isinstance(key, str) or key.lower() == "apikey" or not _check.is_text(key):
-            raise UsageError(f"query: {_check.shown(key)} cannot be a parameter; the api key is added by the session")
-        text = _check.plain(value) if isinstance(value, str) else int.__repr__(value) if isinstance(value, int) else ""
+            raise UsageError(
+                f"query: {_check.shown(key)} cannot be a parameter; the api key is added by the session"
+            )
+        text = (
+            _check.plain(value)
+            if isinstance(value, str)
+            else int.__repr__(value)
+            if isinstance(value, int)
+            else ""
+        )
         if isinstance(value, bool) or not isinstance(value, str | int) or not _check.is_text(text):
-            raise UsageError(f"query: {key} must be text or a whole number, not {_check.shown(value)}")
+            raise UsageError(
+                f"query: {key} must be text or a whole number, not {_check.shown(value)}"
+            )
         found[_check.plain(key)] = text
     return found
 

@@ -9,7 +9,12 @@ import time
 from . import _bulk, _calls, _imports, _listing
 from ._results import FULL, QUICK, Row, Scale, conditions, table
 
-_PARTS = {"calls": _calls.rows, "bulk": _bulk.rows, "listing": _listing.rows, "import": _imports.rows}
+_PARTS = {
+    "calls": _calls.rows,
+    "bulk": _bulk.rows,
+    "listing": _listing.rows,
+    "import": _imports.rows,
+}
 
 
 async def _run(parts: list[str], scale: Scale) -> list[Row]:
@@ -19,8 +24,15 @@ async def _run(parts: list[str], scale: Scale) -> list[Row]:
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"one or more of {', '.join(_PARTS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="a few calls each: shows that it runs, and no more")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="part",
+        help=f"one or more of {', '.join(_PARTS)}; all by default",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few calls each: shows that it runs, and no more"
+    )
     options = parser.parse_args()
     if unknown := set(options.parts) - set(_PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")

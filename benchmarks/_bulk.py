@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 import aioe2e
-from aioe2e._trail import Trail
-from aioe2e.bulk import Performed, Stream
+from aioe2e._record import Trail
+from aioe2e.bulk.stream import Performed, Stream
 
 from ._measure import Spread, cpu_seconds, interleaved, wall_seconds
 from ._peers import Rename, blocking, naive, session
@@ -63,7 +63,10 @@ async def _over_the_wire(scale: Scale) -> list[Row]:
                     return await wall_seconds(in_sequence) * len(names) / len(sample)
 
                 wall = await interleaved(
-                    {**{name: partial(wall_seconds, batch) for name, batch in batches.items()}, "requests": scaled},
+                    {
+                        **{name: partial(wall_seconds, batch) for name, batch in batches.items()},
+                        "requests": scaled,
+                    },
                     scale.slow_rounds,
                 )
     with served() as base:
@@ -89,7 +92,12 @@ async def _over_the_wire(scale: Scale) -> list[Row]:
             "≤ 1.00",
             to_naive.range(),
         ),
-        Row("the same: aioe2e / the latency alone", f"{bare.median:.2f} (of {ideal:.2f} s)", "", bare.range()),
+        Row(
+            "the same: aioe2e / the latency alone",
+            f"{bare.median:.2f} (of {ideal:.2f} s)",
+            "",
+            bare.range(),
+        ),
         Row(
             f"the same: requests in sequence / aioe2e (requests: {len(sample)} sent, scaled)",
             f"{to_requests.median:.1f} ({seconds['requests']:.1f} s / {seconds['aioe2e']:.2f} s)",
@@ -130,10 +138,17 @@ async def _engine(scale: Scale) -> list[Row]:
         await work(steps)
         return (time.process_time() - start) / scale.steps * 1e6
 
-    rounds = await interleaved({name: partial(measured, work) for name, work in candidates.items()}, scale.rounds)
+    rounds = await interleaved(
+        {name: partial(measured, work) for name, work in candidates.items()}, scale.rounds
+    )
     costs = {name: rounds.difference(name, "loop") for name in ("stream", "plan", "gather")}
     return [
-        Row("engine, per streamed step", f"{costs['stream'].median:.2f} µs", "< 2 µs", costs["stream"].range()),
+        Row(
+            "engine, per streamed step",
+            f"{costs['stream'].median:.2f} µs",
+            "< 2 µs",
+            costs["stream"].range(),
+        ),
         Row(
             "engine, per step of a plan, each with its outcome",
             f"{costs['plan'].median:.2f} µs",
@@ -165,9 +180,12 @@ async def _gather(steps: Sequence[aioe2e.Step]) -> None:
 
 
 def _memory(scale: Scale) -> Row:
-    """The growth of the peak between a hundredth of a stream and all of it, in a process of its own."""
+    """The growth of the peak between a hundredth of a stream and all of it, in a process of its
+    own."""
     command = [sys.executable, "-m", f"{__package__}._memory", str(scale.streamed)]
-    grown, seconds = map(float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    grown, seconds = map(
+        float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    )
     return Row(
         f"peak memory of {scale.streamed:,} streamed steps, over that of {scale.streamed // 100:,}",
         f"{grown / 1024:+.1f} MiB ({seconds:.1f} s)",

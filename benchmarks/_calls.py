@@ -9,10 +9,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 import aioe2e
-from aioe2e._call import Call
+from aioe2e._call.call import Call
 from aioe2e._fates import Fate
-from aioe2e._trail import Trail
-from aioe2e._wire import Verdict, encode
+from aioe2e._record import Trail
+from aioe2e._wire.request import Verdict, encode
 
 from ._measure import Rounds, cpu_seconds, interleaved
 from ._peers import Rename, blocking, library, naive, session, tuned
@@ -47,9 +47,18 @@ async def _cpu(base: str, scale: Scale) -> list[Row]:
         batches = {name: partial(_alone, peer, scale.calls) for name, peer in peers.items()}
         alone = await _per_call(batches, scale)
     return [
-        _ratio(f"client CPU per call, {_TOGETHER} at a time: aioe2e / naive aiohttp", together, "aioe2e", "≤ 0.90"),
-        _ratio("client CPU per call, one at a time: aioe2e / naive aiohttp", alone, "aioe2e", "≤ 0.90"),
-        _ratio(f"the same, {_TOGETHER} at a time: tuned aiohttp / naive aiohttp", together, "tuned"),
+        _ratio(
+            f"client CPU per call, {_TOGETHER} at a time: aioe2e / naive aiohttp",
+            together,
+            "aioe2e",
+            "≤ 0.90",
+        ),
+        _ratio(
+            "client CPU per call, one at a time: aioe2e / naive aiohttp", alone, "aioe2e", "≤ 0.90"
+        ),
+        _ratio(
+            f"the same, {_TOGETHER} at a time: tuned aiohttp / naive aiohttp", together, "tuned"
+        ),
         _ratio("the same, in sequence: requests / naive aiohttp", together, "requests"),
     ]
 
@@ -66,7 +75,9 @@ async def _per_call(batches: Mapping[str, Callable[[], Awaitable[object]]], scal
     async def measured(batch: Callable[[], Awaitable[object]]) -> float:
         return await cpu_seconds(batch) / scale.calls
 
-    return await interleaved({name: partial(measured, batch) for name, batch in batches.items()}, scale.rounds)
+    return await interleaved(
+        {name: partial(measured, batch) for name, batch in batches.items()}, scale.rounds
+    )
 
 
 async def _alone(rename: Rename, calls: int) -> None:
@@ -83,7 +94,8 @@ async def _together(rename: Rename, calls: int) -> None:
 
 
 async def _retries(base: str, scale: Scale) -> Row:
-    """What it costs that a call could be repeated, when none is: `Call.run` beside the one attempt in it."""
+    """What it costs that a call could be repeated, when none is: `Call.run` beside the one attempt
+    in it."""
     async with session(base) as opened:
         await opened.images.rename("2292", "golden")  # opens the pool
         request = encode(aioe2e.Action.RENAME, "2292", "golden", aioe2e.Dialect.AUTO)
@@ -94,7 +106,10 @@ async def _retries(base: str, scale: Scale) -> Row:
                 return done
 
         async def batch(method: Callable[[Answered], Awaitable[object]]) -> float:
-            calls = [Answered(opened._core, opened._options, request, Trail()) for _ in range(scale.steps)]
+            calls = [
+                Answered(opened._core, opened._options, request, Trail())
+                for _ in range(scale.steps)
+            ]
             start = time.process_time()
             for call in calls:
                 await method(call)
@@ -102,4 +117,6 @@ async def _retries(base: str, scale: Scale) -> Row:
 
         methods = {"run": partial(batch, Answered.run), "attempt": partial(batch, Answered.attempt)}
         cost = (await interleaved(methods, scale.rounds)).difference("run", "attempt")
-    return Row("retries when nothing fails, per call", f"{cost.median:.2f} µs", "≤ 1 µs", cost.range())
+    return Row(
+        "retries when nothing fails, per call", f"{cost.median:.2f} µs", "≤ 1 µs", cost.range()
+    )

@@ -37,8 +37,9 @@ async def _import(what: str, cache: str) -> float:
 
     Args:
         what: What is imported.
-        cache: Where compiled modules are kept. The first round fills it, so that an installed package and a checkout,
-            and an environment that keeps no compiled modules at all, are measured alike.
+        cache: Where compiled modules are kept. The first round fills it, so that an installed
+            package and a checkout, and an environment that keeps no compiled modules at all, are
+            measured alike.
     """
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -34,13 +34,25 @@ async def rows(scale: Scale) -> list[Row]:
                 stalls[name].append(stall * 1000)
                 return seconds * 1000
 
-            total = await interleaved({name: partial(measured, name) for name in listings}, scale.slow_rounds)
+            total = await interleaved(
+                {name: partial(measured, name) for name in listings}, scale.slow_rounds
+            )
     mine, theirs = (Spread(stalls[name][1:]) for name in ("aioe2e", "naive"))
     ratio = total.ratio("aioe2e", "naive")
     what = f"listing of {scale.listed:,} images"
     return [
-        Row(f"{what}: longest stall of the loop", f"{mine.median:.1f} ms", "no long stall", mine.range(1)),
-        Row("the same with json.loads and a loop over dicts", f"{theirs.median:.1f} ms", "", theirs.range(1)),
+        Row(
+            f"{what}: longest stall of the loop",
+            f"{mine.median:.1f} ms",
+            "no long stall",
+            mine.range(1),
+        ),
+        Row(
+            "the same with json.loads and a loop over dicts",
+            f"{theirs.median:.1f} ms",
+            "",
+            theirs.range(1),
+        ),
         Row(
             f"{what}, in all: aioe2e (models) / json.loads and a loop over dicts",
             f"{ratio.median:.2f} ({total.of('aioe2e').median:.0f} ms / {total.of('naive').median:.0f} ms)",
@@ -62,7 +74,8 @@ async def _naive(http: aiohttp.ClientSession, base: str) -> list[dict[str, objec
 
 
 async def _watched(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
-    """Seconds that some work takes, and the longest time in which the loop could do nothing else."""
+    """Seconds that some work takes, and the longest time in which the loop could do nothing
+    else."""
     watch = _Watch(asyncio.get_running_loop())
     start = time.perf_counter()
     await work()
@@ -71,7 +84,8 @@ async def _watched(work: Callable[[], Awaitable[object]]) -> tuple[float, float]
 
 
 class _Watch:
-    """Looks at the clock every half millisecond, and remembers the longest time by which it came late."""
+    """Looks at the clock every half millisecond, and remembers the longest time by which it came
+    late."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -87,6 +101,7 @@ class _Watch:
         self._set()
 
     def end(self) -> float:
-        """Seconds of the longest stall; the watched work may itself have ended in one that no tick has seen."""
+        """Seconds of the longest stall; the watched work may itself have ended in one that no tick
+        has seen."""
         self._timer.cancel()
         return max(self._longest, self._loop.time() - self._due)

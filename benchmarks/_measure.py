@@ -1,6 +1,7 @@
 """Interleaved measurements: every round runs all candidates, and only ratios within a round count.
 
-Two runs a second apart may differ by a third on a busy machine; the two halves of one round hardly do.
+Two runs a second apart may differ by a third on a busy machine; the two halves of one round hardly
+do.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Spread:
         low, high = (f"{value:.{digits}f}" for value in (self.values[0], self.values[-1]))
         if len(self.values) < 4:
             return f"{low} to {high} (n={len(self.values)})"
-        first, _, third = (f"{value:.{digits}f}" for value in statistics.quantiles(self.values, n=4))
+        first, _, third = (
+            f"{value:.{digits}f}" for value in statistics.quantiles(self.values, n=4)
+        )
         return f"{first} to {third}, all {low} to {high} (n={len(self.values)})"
 
 
@@ -56,15 +59,22 @@ class Rounds:
 
     def ratio(self, name: str, to: str) -> Spread:
         """One candidate's values over another's, each of the same round."""
-        return Spread(mine / theirs for mine, theirs in zip(self.values[name], self.values[to], strict=True))
+        return Spread(
+            mine / theirs for mine, theirs in zip(self.values[name], self.values[to], strict=True)
+        )
 
     def difference(self, name: str, to: str) -> Spread:
         """One candidate's values less another's, each of the same round."""
-        return Spread(mine - theirs for mine, theirs in zip(self.values[name], self.values[to], strict=True))
+        return Spread(
+            mine - theirs for mine, theirs in zip(self.values[name], self.values[to], strict=True)
+        )
 
 
 async def interleaved(
-    candidates: Mapping[str, Callable[[], Awaitable[float]]], rounds: int, *, warm_up: int = _WARM_UP
+    candidates: Mapping[str, Callable[[], Awaitable[float]]],
+    rounds: int,
+    *,
+    warm_up: int = _WARM_UP,
 ) -> Rounds:
     """Measure all candidates in every round.
 

@@ -1,4 +1,5 @@
-"""How far the memory of a process grows with the length of a stream: prints KiB and seconds. Run by `_bulk`."""
+"""How far the memory of a process grows with the length of a stream: prints KiB and seconds. Run by
+`_bulk`."""
 
 from __future__ import annotations
 

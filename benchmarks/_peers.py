@@ -1,4 +1,5 @@
-"""Who is measured: the library, aiohttp as most people write it, aiohttp as well as it can be written, and requests.
+"""Who is measured: the library, aiohttp as most people write it, aiohttp as well as it can be
+written, and requests.
 
 All of them send the same rename and see to it that the server said yes.
 """
@@ -30,7 +31,9 @@ HEADERS: Final = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "applicati
 def session(base: str, **options: Any) -> aioe2e.Session:
     """The library's session."""
     credentials = aioe2e.Credentials(api_key=API_KEY, auth_token=TOKEN)
-    return aioe2e.Session(credentials, project_id=PROJECT, location=LOCATION, base_url=base, **options)
+    return aioe2e.Session(
+        credentials, project_id=PROJECT, location=LOCATION, base_url=base, **options
+    )
 
 
 @contextlib.asynccontextmanager
@@ -58,7 +61,8 @@ async def naive(base: str) -> AsyncIterator[Rename]:
 
 @contextlib.asynccontextmanager
 async def tuned(base: str) -> AsyncIterator[Rename]:
-    """aiohttp without what it does twice: an encoded URL, a body of bytes, headers once, no timeout object."""
+    """aiohttp without what it does twice: an encoded URL, a body of bytes, headers once, no timeout
+    object."""
     query = "&".join(f"{key}={value}" for key, value in QUERY.items())
     async with aiohttp.ClientSession(
         headers=HEADERS,

@@ -1,4 +1,5 @@
-"""What the benchmarks print: one row a figure, with its aim and the raw spread of the rounds behind it."""
+"""What the benchmarks print: one row a figure, with its aim and the raw spread of the rounds behind
+it."""
 
 from __future__ import annotations
 
@@ -52,17 +53,30 @@ class Scale:
     listed: int
 
 
-FULL = Scale(rounds=24, slow_rounds=7, calls=320, renames=500, steps=20_000, streamed=1_000_000, listed=10_000)
+FULL = Scale(
+    rounds=24,
+    slow_rounds=7,
+    calls=320,
+    renames=500,
+    steps=20_000,
+    streamed=1_000_000,
+    listed=10_000,
+)
 QUICK = Scale(rounds=2, slow_rounds=1, calls=16, renames=16, steps=200, streamed=2_000, listed=200)
 
 
 def table(rows: Iterable[Row]) -> str:
     """The rows as a markdown table with aligned columns."""
     header = ("what", "figure", "aim", "rounds: quartiles, extremes")
-    cells: list[Sequence[str]] = [header, *((row.what, row.figure, row.aim, row.spread) for row in rows)]
+    cells: list[Sequence[str]] = [
+        header,
+        *((row.what, row.figure, row.aim, row.spread) for row in rows),
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in cells]
-    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+    return "\n".join(
+        [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
+    )
 
 
 def conditions() -> str:

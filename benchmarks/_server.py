@@ -1,7 +1,8 @@
 """A server that is never the bottleneck: one fixed reply a route, written straight to the socket.
 
-It runs in a process of its own (see `benchmarks._process`), so that the client's CPU time is the client's alone. It
-knows just enough HTTP for clients that send one request after the other on a connection.
+It runs in a process of its own (see `benchmarks._process`), so that the client's CPU time is the
+client's alone. It knows just enough HTTP for clients that send one request after the other on a
+connection.
 """
 
 from __future__ import annotations
@@ -118,7 +119,9 @@ async def serve(latency: float, images: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Fixed replies of the saved-image API, for benchmarks.")
+    parser = argparse.ArgumentParser(
+        description="Fixed replies of the saved-image API, for benchmarks."
+    )
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each reply")
     parser.add_argument("--images", type=int, default=0, help="elements of the listing")
     options = parser.parse_args()

@@ -1,7 +1,9 @@
-"""Writes the tables of README.md and docs/ out of the code they describe: ``python docs/tables.py``.
+"""Writes the tables of README.md and docs/ out of the code they describe: ``python
+docs/tables.py``.
 
-A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``. The tests compare what stands there with what
-the code says today, so a change of the retry policy, of a default or of the emulator's faults shows up in the pages.
+A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``. The tests compare what
+stands there with what the code says today, so a change of the retry policy, of a default or of the
+emulator's faults shows up in the pages.
 """
 
 from __future__ import annotations
@@ -15,13 +17,21 @@ from typing import Any
 
 import attrs
 
-from aioe2e import ConnectError, ConnectionLostError, Dialect, E2EError, Limits, RetryPolicy, Timeouts
+from aioe2e import (
+    ConnectError,
+    ConnectionLostError,
+    Dialect,
+    E2EError,
+    Limits,
+    RetryPolicy,
+    Timeouts,
+)
 from aioe2e._actions import ROWS, Repeat
+from aioe2e._call.retry import Decision, decide
 from aioe2e._fates import STATUS_FATES
-from aioe2e._json import parse
-from aioe2e._redact import Redactor
-from aioe2e._retry import Decision, decide
-from aioe2e._wire import LIST, RawReply, Request, Verdict, encode, judge, judge_failure
+from aioe2e._text import Redactor
+from aioe2e._wire.json import parse
+from aioe2e._wire.request import LIST, RawReply, Request, Verdict, encode, judge, judge_failure
 from aioe2e.models import Action
 from aioe2e.testing import KINDS, Effect
 
@@ -42,14 +52,23 @@ PAGE = "<!DOCTYPE html><html><title>Bad Gateway</title></html>"
 #: The rows: in words, and attempts that the words mean. All of one row must be judged alike.
 ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
     "not sent: DNS, connection refused, TLS, connect timeout": [ConnectError("", sent=False)],
-    "sent, no whole reply: reset, closed, timed out, not HTTP": [ConnectionLostError("", sent=True)],
-    "a 2xx that cannot be read: cut off, not JSON, another shape": [(200, '{"code": 2'), (200, "OK"), (202, [])],
+    "sent, no whole reply: reset, closed, timed out, not HTTP": [
+        ConnectionLostError("", sent=True)
+    ],
+    "a 2xx that cannot be read: cut off, not JSON, another shape": [
+        (200, '{"code": 2'),
+        (200, "OK"),
+        (202, []),
+    ],
     "408 and every 5xx, by HTTP or by the envelope's `code`": [
         *((status, {"code": status}) for status in (408, *range(500, 600))),
         *((200, {"code": code, "data": []}) for code in (408, *range(500, 600))),
     ],
     "an HTML page, of whatever status but 3xx": [(status, PAGE) for status in (200, 404, 429, 503)],
-    "429 as JSON, by HTTP or by the envelope's `code`": [(429, {"message": "slow down"}), (200, {"code": 429})],
+    "429 as JSON, by HTTP or by the envelope's `code`": [
+        (429, {"message": "slow down"}),
+        (200, {"code": 429}),
+    ],
     "429 as anything but JSON": [(429, "slow down")],
     "any other 4xx, any 3xx, a 2xx whose envelope says failure": [
         *((status, {"message": "no"}) for status in range(300, 500) if status not in STATUS_FATES),
@@ -87,7 +106,10 @@ def one(words: Iterable[str]) -> str:
 def retry_row(text: str, attempts: Sequence[Attempt], *, in_doubt: bool) -> list[str]:
     columns = WRITES if in_doubt else REQUESTS
     cells = (
-        one(WORDS[decide(verdict_on(attempt, request), request.repeat, in_doubt=in_doubt)] for attempt in attempts)
+        one(
+            WORDS[decide(verdict_on(attempt, request), request.repeat, in_doubt=in_doubt)]
+            for attempt in attempts
+        )
         for request in columns.values()
     )
     return [text, *cells]
@@ -100,7 +122,8 @@ def retry() -> list[str]:
 
 
 def doubt() -> list[str]:
-    """What is done after a failed attempt when an earlier one of the same write may have been carried out."""
+    """What is done after a failed attempt when an earlier one of the same write may have been
+    carried out."""
     rows = (retry_row(text, attempts, in_doubt=True) for text, attempts in ATTEMPTS.items())
     return table(["what became of the later attempt", *WRITES], rows)
 
@@ -109,7 +132,9 @@ def requests() -> list[str]:
     """What is sent for each action, in either dialect."""
 
     def line(request: Request) -> str:
-        return f"`{request.method} {request.path}`" + (f" `{request.body.decode()}`" if request.body else "")
+        return f"`{request.method} {request.path}`" + (
+            f" `{request.body.decode()}`" if request.body else ""
+        )
 
     writes = (
         [
@@ -121,13 +146,20 @@ def requests() -> list[str]:
         ]
         for action in Action
     )
-    return table(["action", "`Dialect.DOCUMENTED`", "`Dialect.CURRENT`"], [["list", line(LIST), line(LIST)], *writes])
+    return table(
+        ["action", "`Dialect.DOCUMENTED`", "`Dialect.CURRENT`"],
+        [["list", line(LIST), line(LIST)], *writes],
+    )
 
 
 def settings() -> list[str]:
     """Every knob of the three frozen values, with its default and its own docstring's words."""
     rows = (
-        [f"`{owner.__name__}.{field.name}`", f"`{shown(field.default)}`", attributes(owner)[field.name]]
+        [
+            f"`{owner.__name__}.{field.name}`",
+            f"`{shown(field.default)}`",
+            attributes(owner)[field.name],
+        ]
         for owner in (Timeouts, RetryPolicy, Limits)
         for field in attrs.fields(owner)
     )
@@ -150,7 +182,11 @@ def faults() -> list[str]:
     """Every kind of fault of the emulator. The first word on a write is the default."""
     words = {Effect.NOT: "not applied", Effect.BEFORE: "applied", Effect.LATE: "applied late"}
     rows = (
-        [f"`{name}`" + (" (opt-in)" if kind.opt_in else ""), kind.summary, ", ".join(map(words.get, kind.effects))]  # type: ignore[arg-type]  # every effect has its word
+        [
+            f"`{name}`" + (" (opt-in)" if kind.opt_in else ""),
+            kind.summary,
+            ", ".join(map(words.get, kind.effects)),
+        ]  # type: ignore[arg-type]  # every effect has its word
         for name, kind in KINDS.items()
     )
     return table(["kind", "what happens", "a write is"], rows)

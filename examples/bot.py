@@ -1,9 +1,11 @@
 """A chat bot that goes on answering while a bulk run is under way.
 
-It owns no thread and blocks nothing: the run is one task on the bot's own loop, and `Stream.stop` ends it between
-two images. Here the chat is the terminal; in a real bot `answer` is called from the message handler.
+It owns no thread and blocks nothing: the run is one task on the bot's own loop, and `Stream.stop`
+ends it between two images. Here the chat is the terminal; in a real bot `answer` is called from the
+message handler.
 
-Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION, run ``python examples/bot.py`` and type ``help``.
+Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION, run ``python examples/bot.py`` and
+type ``help``.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ bye"""
 
 
 class Bot:
-    """Answers one message at a time; remembers the plan that waits for a yes, and the run under way."""
+    """Answers one message at a time; remembers the plan that waits for a yes, and the run under
+    way."""
 
     def __init__(self, session: aioe2e.Session) -> None:
         self._images = session.images
@@ -37,9 +40,13 @@ class Bot:
         match message.split():
             case ["images", pattern]:
                 images = await self._images.list(name_matches(pattern))
-                return "\n".join(f"{i.image_id}  {i.name}  {i.state.value}" for i in images) or "none"
+                return (
+                    "\n".join(f"{i.image_id}  {i.name}  {i.state.value}" for i in images) or "none"
+                )
             case ["delete", pattern]:
-                self._plan = aioe2e.Plan.delete(await self._images.list(name_matches(pattern) & not_in_use()))
+                self._plan = aioe2e.Plan.delete(
+                    await self._images.list(name_matches(pattern) & not_in_use())
+                )
                 return f"{self._plan}\nAll of them?" if self._plan else "nothing to delete"
             case ["yes"] if self._plan and not self._running:
                 self._stream = self._images.stream(self._plan, limit=4, progress=self._note)

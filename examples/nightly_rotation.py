@@ -1,9 +1,11 @@
-"""The nightly job: save an image of every node, wait for them, and delete the nightly images that are due.
+"""The nightly job: save an image of every node, wait for them, and delete the nightly images that
+are due.
 
-Of each server the newest seven stay. Of the rest, those go that nothing uses and that are older than 30 days.
+Of each server the newest seven stay. Of the rest, those go that nothing uses and that are older
+than 30 days.
 
-Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION. ``python examples/nightly_rotation.py`` only shows
-what would be deleted; with ``--go`` it saves and deletes.
+Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION. ``python
+examples/nightly_rotation.py`` only shows what would be deleted; with ``--go`` it saves and deletes.
 """
 
 from __future__ import annotations
@@ -35,8 +37,12 @@ async def nodes(session: aioe2e.Session) -> AsyncIterator[tuple[str, str]]:
     seen: set[str] = set()
     page = 1
     while True:
-        reply = await session.request("GET", "nodes/", query={"page_no": page, "per_page": PER_PAGE})
-        fresh = {str(node["id"]): str(node["name"]) for node in reply.data if str(node["id"]) not in seen}
+        reply = await session.request(
+            "GET", "nodes/", query={"page_no": page, "per_page": PER_PAGE}
+        )
+        fresh = {
+            str(node["id"]): str(node["name"]) for node in reply.data if str(node["id"]) not in seen
+        }
         for node, name in fresh.items():
             yield node, name
         seen.update(fresh)
@@ -46,7 +52,8 @@ async def nodes(session: aioe2e.Session) -> AsyncIterator[tuple[str, str]]:
 
 
 async def save_all(session: aioe2e.Session, *, interval: float = 5.0) -> bool:
-    """Save every node as ``<its name>-nightly-<date>`` and wait until the images are there; True if all of them are."""
+    """Save every node as ``<its name>-nightly-<date>`` and wait until the images are there; True if
+    all of them are."""
     tonight = f"{datetime.now(UTC):%Y%m%d}"
     names = {node: f"{name}-nightly-{tonight}" async for node, name in nodes(session)}
     report = await session.images.bulk_save(names, limit=8)
@@ -61,7 +68,9 @@ async def save_all(session: aioe2e.Session, *, interval: float = 5.0) -> bool:
             return False
         return True
 
-    accepted = [o.result for o in report.where(Status.DONE) if isinstance(o.result, aioe2e.SaveAction)]
+    accepted = [
+        o.result for o in report.where(Status.DONE) if isinstance(o.result, aioe2e.SaveAction)
+    ]
     return all(await asyncio.gather(*map(is_ready, accepted))) and report.ok
 
 
@@ -76,8 +85,12 @@ async def rotate(session: aioe2e.Session, *, interval: float = 5.0) -> bool:
 
 
 async def main() -> int:
-    parser = argparse.ArgumentParser(description="Save every node, and delete the nightly images that are due.")
-    parser.add_argument("--go", action="store_true", help="save and delete; without it, only show what is due")
+    parser = argparse.ArgumentParser(
+        description="Save every node, and delete the nightly images that are due."
+    )
+    parser.add_argument(
+        "--go", action="store_true", help="save and delete; without it, only show what is due"
+    )
     options = parser.parse_args()
     try:
         async with aioe2e.Session.from_env() as session:

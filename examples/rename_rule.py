@@ -1,7 +1,9 @@
-"""Rename hundreds of images by a rule, with a journal: killed at any moment, it goes on where it was.
+"""Rename hundreds of images by a rule, with a journal: killed at any moment, it goes on where it
+was.
 
     python examples/rename_rule.py 'ci-(.*)' 'archive-\\1'          shows what would be renamed
-    python examples/rename_rule.py 'ci-(.*)' 'archive-\\1' --go     renames; run it again after a crash
+    python examples/rename_rule.py 'ci-(.*)' 'archive-\\1' --go     renames; run it again after a
+    crash
 
 The pattern has to match a whole name, and the replacement is the whole new name.
 Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION.
@@ -19,7 +21,8 @@ import aioe2e
 
 
 async def planned(session: aioe2e.Session, pattern: str, replacement: str) -> aioe2e.Plan:
-    """New names for the images whose whole name matches; checked against everything that is there."""
+    """New names for the images whose whole name matches; checked against everything that is
+    there."""
     images = await session.images.list()
     matches = {image.image_id: re.fullmatch(pattern, image.name) for image in images}
     names = {image_id: match.expand(replacement) for image_id, match in matches.items() if match}
@@ -35,9 +38,15 @@ async def carry_out(session: aioe2e.Session, plan: aioe2e.Plan, journal: Path) -
     return report
 
 
-async def rename_all(options: argparse.Namespace, unfinished: aioe2e.Plan | None) -> aioe2e.Report | None:
+async def rename_all(
+    options: argparse.Namespace, unfinished: aioe2e.Plan | None
+) -> aioe2e.Report | None:
     async with aioe2e.Session.from_env() as session:
-        plan = await planned(session, options.pattern, options.replacement) if unfinished is None else unfinished
+        plan = (
+            await planned(session, options.pattern, options.replacement)
+            if unfinished is None
+            else unfinished
+        )
         print(plan)
         return await carry_out(session, plan, options.journal) if options.go else None
 

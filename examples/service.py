@@ -1,6 +1,7 @@
 """A web service over one shared session: list, save, rename and delete images by HTTP.
 
-Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION, then run ``python examples/service.py`` and ask:
+Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION, then run ``python
+examples/service.py`` and ask:
 
     curl 'localhost:8080/images?name=web-*'
     curl -X POST localhost:8080/nodes/101/images -d '{"name": "before-upgrade"}'
@@ -21,7 +22,8 @@ from aioe2e.select import name_matches
 
 SESSION = web.AppKey("SESSION", aioe2e.Session)
 
-#: What the service answers for what the library raises; the first that fits, and 502 for all others.
+#: What the service answers for what the library raises; the first that fits, and 502 for all
+#: others.
 STATUSES: dict[type[aioe2e.E2EError], int] = {
     aioe2e.UsageError: 400,
     aioe2e.NotFoundError: 404,
@@ -32,7 +34,9 @@ STATUSES: dict[type[aioe2e.E2EError], int] = {
 }
 
 
-def make_app(open_session: Callable[[], aioe2e.Session] = aioe2e.Session.from_env) -> web.Application:
+def make_app(
+    open_session: Callable[[], aioe2e.Session] = aioe2e.Session.from_env,
+) -> web.Application:
     async def session_for_all_requests(app: web.Application) -> AsyncIterator[None]:
         async with open_session() as session:
             app[SESSION] = session
@@ -54,12 +58,17 @@ def make_app(open_session: Callable[[], aioe2e.Session] = aioe2e.Session.from_en
 async def list_images(request: web.Request) -> web.Response:
     match = name_matches(request.query.get("name", "*"))
     images = await request.app[SESSION].images.list(match)
-    shown = [{"id": i.image_id, "name": i.name, "state": i.state.value, "in_use": i.in_use} for i in images]
+    shown = [
+        {"id": i.image_id, "name": i.name, "state": i.state.value, "in_use": i.in_use}
+        for i in images
+    ]
     return web.json_response(shown)
 
 
 async def rename_image(request: web.Request) -> web.Response:
-    result = await request.app[SESSION].images.rename(request.match_info["image"], await new_name(request))
+    result = await request.app[SESSION].images.rename(
+        request.match_info["image"], await new_name(request)
+    )
     return web.json_response({"message": result.message})
 
 
@@ -69,7 +78,9 @@ async def delete_image(request: web.Request) -> web.Response:
 
 
 async def save_image(request: web.Request) -> web.Response:
-    action = await request.app[SESSION].images.save(request.match_info["node"], await new_name(request))
+    action = await request.app[SESSION].images.save(
+        request.match_info["node"], await new_name(request)
+    )
     return web.json_response({"action": action.action_id, "status": action.status}, status=202)
 
 
@@ -81,7 +92,9 @@ async def new_name(request: web.Request) -> Any:
 
 
 @web.middleware
-async def explain_errors(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
+async def explain_errors(
+    request: web.Request, handler: Callable[[web.Request], Any]
+) -> web.StreamResponse:
     try:
         response: web.StreamResponse = await handler(request)
     except aioe2e.E2EError as error:

@@ -9,8 +9,12 @@ import signal
 
 import pytest
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job that a script put into the background
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # else the programs that tests start could not be stopped
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in a job that a script put into the background
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # else the programs that tests start could not be stopped
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,8 +5,8 @@
     async with FakeE2E(images=200, nodes=20, latency=0.02) as fake, fake.session() as session:
         ...
 
-Names are looked up when they are asked for, so that pytest can load the plugin in this package without loading a
-web server.
+Names are looked up when they are asked for, so that pytest can load the plugin in this package
+without loading a web server.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._calls import DIALECTS, Call
-    from ._fault import Fault
-    from ._fault_kind import Answer, Effect, Kind
-    from ._fault_table import KINDS
-    from ._faults import Faults
-    from ._rules import Rules
-    from ._seed import made_images, made_nodes
-    from ._server import FakeE2E
-    from ._store import Applied
+    from .account.rules import Rules
+    from .account.seed import made_images, made_nodes
+    from .account.store import Applied
+    from .fake import FakeE2E
+    from .faults.fault import Fault
+    from .faults.kind import Answer, Effect, Kind
+    from .faults.script import Faults
+    from .faults.table import KINDS
+    from .net.calls import DIALECTS, Call
 
 __all__ = [
     "DIALECTS",
@@ -42,19 +42,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "DIALECTS": "_calls",
-    "KINDS": "_fault_table",
-    "Answer": "_fault_kind",
-    "Applied": "_store",
-    "Call": "_calls",
-    "Effect": "_fault_kind",
-    "FakeE2E": "_server",
-    "Fault": "_fault",
-    "Faults": "_faults",
-    "Kind": "_fault_kind",
-    "Rules": "_rules",
-    "made_images": "_seed",
-    "made_nodes": "_seed",
+    "DIALECTS": "net.calls",
+    "KINDS": "faults.table",
+    "Answer": "faults.kind",
+    "Applied": "account.store",
+    "Call": "net.calls",
+    "Effect": "faults.kind",
+    "FakeE2E": "fake",
+    "Fault": "faults.fault",
+    "Faults": "faults.script",
+    "Kind": "faults.kind",
+    "Rules": "account.rules",
+    "made_images": "account.seed",
+    "made_nodes": "account.seed",
 }
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from aioe2e.errors import UsageError
+from aioe2e.testing.faults.script import Faults
+from aioe2e.testing.net.calls import DIALECTS
 
 from . import _checks as checks
-from ._calls import DIALECTS
-from ._faults import Faults
-from ._server import FakeE2E
+from .fake import FakeE2E
 
 _T = TypeVar("_T")
 
@@ -27,7 +27,9 @@ def _number(check: Callable[[str, float], float]) -> Callable[[str], float]:
 
 def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     """A type of argument: a whole number."""
-    return lambda text: _argument(text, int, lambda number: checks.whole("it", number, least=least, most=most))
+    return lambda text: _argument(
+        text, int, lambda number: checks.whole("it", number, least=least, most=most)
+    )
 
 
 def _argument(text: str, read: Callable[[str], _T], check: Callable[[_T], _T]) -> _T:
@@ -62,9 +64,24 @@ def _parser() -> argparse.ArgumentParser:
     seconds = _number(checks.seconds)
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    add("--port", type=_whole(0, 65535), default=8400, help="port, 0 for any that is free (%(default)s)")
-    add("--images", type=_source, default=20, help="how many saved images, or a JSON file of them (%(default)s)")
-    add("--nodes", type=_source, default=5, help="how many nodes, or a JSON file of them (%(default)s)")
+    add(
+        "--port",
+        type=_whole(0, 65535),
+        default=8400,
+        help="port, 0 for any that is free (%(default)s)",
+    )
+    add(
+        "--images",
+        type=_source,
+        default=20,
+        help="how many saved images, or a JSON file of them (%(default)s)",
+    )
+    add(
+        "--nodes",
+        type=_source,
+        default=5,
+        help="how many nodes, or a JSON file of them (%(default)s)",
+    )
     add("--seed", type=int, default=0, help="of everything that is made up (%(default)s)")
     add("--latency", type=seconds, default=0.0, help="seconds that every reply takes (%(default)s)")
     add("--rps", type=_number(_rate), help="requests per second before 429 (no limit)")
@@ -75,7 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RATE",
         help="share of requests that fail, 0 to 1 (%(default)s)",
     )
-    add("--dialect", action="append", choices=DIALECTS, help="speak only this one; may be given several times (all)")
+    add(
+        "--dialect",
+        action="append",
+        choices=DIALECTS,
+        help="speak only this one; may be given several times (all)",
+    )
     add("--save-seconds", type=seconds, default=5.0, help="how long a save takes (%(default)s)")
     return parser
 
@@ -141,7 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             parser.error(f"{error.strerror}; --port 0 takes any that is free")
-        parser.error(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+        parser.error(
+            f"{error.filename}: {error.strerror}"
+            if error.filename
+            else error.strerror or str(error)
+        )
     except UsageError as error:
         parser.error(str(error))
     return 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from aioe2e.config import Dialect
+from aioe2e.config.values import Dialect
+from aioe2e.testing.net.calls import DIALECTS
 
 from . import _checks as checks
-from ._calls import DIALECTS
 
 
 def latency_range(latency: object) -> tuple[float, float]:
@@ -19,7 +19,9 @@ def latency_range(latency: object) -> tuple[float, float]:
     """
     ends: list[Any] = list(latency) if checks.is_several(latency) else [latency, latency]
     if len(ends) != 2 or not all(map(checks.is_number, ends)) or not 0 <= ends[0] <= ends[1]:
-        checks.refuse("latency", "a number of seconds of 0 or more, or the least and the most", latency)
+        checks.refuse(
+            "latency", "a number of seconds of 0 or more, or the least and the most", latency
+        )
     return ends[0], ends[1]
 
 
@@ -34,7 +36,9 @@ def dialect_names(dialects: Dialect | str | Collection[Dialect | str] | None) ->
     given = [dialects] if isinstance(dialects, Dialect | str) else dialects
     names = [name for item in given for name in _names(item)] if checks.is_several(given) else []
     if not names:
-        checks.refuse("dialects", f"one or several of {', '.join(DIALECTS)}, or None for all", dialects)
+        checks.refuse(
+            "dialects", f"one or several of {', '.join(DIALECTS)}, or None for all", dialects
+        )
     return tuple(dict.fromkeys(names))
 
 

@@ -1,4 +1,5 @@
-"""What may stand for a number, an action or an object of the emulator: anything else is a `UsageError` naming it."""
+"""What may stand for a number, an action or an object of the emulator: anything else is a
+`UsageError` naming it."""
 
 from __future__ import annotations
 
@@ -57,7 +58,11 @@ def whole(name: str, value: object, *, least: int = 0, most: int | None = None) 
     """A whole number from `least` on, up to `most`."""
     if not is_whole(value, least=least) or (most is not None and value > most):
         refuse(
-            name, f"a whole number of {least} or more" if most is None else f"a number from {least} to {most}", value
+            name,
+            f"a whole number of {least} or more"
+            if most is None
+            else f"a number from {least} to {most}",
+            value,
         )
     return value
 

@@ -7,10 +7,11 @@ async def test_rotation(fake_e2e, e2e_session):
     assert len(fake_e2e.images) == 7
 ```
 
-They work with every runner of async tests (pytest-asyncio, anyio, a plain ``asyncio.run`` in a sync test): the
-emulator runs on a thread of its own, and the session is closed on the loop of the test, right behind the test function.
-The emulator and its web server load when a fixture is first used. The client loads when pytest does, since it is the
-package that the plugin belongs to; ``-p no:aioe2e`` leaves both out.
+They work with every runner of async tests (pytest-asyncio, anyio, a plain ``asyncio.run`` in a sync
+test): the emulator runs on a thread of its own, and the session is closed on the loop of the test,
+right behind the test function. The emulator and its web server load when a fixture is first used.
+The client loads when pytest does, since it is the package that the plugin belongs to; ``-p
+no:aioe2e`` leaves both out.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import pytest
 
 if TYPE_CHECKING:
     from aioe2e.session import Session
-    from aioe2e.testing import FakeE2E
+
+    from . import FakeE2E
 
 _MARKER = "fake_e2e(**options): what the emulator of the fixture `fake_e2e` is made with, like FakeE2E(**options)"
 
@@ -41,16 +43,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def fake_e2e(request: pytest.FixtureRequest) -> Iterator[FakeE2E]:
-    """A running `FakeE2E`, one for each test. ``@pytest.mark.fake_e2e(images=50)`` says how it is made.
+    """A running `FakeE2E`, one for each test. ``@pytest.mark.fake_e2e(images=50)`` says how it is
+    made.
 
-    The marks of a module, a class and a test are put together; where two say something else, the closer one holds.
+    The marks of a module, a class and a test are put together; where two say something else, the
+    closer one holds.
     """
-    from aioe2e.testing import FakeE2E  # noqa: PLC0415  # loads when it is used
+    from . import FakeE2E  # noqa: PLC0415  # loads when it is used
 
     options: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("fake_e2e"))):
         if len(marker.args) > len(_POSITIONAL):
-            raise pytest.UsageError(f"pytest.mark.fake_e2e takes images and nodes without a keyword, not {marker.args}")
+            raise pytest.UsageError(
+                f"pytest.mark.fake_e2e takes images and nodes without a keyword, not {marker.args}"
+            )
         options |= dict(zip(_POSITIONAL, marker.args, strict=False)) | marker.kwargs
     with FakeE2E(**options) as fake:
         yield fake
@@ -60,14 +66,15 @@ def fake_e2e(request: pytest.FixtureRequest) -> Iterator[FakeE2E]:
 def e2e_session(request: pytest.FixtureRequest, fake_e2e: FakeE2E) -> Iterator[Session]:
     """A `Session` for the emulator of ``fake_e2e``.
 
-    It is closed when the test function ends. A test that is not async and runs loops of its own should write
-    ``async with e2e_session:`` in the first one; the session belongs to that loop.
+    It is closed when the test function ends. A test that is not async and runs loops of its own
+    should write ``async with e2e_session:`` in the first one; the session belongs to that loop.
     """
     session = fake_e2e.session()
     item = request.node
     test = getattr(item, "obj", None)
     if inspect.iscoroutinefunction(test):
-        # A session is closed on its own loop, and only the test runs there; a fixture's teardown may not.
+        # A session is closed on its own loop, and only the test runs there; a fixture's teardown
+        # may not.
         item.obj = _closing(test, session)
     try:
         yield session

@@ -116,7 +116,9 @@ def models(image: SavedImage, action: SaveAction, result: ActionResult) -> None:
     assert_type((image.cloning_ops, image.scaler_group_count), tuple[int, int])
     assert_type((image.in_use, image.project_name), tuple[bool, str | None])
     assert_type(image.extra, Mapping[str, Any])
-    assert_type((action.action_id, action.image_id, action.status), tuple[str | None, str | None, str])
+    assert_type(
+        (action.action_id, action.image_id, action.status), tuple[str | None, str | None, str]
+    )
     assert_type((action.created_at, result.message), tuple[datetime | None, str])
 
 
@@ -126,14 +128,21 @@ async def ids() -> AsyncIterator[str]:
 
 async def bulk(images: Images, found: list[SavedImage], path: os.PathLike[str]) -> None:
     def shown(progress: Progress) -> None:
-        assert_type((progress.total, progress.finished, progress.failed), tuple[int | None, int, int])
+        assert_type(
+            (progress.total, progress.finished, progress.failed), tuple[int | None, int, int]
+        )
         assert_type((progress.in_flight, progress.limit, progress.rate), tuple[int, int, float])
         assert_type((progress.paused, progress.eta), tuple[bool, float | None])
 
     assert_type(await images.bulk_rename({"5": "a"}, limit=4), Report)
     assert_type(await images.bulk_rename([("5", "a"), ("6", "b")]), Report)
-    assert_type(await images.bulk_rename(found, to=lambda image: f"{image.name}-old", existing=found), Report)
-    assert_type(await images.bulk_delete(found, missing_ok=True, force=True, on_error="stop"), Report)
+    assert_type(
+        await images.bulk_rename(found, to=lambda image: f"{image.name}-old", existing=found),
+        Report,
+    )
+    assert_type(
+        await images.bulk_delete(found, missing_ok=True, force=True, on_error="stop"), Report
+    )
     assert_type(await images.bulk_delete(["5", "6"], progress=shown, deadline=60.0), Report)
     assert_type(await images.bulk_delete(ids()), Report)
     assert_type(await images.bulk_save({"5": "a"}, journal=path), Report)
@@ -141,7 +150,9 @@ async def bulk(images: Images, found: list[SavedImage], path: os.PathLike[str]) 
     assert_type(await images.bulk_save([5, 6], to=lambda node: f"nightly-{node}"), Report)
 
     plan = Plan.delete(found, force=False, existing=found)
-    report = await images.run(plan, limit=16, on_error="collect", progress=shown, deadline=None, journal="run.journal")
+    report = await images.run(
+        plan, limit=16, on_error="collect", progress=shown, deadline=None, journal="run.journal"
+    )
     assert_type(report, Report)
     assert_type(await images.reconcile(report), Report)
     async with images.stream(plan, limit=16) as outcomes:
@@ -183,7 +194,9 @@ def reports(report: Report) -> None:
     outcome = report[0]
     assert_type((outcome.step, outcome.status), tuple[Step, Status])
     assert_type(outcome.result, SaveAction | ActionResult | None)
-    assert_type((outcome.error, outcome.attempts, outcome.elapsed), tuple[E2EError | None, int, float])
+    assert_type(
+        (outcome.error, outcome.attempts, outcome.elapsed), tuple[E2EError | None, int, float]
+    )
     try:
         report.raise_for_errors()
     except BulkError as error:
@@ -195,7 +208,10 @@ async def errors(images: Images) -> None:
     try:
         await images.list()
     except OutcomeUnknownError as error:
-        assert_type((error.action, error.target, error.attempts, error.last), tuple[str, str, int, E2EError | None])
+        assert_type(
+            (error.action, error.target, error.attempts, error.last),
+            tuple[str, str, int, E2EError | None],
+        )
     except NotFoundError as error:
         assert_type(error.confirmed, bool)
     except (RateLimitedError, ConflictError) as error:

@@ -1,0 +1,1 @@
+"""One call: attempts until something is certain."""

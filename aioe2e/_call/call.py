@@ -1,0 +1,477 @@
+"""One call: attempts until something is certain, a look where attempts cannot tell, and one true
+error at the end.
+
+The order of things: a slot from the gate, one attempt, a verdict from `_wire`, a decision from
+`_retry`. What must never happen is that a call says "done" or "failed" and the server's state says
+otherwise; so once an attempt of a write may have been carried out (`in_doubt`), only a success or a
+listing ends the doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Generator
+from typing import Final, TypeVar
+
+import attrs
+
+from aioe2e._actions import ROWS, Repeat
+from aioe2e._fates import Fate
+from aioe2e._http.transport import ConnectTimeout, Flight, connect_timeout
+from aioe2e._record import Trail
+from aioe2e._wire import retry_after
+from aioe2e._wire.json import SMALL, parse, parse_in_slices
+from aioe2e._wire.request import (
+    LIST,
+    RawReply,
+    Request,
+    Verdict,
+    describe,
+    encode,
+    in_other_dialect,
+    judge,
+    judge_failure,
+)
+from aioe2e.config.values import Dialect, RetryPolicy, Timeouts
+from aioe2e.errors import APIError, E2EError, NotFoundError, RateLimitedError, SessionError
+from aioe2e.events import AttemptEvent
+from aioe2e.images.proof import Doubt, look, really_missing
+from aioe2e.images.saves import SaveTicket
+from aioe2e.models import Action
+
+from .channel import Core, closed_error, log
+from .errors import late_error, paused_error, unknown_error
+from .retry import Decision, decide, delays, repeat
+
+T = TypeVar("T")
+
+#: Bytes of any reply that is not a listing.
+_SMALL_BODY: Final = 1024 * 1024
+
+
+@attrs.frozen(eq=False, repr=False)
+class Options:
+    """The settings that a view may change.
+
+    Attributes:
+        timeouts: Clocks of the calls.
+        retry: Attempts and delays.
+        connect: The connect timeout as the transport takes it, made once.
+    """
+
+    timeouts: Timeouts
+    retry: RetryPolicy
+    connect: ConnectTimeout = attrs.field(
+        init=False,
+        default=attrs.Factory(lambda self: connect_timeout(self.timeouts.connect), takes_self=True),
+    )
+
+
+class Call:
+    """One call on its way.
+
+    Args:
+        core: The session's shared parts.
+        options: Of the view that makes the call.
+        request: What to send.
+        trail: Kept up to date while the call runs.
+        ticket: The save that this is, if it is one.
+        in_doubt: Whether an earlier call sent the same write and nobody knows what became of it.
+        before: What the image is called when the call begins, and from when on, where that is
+            known.
+    """
+
+    # What has its default is not set for each of ten thousand calls: this is the hot path.
+    _begun = False
+    _switched = False
+    _renewed_token = False
+    _delays: Generator[float, None, None] | None = None
+    _delay = 0.0
+    _ended = ""
+    _token = ""
+    #: Loop time at which the latest request was sent.
+    sent_at = 0.0
+    #: Loop time at which the first request was sent.
+    began_at = 0.0
+    #: The reply that was judged last.
+    reply: RawReply | None = None
+
+    def __init__(
+        self,
+        core: Core,
+        options: Options,
+        request: Request,
+        trail: Trail,
+        ticket: SaveTicket | None = None,
+        *,
+        in_doubt: bool = False,
+        before: tuple[str, float] | None = None,
+    ) -> None:
+        self._core = core
+        self._options = options
+        self._request = request
+        self._trail = trail
+        self._ticket = ticket
+        self._in_doubt = in_doubt
+        self._before = before
+        self._write = request.repeat is not Repeat.READ
+        #: Loop time at which the call must be over; known once it has begun.
+        self.deadline = trail.deadline
+
+    async def run(self, *, free: bool = False) -> Verdict:
+        """Carry the call out.
+
+        Args:
+            free: Whether a success leaves the retry budget alone.
+
+        Returns:
+            A verdict whose fate is DONE.
+
+        Raises:
+            E2EError: Any other end.
+        """
+        core = self._core
+        self._transport = core.enter()
+        if core.tokens.renewable:
+            await self._authorize()
+        verdict = await self.attempt()
+        if verdict.fate is not Fate.DONE:
+            if self.wants_another(verdict):
+                verdict = await repeat(self)
+            if verdict.fate is not Fate.DONE:
+                verdict = await self._conclude(verdict)
+        if not free:
+            core.budget.give_back()
+        return verdict
+
+    async def attempt(self) -> Verdict:
+        """One attempt: one request, or two where the first proved to speak the wrong dialect or
+        carry an old token."""
+        counted = False
+        while True:
+            if self._core.closed:
+                return self._keep(Verdict(Fate.NOT_SENT, error=closed_error(), final=True))
+            if not self._core.gate.try_enter(under_way=self._begun):
+                refused = await self._wait_for_slot()
+                if refused is not None:
+                    return self._keep(refused)
+            self._trail.attempts += not counted
+            counted = True
+            verdict = await self._send()
+            if verdict.fate is not Fate.DONE and await self._another_form(verdict):
+                continue
+            if self._switched and _speaks(verdict):
+                self._learn_dialect()
+            return (
+                await self._weigh(verdict)
+                if self._in_doubt and verdict.fate is Fate.REFUSED
+                else verdict
+            )
+
+    async def _weigh(self, verdict: Verdict) -> Verdict:
+        """After a maybe, a no proves nothing. If a look does not tell either, it counts as one more
+        maybe."""
+        core, policy, request = self._core, self._options.retry, self._request
+        if (
+            core.closed
+            or request.repeat is not Repeat.IDEMPOTENT
+            or self._trail.attempts >= policy.attempts
+        ):
+            return verdict  # there is no further attempt to weigh it for
+        proof = (await look(core, policy, self._doubt(), self.deadline, once=True)).proof
+        return self._keep(proof if proof is not None else attrs.evolve(verdict, fate=Fate.MAYBE))
+
+    def _doubt(self) -> Doubt:
+        request = self._request
+        began = self.began_at if self._begun else self._core.clock.now()
+        return Doubt(
+            request.action, request.target, request.name, began, self._before, self._ticket
+        )
+
+    async def _send(self) -> Verdict:
+        """Send the request once, its slot already held, and judge what comes back."""
+        core, trail, request = self._core, self._trail, self._request
+        flight = self._start()
+        try:
+            if self._write and trail.before_send is not None:
+                trail.before_send()
+            most = core.limits.max_body if request is LIST else _SMALL_BODY
+            result = await self._transport.send(request, flight, self._options.connect, most)
+        finally:
+            core.land(flight)
+            # Whatever comes next, be it a cancellation: what was sent may have been carried out.
+            trail.open = self._in_doubt or (self._write and flight.sent)
+        if not isinstance(result, RawReply):
+            verdict = self._keep(self._failed(result, flight))
+            self._tell(verdict)
+            return verdict
+        self.reply = result
+        if request is LIST and len(result.body) > SMALL:
+            content = await self.in_slices(parse_in_slices(result.body))
+        else:
+            content = parse(result.body)
+        content = core.redactor.scrub(content, result.body)
+        wait = (
+            retry_after.seconds(result.headers, core.clock.wall()) if result.status >= 400 else None
+        )
+        verdict = judge(request, result, content, core.redactor, wait)
+        if verdict.fate is Fate.DONE or not self._throttled(verdict):
+            core.gate.succeeded()
+        self._tell(verdict)
+        return self._keep(verdict)
+
+    def _failed(self, error: E2EError, flight: Flight) -> Verdict:
+        """The verdict on an attempt that got no reply."""
+        self.reply = None
+        if self._core.closed:
+            return Verdict(
+                Fate.MAYBE if flight.sent else Fate.NOT_SENT, error=closed_error(), final=True
+            )
+        error.args = (f"{describe(self._request)}: {error}",)
+        return judge_failure(error, sent=flight.sent)
+
+    async def _another_form(self, verdict: Verdict) -> bool:
+        """Whether the same attempt goes on at once: in the other dialect, or with a new token."""
+        if verdict.http_status == 405 and self._switch_dialect():
+            return True
+        if not self._outdated(verdict):
+            return False
+        try:
+            await self._authorize(renew=True)
+        except E2EError:
+            if self._in_doubt:  # then this failure is not the end of the story
+                return False
+            raise
+        return True
+
+    async def _authorize(self, *, renew: bool = False) -> None:
+        """Have a token. The user's callable has as long as the call has; its time does not count as
+        the call's."""
+        core, total = self._core, self._options.timeouts.total
+        until = self.deadline
+        if not self._begun and total is not None:
+            until = core.clock.now() + total
+        try:
+            stale = self._token if renew else None
+            self._token = await core.bounded(core.authorize(self._transport, stale=stale), until)
+            return
+        except TimeoutError:
+            pass  # raised below, where no context hangs on it
+        if core.closed:
+            raise closed_error()
+        raise late_error(self._request, self._trail.last)
+
+    async def _wait_for_slot(self) -> Verdict | None:
+        """Wait for a slot and hold it; or say why it is of no use any more."""
+        core = self._core
+        if left := core.gate.pause_left():
+            deadline = self.deadline
+            if not self._begun and self._options.timeouts.total is not None:
+                total = core.clock.now() + self._options.timeouts.total
+                deadline = total if deadline is None else min(deadline, total)
+            if deadline is not None and core.clock.now() + left > deadline:
+                self._ended = "the session is paused for longer than the call may take"
+                return Verdict(Fate.NOT_SENT, error=paused_error(self._request, left), final=True)
+        try:
+            if await core.gate.enter(under_way=self._begun, until=self.deadline):
+                return None
+        except SessionError:
+            return Verdict(Fate.NOT_SENT, error=closed_error(), final=True)
+        self._ended = "the time is over"
+        return Verdict(Fate.NOT_SENT, error=late_error(self._request, self._trail.last), final=True)
+
+    def _start(self) -> Flight:
+        """Start the clocks, now that a slot is held."""
+        core, timeouts = self._core, self._options.timeouts
+        now = self.sent_at = core.clock.now()
+        if not self._begun:
+            self._begun = True
+            self.began_at = now
+            if timeouts.total is not None and (
+                self.deadline is None or self.deadline > now + timeouts.total
+            ):
+                self.deadline = now + timeouts.total
+            if self._ticket is not None:
+                self._ticket.sent_at = now
+        end = self.deadline
+        if timeouts.attempt is not None and (end is None or end > now + timeouts.attempt):
+            end = now + timeouts.attempt
+        return core.take_off(end)
+
+    async def in_slices(self, work: Generator[None, None, T]) -> T:
+        """Run work that yields now and then, letting others run meanwhile.
+
+        Raises:
+            DeadlineExceededError: The call's time is over before the work is.
+        """
+        while True:
+            try:
+                next(work)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            await asyncio.sleep(0)
+            if self.deadline is not None and self._core.clock.now() > self.deadline:
+                work.close()
+                break
+        error = late_error(self._request, self._trail.last)
+        error.attempts = self._trail.attempts
+        raise error
+
+    def _throttled(self, verdict: Verdict) -> bool:
+        """Pause the session if the server asked for it."""
+        error = verdict.error
+        if not isinstance(error, RateLimitedError):
+            return False
+        wait = verdict.retry_after if verdict.retry_after is not None else self._options.retry.base
+        self._core.gate.throttled(self.sent_at, min(wait, self._options.retry.max_retry_after))
+        return True
+
+    def _keep(self, verdict: Verdict) -> Verdict:
+        """Keep what an attempt came to, for whoever must account for the call."""
+        trail = self._trail
+        if verdict.fate is Fate.DONE:
+            self._in_doubt = False
+            trail.done = self._write
+        else:
+            self._in_doubt = self._in_doubt or (self._write and verdict.fate is Fate.MAYBE)
+            trail.last = verdict.error
+        trail.open = self._in_doubt
+        return verdict
+
+    def _tell(self, verdict: Verdict) -> None:
+        """Tell whoever listens that a request has ended."""
+        core, request = self._core, self._request
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s: %s", request.method, request.path, verdict.fate.value)
+        if core.settings.hooks:
+            core.tell(
+                AttemptEvent(
+                    action=request.action,
+                    target=request.target,
+                    method=request.method,
+                    path=request.path,
+                    attempt=self._trail.attempts,
+                    status=verdict.http_status,
+                    fate=verdict.fate.value,
+                    elapsed=core.clock.now() - self.sent_at,
+                )
+            )
+
+    def _switch_dialect(self) -> bool:
+        """After a 405: take the other dialect's method, unless it was tried or an attempt may have
+        been carried out."""
+        request = self._request
+        if not request.fallback or self._in_doubt:
+            return False
+        self._request = in_other_dialect(request)
+        self._switched = True
+        return True
+
+    def _learn_dialect(self) -> None:
+        """Remember for the session that the method which was sent last is the right one on this
+        route."""
+        row, learned = ROWS[self._request.action], self._core.other_dialect
+        if self._request.method == row.current:
+            learned.add(row.path)
+        else:
+            learned.discard(row.path)
+
+    def _outdated(self, verdict: Verdict) -> bool:
+        """Whether a new token may help; asked for once a call, and it is no attempt."""
+        error = verdict.error
+        if (
+            self._renewed_token
+            or not self._core.tokens.renewable
+            or verdict.fate is not Fate.REFUSED
+        ):
+            return False
+        self._renewed_token = isinstance(error, APIError) and error.status == 401
+        return self._renewed_token
+
+    def wants_another(self, verdict: Verdict) -> bool:
+        """Whether to make another attempt; if so, a retry is taken from the budget and the delay is
+        set."""
+        core, policy = self._core, self._options.retry
+        if verdict.final or core.closed:
+            return False
+        if decide(verdict, self._request.repeat, in_doubt=self._in_doubt) is not Decision.RETRY:
+            return False
+        if self._trail.attempts >= policy.attempts:
+            self._ended = (
+                "given up after one attempt"
+                if policy.attempts == 1
+                else f"given up after {policy.attempts} attempts"
+            )
+            return False
+        wait = verdict.retry_after or 0.0
+        if wait > policy.max_retry_after:
+            self._ended = f"the server asks for {wait:.0f} s, more than max_retry_after"
+            return False
+        if self._delays is None:
+            self._delays = delays(policy)
+        delay = wait + core.clock.uniform(0.0, next(self._delays))
+        if self.deadline is not None and core.clock.now() + delay >= self.deadline:
+            self._ended = "no time is left for another attempt"
+            return False
+        if not core.budget.take():
+            self._ended = "the session's retry budget is empty"
+            return False
+        self._delay = delay
+        return True
+
+    async def rest(self) -> None:
+        """Sleep before the next attempt; no slot is held meanwhile."""
+        await self._core.rest(self._delay)
+
+    async def _conclude(self, verdict: Verdict) -> Verdict:
+        """The end of a call that did not simply succeed."""
+        core, request, trail = self._core, self._request, self._trail
+        if self._in_doubt:
+            looked = await look(core, self._options.retry, self._doubt(), self.deadline)
+            if looked.proof is not None:
+                return self._keep(looked.proof)
+            unknown = unknown_error(request, trail, verdict.error or trail.last, self._ended)
+            unknown.looked = looked.to_the_end
+            raise unknown
+        error = verdict.error
+        assert error is not None
+        if verdict.missing and request.action == Action.DELETE and isinstance(error, NotFoundError):
+            error = await really_missing(
+                core, self._options.retry, error, request.target, self.deadline
+            )
+        elif self._is_late(verdict):
+            error = late_error(self._request, error)
+        elif self._ended and not verdict.final:
+            error.args = (f"{error} ({self._ended})",)
+        error.attempts = trail.attempts
+        trail.last = error
+        raise error
+
+    def _is_late(self, verdict: Verdict) -> bool:
+        """Whether it was the clock of the whole call that ended it, and not a fault or a
+        refusal."""
+        if (
+            verdict.final
+            or verdict.fate is Fate.REFUSED
+            or isinstance(verdict.error, RateLimitedError)
+        ):
+            return False
+        return self._ended == "no time is left for another attempt" and self.deadline is not None
+
+
+def write_request(core: Core, action: Action, target: str, name: str = "") -> Request:
+    """The request for an action, in the dialect that the session was given or has learned for
+    it."""
+    dialect = core.settings.dialect
+    learned = dialect is Dialect.AUTO and ROWS[action].path in core.other_dialect
+    return encode(action, target, name, dialect, learned=learned)
+
+
+def _speaks(verdict: Verdict) -> bool:
+    """Whether the API itself answered to a method: a 404 may come from a server that does not know
+    the route."""
+    return verdict.fate is Fate.DONE or (
+        verdict.fate is Fate.REFUSED and verdict.http_status not in (404, 405)
+    )

@@ -1,0 +1,1 @@
+"""One request, sent once over HTTP."""

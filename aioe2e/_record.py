@@ -1,0 +1,34 @@
+"""What has become of one call so far, for whoever must account for it when it is cut off
+half-way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from .errors import E2EError
+
+
+@attrs.define(kw_only=True, eq=False)
+class Trail:
+    """Filled by a call while it runs; read by the bulk engine after the call ended, raised, or was
+    cancelled.
+
+    Attributes:
+        deadline: Loop time after which nothing of the call may run; None for none beside its own
+            timeouts.
+        before_send: Called right before each request of a write goes on the wire, its slot already
+            held.
+        attempts: Requests sent so far.
+        open: A write went out and nobody knows yet whether the server acted on it.
+        done: The server said, or a listing proved, that the write was carried out.
+        last: The error of the latest attempt.
+    """
+
+    deadline: float | None = None
+    before_send: Callable[[], None] | None = None
+    attempts: int = 0
+    open: bool = False
+    done: bool = False
+    last: E2EError | None = None

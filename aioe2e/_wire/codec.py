@@ -1,0 +1,255 @@
+"""The one cattrs converter: from JSON to models, tolerant where the API wobbles, strict where it
+must not.
+
+The server types the same field as text here and as a number there, so every type of a model field
+has a *reader*: a function that gives the value, or `UNREADABLE`. What cannot be read goes to
+`extra` as it came; nothing raises on the way, because a listing has thousands of fields. Only
+fields without a default (an id) are indispensable.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache, partial
+from typing import Any, Final
+
+import attrs
+import cattrs
+
+from aioe2e.errors import ResponseError
+from aioe2e.models import NO_EXTRA, Extra, SaveAction, SavedImage
+
+from .json import is_array, is_object
+
+#: Zone of every time that the server writes without one (UTC+05:30).
+IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
+
+
+class _Unreadable:
+    __slots__ = ()
+
+
+UNREADABLE: Final = _Unreadable()
+
+_DAY_FIRST = re.compile(
+    r"(\d{1,2})-(\d{1,2}|[A-Za-z]{3})-(\d{4})[ T](\d{1,2}):(\d{2}):(\d{2})", re.ASCII
+)
+_MONTHS: Mapping[str, int] = {
+    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
+    "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
+}  # fmt: skip
+_WHOLE = re.compile(r"-?\d{1,18}(?:\.0*)?", re.ASCII)
+
+
+@lru_cache(maxsize=4096)
+def _date(text: str) -> datetime | _Unreadable:
+    try:
+        if match := _DAY_FIRST.fullmatch(text.strip()):
+            day, month, year, hour, minute, second = match.groups()
+            number = int(month) if month.isdigit() else _MONTHS[month.lower()]
+            moment = datetime(
+                int(year), number, int(day), int(hour), int(minute), int(second), tzinfo=IST
+            )
+        else:
+            moment = datetime.fromisoformat(text.strip())
+    except (ValueError, KeyError, OverflowError):
+        return UNREADABLE
+    return moment if moment.tzinfo else moment.replace(tzinfo=IST)
+
+
+def read_date(value: Any, _: Any = None) -> Any:
+    """Day first (``31-10-2019 11:59:58``, ``01-Jan-2025 10:00:00``) or ISO 8601; Indian time where
+    no zone is named."""
+    return _date(value) if isinstance(value, str) and len(value) < 64 else UNREADABLE
+
+
+def read_count(value: Any, _: Any = None) -> Any:
+    """A whole number of 0 or more, as a number or as text."""
+    if type(value) is str:
+        return (
+            int(value.split(".")[0])
+            if _WHOLE.fullmatch(value := value.strip()) and value[0] != "-"
+            else UNREADABLE
+        )
+    if type(value) is int and value >= 0:
+        return value
+    return int(value) if type(value) is float and value.is_integer() and value >= 0 else UNREADABLE
+
+
+def read_text(value: Any, _: Any = None) -> Any:
+    """Text, or a number as text."""
+    if type(value) is str:
+        return value
+    if type(value) is int:
+        return str(value)
+    return repr(value) if type(value) is float and math.isfinite(value) else UNREADABLE
+
+
+def read_flag(value: Any, _: Any = None) -> Any:
+    """True or false, as JSON, as text or as 1 and 0."""
+    return (
+        _FLAGS.get(str(value).strip().lower(), UNREADABLE)
+        if isinstance(value, str | int)
+        else UNREADABLE
+    )
+
+
+_FLAGS: Mapping[str, bool] = {"true": True, "false": False, "1": True, "0": False}
+
+
+def read_objects(value: Any, _: Any = None) -> Any:
+    """A list, as a tuple; a single object or text is a tuple of one."""
+    if is_array(value):
+        return tuple(value)
+    return (value,) if isinstance(value, dict | str) else UNREADABLE
+
+
+def read_id(value: Any, _: Any = None) -> Any:
+    """An id: digits or text. Never a bool, a float, a list or an object."""
+    if type(value) is str:
+        return value.strip() or UNREADABLE
+    return str(value) if type(value) is int and 0 <= value < 10**128 else UNREADABLE
+
+
+_READERS: Mapping[Any, Callable[[Any, Any], Any]] = {
+    str: read_text,
+    str | None: read_text,
+    int: read_count,
+    int | None: read_count,
+    bool | None: read_flag,
+    datetime | None: read_date,
+    tuple[Any, ...]: read_objects,
+}
+
+
+class NotReadable(Exception):  # noqa: N818  # not an error: how a hook tells its caller what is missing where
+    """An object cannot become a model; `problem` names the path below it."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+#: Optional fields that hold an id all the same.
+_IDS = frozenset({"action_id", "image_id"})
+
+#: Other spellings of a key, used when the key itself is missing or empty.
+_ALIASES: Mapping[type, Mapping[str, str]] = {
+    SavedImage: {"name": "image_name"},
+    SaveAction: {"action_id": "id"},
+}
+
+
+def _tolerant_hook(model: type[Any], converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """A structure hook for a model: the fields it knows are read, all else is kept in ``extra``."""
+    fields = [field for field in attrs.fields(attrs.resolve_types(model)) if field.name != "extra"]
+    required = [field.name for field in fields if field.default is attrs.NOTHING]
+    readers = {field.name: _reader_of(field, converter) for field in fields}
+    aliases = _ALIASES.get(model, {})
+
+    def structure(raw: Any, _: Any = None) -> Any:
+        if not is_object(raw):
+            raise NotReadable(f": an object was expected, not {type(raw).__name__}")
+        for key, alias in aliases.items():
+            if (
+                alias in raw
+                and raw.get(key) in (None, "")
+                and not _is_unreadable(readers[key], raw[alias])
+            ):
+                raw = {key: raw[alias], **{k: v for k, v in raw.items() if k not in (key, alias)}}
+        values: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        for key, value in raw.items():
+            reader = readers.get(key)
+            if reader is not None and (value is None or value == ""):
+                continue
+            read = UNREADABLE if reader is None else reader(value, None)
+            if read is UNREADABLE:
+                extra[key] = value
+            else:
+                values[key] = read
+        for key in required:
+            if key not in values:
+                raise NotReadable(f".{key}: {_why_no_id(raw.get(key))}")
+        return model(**values, extra=Extra(extra) if extra else NO_EXTRA)
+
+    return structure
+
+
+def _reader_of(
+    field: attrs.Attribute[Any], converter: cattrs.Converter
+) -> Callable[[Any, Any], Any]:
+    if field.default is attrs.NOTHING or field.name in _IDS:
+        return read_id
+    if field.type not in _READERS:
+        raise TypeError(
+            f"the field {field.name} is of type {field.type}, for which there is no reader in _READERS"
+        )
+    return converter.get_structure_hook(field.type)
+
+
+def _is_unreadable(reader: Callable[[Any, Any], Any], value: Any) -> bool:
+    return value is not None and value != "" and reader(value, None) is UNREADABLE
+
+
+def _why_no_id(value: Any) -> str:
+    return "missing" if value is None or value == "" else f"{type(value).__name__} is no id"
+
+
+def _make_converter() -> cattrs.Converter:
+    converter = cattrs.Converter(detailed_validation=False)
+    for type_, reader in _READERS.items():
+        if isinstance(type_, type):
+            converter.register_structure_hook(type_, reader)
+        else:  # unions and parametrised types
+            converter.register_structure_hook_func(partial(operator.eq, type_), reader)
+    for model in (SavedImage, SaveAction):
+        converter.register_structure_hook(model, _tolerant_hook(model, converter))
+    return converter
+
+
+CONVERTER: Final = _make_converter()
+_image = CONVERTER.get_structure_hook(SavedImage)
+
+#: Elements decoded between two yields to the loop (about a millisecond).
+_SLICE = 100
+_MOST_PROBLEMS = 20
+
+
+def images_in_slices(data: Sequence[Any]) -> Generator[None, None, list[SavedImage]]:
+    """The images of a listing, as a generator that yields whenever it is time to let others run.
+
+    Raises:
+        ResponseError: Elements without an id, such as those of the catalogue of plans; each with
+            its JSON path.
+    """
+    images: list[SavedImage] = []
+    problems: list[str] = []
+    for start in range(0, len(data), _SLICE):
+        if start:
+            yield
+        for index, raw in enumerate(data[start : start + _SLICE], start):
+            try:
+                images.append(_image(raw, SavedImage))
+            except NotReadable as stop:
+                problems.append(f"$.data[{index}]{stop.problem}")
+        if len(problems) >= _MOST_PROBLEMS:
+            break
+    if problems:
+        more = "" if len(problems) < 2 else f" (and {len(problems) - 1} more)"
+        raise ResponseError(
+            f"listing the saved images: not a list of saved images: {problems[0]}{more}",
+            problems=problems[:_MOST_PROBLEMS],
+        )
+    return images
+
+
+def save_action(data: Any, node: str, name: str) -> SaveAction:
+    """The accepted save; the reply's ``data`` may be missing, empty, or not an object at all."""
+    raw = data if is_object(data) else {} if data is None else {"data": data}
+    known: SaveAction = CONVERTER.structure({**raw, "node_id": node, "name": name}, SaveAction)
+    return known

@@ -1,0 +1,155 @@
+"""What the end of a call means for its step: pure functions, no loop.
+
+The words are promises: SKIPPED was never sent, FAILED was surely not applied, and whatever may have
+been applied is UNKNOWN, however the call ended.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from aioe2e._actions import ROWS
+from aioe2e._record import Trail
+from aioe2e.errors import (
+    ConfigError,
+    DeadlineExceededError,
+    E2EError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    SessionError,
+    SkippedError,
+)
+from aioe2e.models import ActionResult, SaveAction
+
+from .step import Status, Step
+
+__all__ = [
+    "Ending",
+    "in_halves",
+    "of_cut",
+    "of_error",
+    "of_pause",
+    "of_predecessor",
+    "skipped",
+    "still_open",
+]
+
+
+@attrs.frozen(eq=False, repr=False)
+class Ending:
+    """How a call, or a step of two calls, ended.
+
+    Attributes:
+        halfway: Whether the image carries the step's temporary name, as far as is known.
+    """
+
+    status: Status
+    result: SaveAction | ActionResult | None = None
+    error: E2EError | None = None
+    attempts: int = 0
+    halfway: bool = False
+
+
+#: Errors that mean, when no request had been sent, that the step was not tried at all.
+_NOT_TRIED: Final = (RateLimitedError, DeadlineExceededError, SessionError, ConfigError)
+
+
+def skipped(reason: str) -> Ending:
+    """The ending of a step that was not sent."""
+    return Ending(Status.SKIPPED, None, SkippedError(reason))
+
+
+def of_error(trail: Trail, error: E2EError) -> Ending:
+    """The ending of a call that raised an error of the library."""
+    attempts = max(trail.attempts, error.attempts)
+    if isinstance(error, OutcomeUnknownError):
+        return Ending(Status.UNKNOWN, None, bare(error), attempts)
+    if isinstance(error, SkippedError):  # the journal: it is asked before anything is sent
+        return Ending(Status.SKIPPED, None, bare(error))
+    if attempts == 0 and isinstance(error, _NOT_TRIED):
+        return skipped(str(error))
+    return Ending(Status.FAILED, None, bare(error), attempts)
+
+
+def of_cut(step: Step, trail: Trail, reason: str) -> Ending:
+    """The ending of a call that was cut off, by a cancellation or by an exception that nobody
+    foresaw."""
+    if trail.open or trail.done:
+        became = (
+            "the server said that it is done" if trail.done else "nobody knows what became of it"
+        )
+        what = f"the {step.action.value} of {step.target} had been sent, and {became}"
+        return _unknown(step, f"{reason}; {what}", trail.attempts, trail.last)
+    if trail.attempts and trail.last is not None:
+        return Ending(Status.FAILED, None, bare(trail.last), trail.attempts)
+    return skipped(reason)
+
+
+def still_open(step: Step) -> Ending:
+    """The ending of a save that an earlier run had sent: it is not sent again."""
+    text = f"an earlier run had sent the save of {step.target}, and nobody knows what became of it"
+    return _unknown(step, text, 0, None)
+
+
+def _unknown(step: Step, text: str, attempts: int, last: E2EError | None) -> Ending:
+    error = OutcomeUnknownError(
+        f"{text}; {ROWS[step.action].advice_in_run}",
+        action=step.action.value,
+        target=step.target,
+        attempts=attempts,
+        last=None if last is None else bare(last),
+    )
+    return Ending(Status.UNKNOWN, None, error, attempts)
+
+
+def of_predecessor(cause: Step) -> Ending:
+    """The ending of a step that had to wait for another, which did not end well."""
+    name = "" if cause.name is None else f" to {cause.name!r}"
+    what = f"step {cause.index} ({cause.action.value} {cause.target}{name})"
+    return skipped(f"{what} had to be done before it and was not")
+
+
+def of_pause(step: Step, ending: Ending, attempts: int) -> Ending:
+    """The ending of a step whose first half is done, and whose second half ended like this.
+
+    Args:
+        step: The whole step; its `via` is the name that the image carries now.
+        ending: How the second half ended; SKIPPED if it never began.
+        attempts: The requests of the first half.
+    """
+    if ending.error is None:
+        return attrs.evolve(ending, attempts=ending.attempts + attempts)
+    unsure = ending.status is Status.UNKNOWN
+    or_done = f" or already {step.name!r}" if unsure else ""
+    carries = f"the image carries the temporary name {step.via!r}{or_done}"
+    error = ending.error
+    error.args = (f"{error}; {carries}", *error.args[1:])
+    return Ending(
+        Status.UNKNOWN if unsure else Status.FAILED,
+        None,
+        error,
+        ending.attempts + attempts,
+        halfway=True,
+    )
+
+
+def in_halves(step: Step) -> tuple[Step, Step]:
+    """The two renames of a step with a temporary name."""
+    first = attrs.evolve(step, name=step.via, via=None, after=())
+    return first, attrs.evolve(step, previous=step.via, via=None, after=(), open=False)
+
+
+def bare(error: E2EError) -> E2EError:
+    """The error without its traceback, and so are those it grew from.
+
+    A report may hold a hundred thousand errors, and a traceback keeps all that the frames of a call
+    held.
+    """
+    found: E2EError | None = error
+    while found is not None:
+        found.__traceback__ = None
+        found.__context__ = None
+        found = getattr(found, "last", None)
+    return error

@@ -1,0 +1,375 @@
+"""Plans: what a bulk run will do, as a pure value that can be printed, tested, stored, and run.
+
+A plan knows no session and makes no request. It is the dry run itself: what `Images.run` carries
+out is that very value, so what was printed is what happens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final, Self, TypeGuard, cast, overload
+
+import attrs
+
+from aioe2e import _check
+from aioe2e._table import counted, table
+from aioe2e._text import escape
+from aioe2e.errors import UsageError
+from aioe2e.models import Action, SavedImage
+
+from . import journal
+from .checks import planned
+from .inputs import Namer, collection, steps_of
+from .order import is_runnable
+from .remaining import what_is_left
+from .step import Image, Node, Step, StepFate
+
+__all__ = ["Plan", "Step", "left_over", "steps_of"]
+
+#: The version of what `Plan.to_dict` writes.
+FORMAT: Final = 1
+
+
+def _digest(steps: Iterable[Step]) -> str:
+    text = json.dumps([step.to_dict() for step in steps], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _as_steps(steps: Iterable[Step]) -> tuple[Step, ...]:
+    found = tuple(steps)
+    for step in found:
+        if not isinstance(step, Step):  # pyright: ignore[reportUnnecessaryIsInstance]  # users may be untyped
+            raise UsageError(f"a plan has Steps, not {_check.shown(step)}")
+    return found
+
+
+def _as_texts(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(texts)
+
+
+@attrs.frozen(repr=False)
+class Plan(Sequence[Step]):
+    """Steps in the order of the input, checked as a whole, with what each has to wait for.
+
+    Make one with `Plan.rename`, `Plan.delete`, `Plan.save` or `Plan.of`; `len(plan)` is the number
+    of steps, which is that of the inputs less those that were given twice and joined.
+
+    Attributes:
+        steps: The steps. Those of what is left of a run keep the indices that they had in the first
+            plan.
+        warnings: What looks wrong and does not keep the plan from being run, a sentence each.
+        unknown: Saves that an earlier run sent and whose fate is not known: not among the steps,
+            never sent again.
+        origin: The digest of the plan that this is the left-over of; None for a plan of its own.
+    """
+
+    steps: tuple[Step, ...] = attrs.field(converter=_as_steps)
+    warnings: tuple[str, ...] = attrs.field(default=(), converter=_as_texts, kw_only=True)
+    unknown: tuple[Step, ...] = attrs.field(default=(), converter=_as_steps, kw_only=True)
+    origin: str | None = attrs.field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        indices = [step.index for step in (*self.steps, *self.unknown)]
+        if None in indices:
+            raise UsageError("a Plan is made with Plan.rename, Plan.delete, Plan.save or Plan.of")
+        if len(set(indices)) != len(indices):
+            raise UsageError(
+                "two steps of this plan have one index: make it with Plan.of, which numbers them"
+            )
+        if not is_runnable(self.steps):
+            raise UsageError(
+                "the steps of this plan wait for each other, or for a step that is not there"
+            )
+
+    @classmethod
+    def rename(
+        cls,
+        images: Mapping[Any, str] | Iterable[tuple[Image, str] | Image],
+        *,
+        to: Callable[[SavedImage], str] | None = None,
+        existing: Iterable[SavedImage] | None = None,
+    ) -> Self:
+        """Plan new names. Chains, swaps and longer cycles are ordered so that no step meets a name
+        in use.
+
+        An image that has the name already stays in the plan and is reported UNCHANGED without a
+        request.
+
+        Args:
+            images: A mapping of id to name, pairs of image and name, or images when `to` makes the
+                names.
+            to: Makes the new name of an image. Ids are looked up in `existing` for it.
+            existing: A fresh listing. It says the current names (which the order needs, and which a
+                `SavedImage` brings along by itself), and which names are taken.
+
+        Raises:
+            UsageError: Some inputs cannot be right; `problems` has all of them, each with its place
+                in the input.
+        """
+        return cls._planned(Action.RENAME, images, to, existing)
+
+    @classmethod
+    def delete(
+        cls,
+        images: Iterable[Image],
+        *,
+        existing: Iterable[SavedImage] | None = None,
+        force: bool = False,
+    ) -> Self:
+        """Plan deletions. The same image twice is joined into one step, with a warning.
+
+        Args:
+            images: The images.
+            existing: A fresh listing, to check against.
+            force: Whether images that VMs, clones or autoscaling groups use may be deleted.
+
+        Raises:
+            UsageError: Some inputs cannot be right; `problems` has all of them, each with its place
+                in the input.
+        """
+        return cls._planned(Action.DELETE, images, None, existing, force=force)
+
+    @classmethod
+    def save(
+        cls,
+        nodes: Mapping[Any, str] | Iterable[tuple[Node, str] | Node],
+        *,
+        to: Callable[[str], str] | None = None,
+        existing: Iterable[SavedImage] | None = None,
+    ) -> Self:
+        """Plan a new image of each node.
+
+        Args:
+            nodes: A mapping of node to name, pairs of node and name, or nodes when `to` makes the
+                names.
+            to: Makes the name of a node's image from the node's id.
+            existing: A fresh listing, which says what names are taken.
+
+        Raises:
+            UsageError: Some inputs cannot be right; `problems` has all of them, each with its place
+                in the input.
+        """
+        return cls._planned(Action.SAVE, nodes, to, existing)
+
+    @classmethod
+    def of(
+        cls,
+        steps: Iterable[Step],
+        *,
+        existing: Iterable[SavedImage] | None = None,
+        force: bool = False,
+    ) -> Self:
+        """Plan single steps, of different actions if need be: checked, numbered and ordered anew.
+
+        Args:
+            steps: The steps.
+            existing: A fresh listing, to check against.
+            force: Whether images in use may be deleted.
+
+        Raises:
+            UsageError: Some steps cannot be right; `problems` has all of them, each with its place
+                in the input.
+        """
+        return cls._planned(None, steps, None, existing, force=force)
+
+    @classmethod
+    def _planned(
+        cls,
+        action: Action | None,
+        source: object,
+        to: Namer | None,
+        existing: Iterable[SavedImage] | None,
+        *,
+        force: bool = False,
+    ) -> Self:
+        items = collection(action, source, to)
+        if isinstance(items, AsyncIterable):
+            raise UsageError(
+                "a plan needs all of its items at once: hand an async one to a bulk call or Images.stream"
+            )
+        steps, warnings = planned(action, items, to=to, existing=existing, force=force)
+        return cls(steps, warnings=warnings)
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str]) -> Plan:
+        """What is left of a run that kept a journal, by the rule of `Report.remaining`.
+
+        Run it with ``journal=`` and the same path: the journal goes on.
+
+        Raises:
+            UsageError: The file cannot be read, is no journal, or is damaged before its last line.
+        """
+        plan, fates = journal.read(path)
+        return left_over(cls.from_dict(plan), fates)
+
+    @overload
+    def __getitem__(self, place: int) -> Step: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Step, ...]: ...
+    def __getitem__(self, place: int | slice) -> Step | tuple[Step, ...]:
+        return self.steps[place]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    @property
+    def digest(self) -> str:
+        """What a journal knows it by: the SHA-256 of the steps of the first plan."""
+        return self.origin or self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        return _digest((*self.steps, *self.unknown))
+
+    @property
+    def resumed(self) -> bool:
+        """Whether this is what is left of an earlier run."""
+        return self.origin is not None
+
+    @property
+    def action(self) -> Action | None:
+        """What all of the steps do; None when they do different things, or when there are none."""
+        actions = {step.action for step in (*self.steps, *self.unknown)}
+        return actions.pop() if len(actions) == 1 else None
+
+    def __repr__(self) -> str:
+        parts = [_counted_steps(self.steps)]
+        if self.unknown:
+            parts.append(f"{len(self.unknown)} unknown")
+        if self.warnings:
+            parts.append(counted(len(self.warnings), "warning"))
+        return f"<Plan: {', '.join(parts)}>"
+
+    def __str__(self) -> str:
+        """The whole plan as a table, and its warnings."""
+        lines = [
+            f"{'What is left of a plan' if self.resumed else 'Plan'}: {_counted_steps(self.steps)}"
+        ]
+        if self.steps:
+            header = ("step", "action", "target", "current name", "new name", "notes")
+            lines += table(header, map(_row, self.steps))
+        if self.unknown:
+            lines += ["", "Sent, fate not known, never sent again (see Images.reconcile):"]
+            lines += table(
+                ("step", "action", "target", "name"),
+                ((s.index, s.action, s.target, s.name) for s in self.unknown),
+            )
+        if self.warnings:
+            lines += ["", "Warnings:", *(f"  {escape(warning)}" for warning in self.warnings)]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan in a form that JSON can hold."""
+        return {
+            "version": FORMAT,
+            "digest": self.digest,
+            "resumed": self.resumed,
+            "steps": [step.to_dict() for step in self.steps],
+            "unknown": [step.to_dict() for step in self.unknown],
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The plan that `to_dict` wrote, equal to the one that was written.
+
+        Raises:
+            UsageError: It is no stored plan, it is damaged, or its steps were changed (make a new
+                plan of them then, with `Plan.of`).
+        """
+        stored = isinstance(data, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
+        if not stored or data.get("version") != FORMAT:
+            raise UsageError(
+                f"this is no plan that Plan.to_dict wrote in version {FORMAT}: {_check.shown(data)}"
+            )
+        digest, resumed, warnings = (data.get(key) for key in ("digest", "resumed", "warnings"))
+        if not isinstance(digest, str) or not isinstance(resumed, bool) or not _are_texts(warnings):
+            raise UsageError(
+                "this stored plan is damaged: its digest, resumed or warnings cannot be read"
+            )
+        steps, unknown = _stored(data, "steps"), _stored(data, "unknown")
+        try:
+            plan = cls(
+                steps, warnings=warnings, unknown=unknown, origin=digest if resumed else None
+            )
+        except UsageError as error:
+            problem = f"this stored plan is damaged: {error}"
+        else:
+            if plan.digest == digest:
+                return plan
+            problem = (
+                "the steps of this stored plan are not those it had; make a new one: Plan.of(steps)"
+            )
+        raise UsageError(problem)
+
+
+def left_over(plan: Plan, fates: Mapping[int, StepFate]) -> Plan:
+    """What of a plan is worth running again, given what became of its steps.
+
+    Kept is what was never sent, what failed by a fault that passes, and renames and deletes that
+    may have been applied (`Step.open`). Saves that may have been applied stand in `Plan.unknown`.
+    What was refused for good is left out, and so is what comes after it; `Plan.warnings` names
+    those, and every image that carries a temporary name. Indices and digest stay those of the first
+    plan.
+
+    Args:
+        plan: The plan that ran.
+        fates: What became of its steps, by index; a step without a fate was never sent.
+    """
+    left = what_is_left(plan.steps, plan.unknown, fates)
+    return Plan(left.steps, unknown=left.unknown, warnings=left.warnings, origin=plan.digest)
+
+
+def _counted_steps(steps: Sequence[Step]) -> str:
+    if not steps:
+        return "nothing to do"
+    by_action = Counter(step.action for step in steps)
+    return ", ".join(counted(number, action.value) for action, number in by_action.items())
+
+
+def _row(step: Step) -> tuple[object, ...]:
+    notes = (
+        "unchanged" if step.unchanged else "",
+        f"through {step.via}" if step.via else "",
+        f"after {', '.join(map(str, step.after))}" if step.after else "",
+        "may have been applied already" if step.open else "",
+    )
+    return (
+        step.index,
+        step.action,
+        step.target,
+        step.previous,
+        step.name,
+        "; ".join(filter(None, notes)),
+    )
+
+
+def _are_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(
+        isinstance(item, str) for item in cast("list[object]", value)
+    )
+
+
+def _stored(data: Mapping[str, Any], key: str) -> list[Step]:
+    """The steps that stand under a key of a stored plan."""
+    if not isinstance(data.get(key), list):
+        raise UsageError(f"this stored plan is damaged: its {key} are no list")
+    items: list[Any] = data[key]
+    steps: list[Step] = []
+    for place, item in enumerate(items):
+        try:
+            steps.append(Step.from_dict(item))
+        except UsageError as error:
+            problem = f"this stored plan is damaged: {key}[{place}]: {error}"
+        else:
+            continue
+        raise UsageError(problem)
+    return steps

@@ -1,0 +1,278 @@
+"""What became of a run: one outcome a step, and the words to ask about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, overload
+
+import attrs
+
+from aioe2e._table import counted, table
+from aioe2e._text import cut
+from aioe2e.errors import (
+    APIError,
+    BulkError,
+    E2EError,
+    OutcomeUnknownError,
+    SkippedError,
+    is_passing,
+)
+from aioe2e.models import ActionResult, SaveAction
+
+from .plan import Plan, left_over
+from .step import Status, Step, StepFate
+
+__all__ = ["Outcome", "Report", "Status"]
+
+#: Failures that a report and its error show; the report itself has all of them.
+SHOWN: Final = 50
+SHOWN_IN_ERROR: Final = 3
+
+#: The worst first: this is how failures are listed.
+_LOUDEST: Final = (Status.UNKNOWN, Status.FAILED, Status.SKIPPED)
+_OK: Final = frozenset({Status.DONE, Status.UNCHANGED})
+
+#: What `Outcome.to_dict` says of an error beside its class and text, where the error has it.
+_DETAILS: Final = ("status", "code", "retry_after", "sent", "reason", "attempts")
+
+
+@attrs.frozen
+class Outcome:
+    """What became of one step.
+
+    Attributes:
+        step: The step.
+        status: What became of it.
+        result: What the server said to a step that is DONE: a `SaveAction` for a save, else an
+            `ActionResult`.
+        error: Why it is not DONE or UNCHANGED; None when it is.
+        attempts: Requests sent for it.
+        elapsed: Seconds from its first slot to its end.
+        halfway: Whether its image surely left its old name for the temporary one (`Step.via`), and
+            the step did not get further.
+    """
+
+    step: Step
+    status: Status
+    result: SaveAction | ActionResult | None = None
+    error: E2EError | None = None
+    attempts: int = 0
+    elapsed: float = 0.0
+    halfway: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the step is as it should be: DONE or UNCHANGED."""
+        return self.status in _OK
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may well succeed later: the fault passes, or nothing was sent at
+        all."""
+        return isinstance(self.error, SkippedError) or is_passing(self.error)
+
+    @property
+    def refused(self) -> bool:
+        """Of an UNKNOWN step: whether the server's latest word is a lasting refusal, and a look was
+        in vain."""
+        error = self.error
+        if not isinstance(error, OutcomeUnknownError) or not error.looked:
+            return False
+        return isinstance(error.last, APIError) and not is_passing(error.last)
+
+    @property
+    def fate(self) -> StepFate:
+        """The part of it that decides what a later run has to do."""
+        return StepFate(
+            self.status, self.passing, self.halfway, refused=self.refused and self.step.open
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome in a form that JSON can hold; nothing reads it back: it is for a log or an
+        eye."""
+        found: dict[str, Any] = {
+            "step": self.step.to_dict(),
+            "status": self.status.value,
+            "attempts": self.attempts,
+            "elapsed": round(self.elapsed, 6),
+        }
+        if self.halfway:
+            found["halfway"] = True
+        if self.result is not None:
+            found["result"] = _result(self.result)
+        if self.error is not None:
+            details = {key: getattr(self.error, key, None) for key in _DETAILS}
+            said = {key: value for key, value in details.items() if value is not None}
+            found["error"] = {"type": type(self.error).__name__, "message": str(self.error), **said}
+        return found
+
+
+def _result(result: SaveAction | ActionResult) -> dict[str, Any]:
+    if isinstance(result, ActionResult):
+        return {"message": result.message}
+    return {
+        "action_id": result.action_id,
+        "node_id": result.node_id,
+        "name": result.name,
+        "status": result.status,
+        "created_at": None if result.created_at is None else result.created_at.isoformat(),
+        "image_id": result.image_id,
+    }
+
+
+def _in_order(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """By index. A step without one (run by itself) keeps its place at the end."""
+    return tuple(
+        sorted(outcomes, key=lambda outcome: (outcome.step.index is None, outcome.step.index or 0))
+    )
+
+
+@attrs.frozen(slots=False, repr=False)
+class Report(Sequence[Outcome]):
+    """The outcomes of a run, in the order of the plan.
+
+    A run of a plan has one for each step. A streamed run has those that are not DONE or UNCHANGED,
+    and `counts()` says how many there were of each.
+
+    Args:
+        outcomes: The outcomes, in any order.
+        plan: The plan that ran; None for a stream.
+        counts: How many of each status there were, where that is more than `outcomes` shows.
+        elapsed: Seconds that the run took.
+    """
+
+    outcomes: tuple[Outcome, ...] = attrs.field(converter=_in_order)
+    plan: Plan | None = attrs.field(kw_only=True)
+    _counts: Mapping[Status, int] | None = attrs.field(
+        default=None, alias="counts", kw_only=True, hash=False
+    )
+    elapsed: float = attrs.field(default=0.0, kw_only=True, eq=False)
+
+    @overload
+    def __getitem__(self, place: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Outcome, ...]: ...
+    def __getitem__(self, place: int | slice) -> Outcome | tuple[Outcome, ...]:
+        return self.outcomes[place]
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return iter(self.outcomes)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step is DONE or UNCHANGED."""
+        return not self._not_ok()
+
+    def _not_ok(self) -> int:
+        return sum(number for status, number in self.counts().items() if status not in _OK)
+
+    def counts(self) -> dict[Status, int]:
+        """How many steps ended with each status; every status is there."""
+        known = (
+            Counter(outcome.status for outcome in self.outcomes)
+            if self._counts is None
+            else self._counts
+        )
+        return {status: known.get(status, 0) for status in Status}
+
+    def where(self, *statuses: Status) -> tuple[Outcome, ...]:
+        """The outcomes with one of these statuses, in plan order."""
+        return tuple(outcome for outcome in self.outcomes if outcome.status in statuses)
+
+    def raise_for_errors(self) -> None:
+        """Raise unless every step is DONE or UNCHANGED.
+
+        Raises:
+            BulkError: With the error of each step that FAILED, is UNKNOWN or was SKIPPED. It is an
+                `ExceptionGroup`, so ``except*`` sorts them, and `BulkError.report` is this report.
+        """
+        loud = self._loudest_first()
+        if not loud:
+            return
+        shown = "; ".join(
+            f"step {bad.step.index} ({bad.step}): {_reason(bad)}" for bad in loud[:SHOWN_IN_ERROR]
+        )
+        more = f"; and {len(loud) - SHOWN_IN_ERROR} more" if len(loud) > SHOWN_IN_ERROR else ""
+        raise BulkError(
+            f"{self._headline()}: {shown}{more}", [_error(outcome) for outcome in loud], self
+        )
+
+    def remaining(self) -> Plan:
+        """A plan of what is worth running again; see `plan.left_over` for the rule.
+
+        It is of what was never sent, what failed by a fault that passes, and of renames and deletes
+        that may have been applied; never of a save that may have been (those stand in its
+        `unknown`).
+        """
+        plan = Plan([outcome.step for outcome in self.outcomes]) if self.plan is None else self.plan
+        return left_over(plan, {outcome.step.index or 0: outcome.fate for outcome in self.outcomes})
+
+    def settle(self, settled: Iterable[Outcome]) -> Report:
+        """The report with other outcomes in the place of those of the same steps.
+
+        Args:
+            settled: What is known better by now. In the report of a stream, those that are DONE are
+                counted and left out, as everywhere.
+        """
+        by_index = {outcome.step.index: outcome for outcome in settled}
+        merged = [by_index.get(outcome.step.index, outcome) for outcome in self.outcomes]
+        counts = Counter(self.counts())
+        counts.subtract(outcome.status for outcome in self.outcomes)
+        counts.update(outcome.status for outcome in merged)
+        if self.plan is None:
+            merged = [outcome for outcome in merged if not outcome.ok]
+        return Report(merged, plan=self.plan, counts=counts, elapsed=self.elapsed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report in a form that JSON can hold, for a log or a file."""
+        return {
+            "ok": self.ok,
+            "counts": {status.value: number for status, number in self.counts().items()},
+            "elapsed": round(self.elapsed, 6),
+            "outcomes": [outcome.to_dict() for outcome in self.outcomes],
+        }
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{status} {number}" for status, number in self.counts().items() if number)
+        return f"<Report: {'ok' if self.ok else 'NOT OK'}: {said or 'no steps'}>"
+
+    def __str__(self) -> str:
+        """Counts in a line; below it whatever did not end well, the worst first."""
+        loud = self._loudest_first()
+        if not loud:
+            return self._headline()
+        header = ("step", "status", "what", "attempts", "why")
+        rows = (
+            (bad.step.index, bad.status.upper(), bad.step, bad.attempts, _reason(bad))
+            for bad in loud[:SHOWN]
+        )
+        more = [f"… and {len(loud) - SHOWN} more"] if len(loud) > SHOWN else []
+        return "\n".join([self._headline(), *table(header, rows), *more])
+
+    def _loudest_first(self) -> list[Outcome]:
+        return [outcome for status in _LOUDEST for outcome in self.where(status)]
+
+    def _headline(self) -> str:
+        counts = self.counts()
+        total = counted(sum(counts.values()), "step")
+        said = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+        if not said:
+            return "no steps"
+        return (
+            f"{total}: {said}"
+            if self.ok
+            else f"{self._not_ok()} of {total} did not end well ({said})"
+        )
+
+
+def _error(outcome: Outcome) -> E2EError:
+    return outcome.error or SkippedError(f"{outcome.step} ended as {outcome.status}")
+
+
+def _reason(outcome: Outcome) -> str:
+    error = _error(outcome)
+    return cut(f"{type(error).__name__}: {error}", 200)

@@ -1,0 +1,245 @@
+"""One change of one image, and what can become of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self, cast
+
+import attrs
+
+from aioe2e import _check
+from aioe2e._actions import ROWS, Repeat
+from aioe2e.errors import UsageError
+from aioe2e.models import Action, SavedImage
+
+__all__ = ["Image", "Node", "Status", "Step", "StepFate"]
+
+#: Whatever may stand for an image: a `SavedImage`, or its id as text or number.
+Image = SavedImage | str | int
+#: Whatever may stand for a node: its id as text or number.
+Node = str | int
+
+
+class Status(enum.StrEnum):
+    """What became of a step. The words are promises: they agree with the server's true state."""
+
+    #: The server carried it out.
+    DONE = "done"
+    #: It was so already, and nothing had to be changed.
+    UNCHANGED = "unchanged"
+    #: It was surely not applied.
+    FAILED = "failed"
+    #: It was sent, and nobody can say whether it was applied.
+    UNKNOWN = "unknown"
+    #: It was never sent.
+    SKIPPED = "skipped"
+
+
+@attrs.frozen
+class StepFate:
+    """The part of an outcome that decides what a later run has to do.
+
+    Attributes:
+        status: What became of the step.
+        passing: Whether what ended it is a fault that passes, so that the step is worth running
+            again.
+        halfway: Whether the image surely left its old name for the step's temporary one.
+        sent_at: Seconds since the epoch at which a journal saw its latest write go out.
+        refused: Of a write that was in doubt when the run began, and still is: whether the server's
+            latest word on it was a refusal that will not pass.
+    """
+
+    status: Status
+    passing: bool = False
+    halfway: bool = False
+    sent_at: float | None = None
+    refused: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether the step is as it should be, so that nothing is left to do."""
+        return self.status is Status.DONE or self.status is Status.UNCHANGED
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_index(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_indices(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_index, cast("list[object]", value)))
+
+
+#: The fields that a plan fills in: what a stored step may hold there.
+_STORED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
+    "index": (_is_index, "a whole number from 0 on"),
+    "previous": (_is_text, "a string"),
+    "after": (_is_indices, "a list of indices"),
+    "via": (_is_text, "a string"),
+    "open": (lambda value: isinstance(value, bool), "true or false"),
+    "sent_at": (
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+        "a number of seconds",
+    ),
+}
+
+
+@attrs.frozen
+class Step:
+    """One action on one image (on one node, for a save).
+
+    Make one with `Step.rename`, `Step.delete` or `Step.save`; the fields after `name` are filled in
+    by a `Plan`.
+
+    Attributes:
+        action: What is done.
+        target: The id of the image; of the node for a save.
+        name: The new name; None for a delete.
+        index: The place in the input, from 0. It stays the same when what is left of a run is run
+            again.
+        previous: The image's current name where it is known; with `open`, the one before the open
+            write.
+        after: The indices of the steps that must be DONE or UNCHANGED before this one is sent. A
+            step among them that has a `via` need only have got as far as that: its old name is free
+            then.
+        via: The temporary name through which this rename goes, so that a swap or a longer cycle can
+            begin. The step makes two requests then: to `via` at once, and to `name` once the steps
+            in `after` are done.
+        open: Whether a write of it was sent earlier and its fate is not known. An open save is
+            never sent again.
+        sent_at: When that was, in seconds since the epoch, where a journal says so: by it
+            `Images.reconcile` knows the image of a save of an earlier process.
+
+    Raises:
+        UsageError: The id or the name cannot be sent.
+    """
+
+    action: Action
+    target: str
+    name: str | None = None
+    index: int | None = attrs.field(default=None, kw_only=True)
+    previous: str | None = attrs.field(default=None, kw_only=True)
+    after: tuple[int, ...] = attrs.field(default=(), kw_only=True)
+    via: str | None = attrs.field(default=None, kw_only=True)
+    open: bool = attrs.field(default=False, kw_only=True)
+    sent_at: float | None = attrs.field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        action = self.action
+        if action.__class__ is not Action:
+            action = _action(action)
+            object.__setattr__(self, "action", action)
+        row = ROWS[action]
+        target = row.checked_id(self.target)
+        if target is not self.target:
+            object.__setattr__(self, "target", target)
+        if row.named:
+            name = _check.name(self.name)
+            if name is not self.name:
+                object.__setattr__(self, "name", name)
+        elif self.name is not None:
+            raise UsageError(f"name: a {action} takes none, not {_check.shown(self.name)}")
+        if self.via is not None:
+            if action is not Action.RENAME:
+                raise UsageError(
+                    f"via: only a rename goes through a temporary name, not a {action}"
+                )
+            _check.name(self.via)
+
+    @classmethod
+    def rename(cls, image: Image, name: str) -> Self:
+        """A step that gives an image a new name.
+
+        Raises:
+            UsageError: The id or the name cannot be sent.
+        """
+        return cls(Action.RENAME, _check.image_id(image), name, previous=current_name(image))
+
+    @classmethod
+    def delete(cls, image: Image) -> Self:
+        """A step that deletes an image.
+
+        Raises:
+            UsageError: The id cannot be sent.
+        """
+        return cls(Action.DELETE, _check.image_id(image), previous=current_name(image))
+
+    @classmethod
+    def save(cls, node: str | int, name: str) -> Self:
+        """A step that saves an image of a node.
+
+        Raises:
+            UsageError: The id or the name cannot be sent.
+        """
+        return cls(Action.SAVE, _check.node_id(node), name)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be sent again when nobody knows what became of it: not a save."""
+        return ROWS[self.action].repeat is not Repeat.ONCE
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the image is known to have the name already: UNCHANGED then, without a
+        request."""
+        return (
+            self.previous is not None and self.previous == self.name and not (self.via or self.open)
+        )
+
+    def __str__(self) -> str:
+        return ROWS[self.action].sentence.format(self.target, _check.shown(self.name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The step in a form that JSON can hold; what has its default is left out."""
+        found: dict[str, Any] = {"action": self.action.value, "target": self.target}
+        for key in ("name", "index", "previous", "via", "sent_at"):
+            if (value := getattr(self, key)) is not None:
+                found[key] = value
+        if self.after:
+            found["after"] = list(self.after)
+        if self.open:
+            found["open"] = True
+        return found
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The step that `to_dict` wrote.
+
+        Raises:
+            UsageError: It is damaged.
+        """
+        if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
+            raise UsageError(f"a stored step is an object, not {_check.shown(data)}")
+        rest = {
+            key: value for key, value in data.items() if key not in ("action", "target", "name")
+        }
+        for key, value in rest.items():
+            check, expected = _STORED.get(key, (None, ""))
+            if check is None:
+                raise UsageError(f"a stored step has no field {_check.shown(key)}")
+            if not check(value):
+                raise UsageError(f"{key}: {expected} is needed, not {_check.shown(value)}")
+        if "after" in rest:
+            rest["after"] = tuple(rest["after"])
+        return cls(_action(data.get("action")), data.get("target", ""), data.get("name"), **rest)
+
+
+_BY_WORD: Final = {action.value: action for action in Action}
+
+
+def _action(value: object) -> Action:
+    action = _BY_WORD.get(value) if isinstance(value, str) else None
+    if action is None:
+        raise UsageError(
+            f"action: one of {', '.join(_BY_WORD)} is needed, not {_check.shown(value)}"
+        )
+    return action
+
+
+def current_name(image: object) -> str | None:
+    """The name that an image has now, where that is known."""
+    return (image.name or None) if isinstance(image, SavedImage) else None

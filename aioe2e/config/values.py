@@ -1,0 +1,217 @@
+"""Every knob, as a frozen value that is checked when it is built: a wrong one is a `ConfigError`
+naming the field."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from typing import Any, Never, Self, TypeGuard
+
+import attrs
+
+from aioe2e import _check
+from aioe2e.errors import ConfigError
+
+__all__ = ["Credentials", "Dialect", "Limits", "RetryPolicy", "Timeouts"]
+
+_Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+#: No count and no number of seconds that is meant comes near it.
+_HUGE = 10.0**15
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a finite number of a size that somebody may mean."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_HUGE < value < _HUGE
+
+
+def _seconds(*, least: float, optional: bool = False) -> _Validator:
+    """A validator for a time in seconds: a finite number, above 0 or from `least` on."""
+
+    def check(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
+        if value is None and optional:
+            return
+        if not _is_number(value) or value < least or (least == 0 and optional and value == 0):
+            bound = "above 0" if optional else f"of {least:g} or more"
+            none = ", or None for no limit" if optional else ""
+            _refuse(owner, field, value, f"a number of seconds {bound}{none}")
+
+    return check
+
+
+def _count(*, least: int) -> _Validator:
+    """A validator for a whole number from `least` on."""
+
+    def check(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
+        if not _is_number(value) or not isinstance(value, int) or value < least:
+            _refuse(owner, field, value, f"a whole number of {least} or more")
+
+    return check
+
+
+def _refuse(owner: Any, field: attrs.Attribute[Any], value: object, expected: str) -> Never:
+    raise ConfigError(
+        f"{type(owner).__name__}.{field.name} must be {expected}, not {_check.shown(value)}"
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """How long things may take, in seconds; None means no limit.
+
+    Attributes:
+        attempt: One request and its reply. The clock starts once the session gives the request a
+            slot.
+        total: A whole call from its first slot on: attempts, back-off and pauses together. Waiting
+            for the first slot is not counted, so ten thousand calls under one ``gather`` do not
+            time out in the queue.
+        connect: Making a connection (DNS, TCP and TLS).
+    """
+
+    attempt: float | None = attrs.field(default=30.0, validator=_seconds(least=0, optional=True))
+    total: float | None = attrs.field(default=120.0, validator=_seconds(least=0, optional=True))
+    connect: float | None = attrs.field(default=10.0, validator=_seconds(least=0, optional=True))
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How often and how soon a failed attempt is made again. What may be repeated at all is not a
+    setting.
+
+    Attributes:
+        attempts: Requests for one call at the most, the first included; 1 or more. The other method
+            after a 405, a second token after a 401, and looks do not count.
+        base: The first back-off lasts up to this many seconds, each later one up to twice the one
+            before.
+        cap: No back-off is longer than this many seconds, unless the server's Retry-After asks for
+            it.
+        max_retry_after: A longer Retry-After (in seconds) ends the call at once with
+            `RateLimitedError`.
+        look: How long (in seconds) a write whose reply was lost is looked for in listings that do
+            not show it, and by how much a listing may be late and still be believed. A listing that
+            fails is asked for again on top of that, a few times, within `Timeouts.total`.
+    """
+
+    attempts: int = attrs.field(default=4, validator=_count(least=1))
+    base: float = attrs.field(default=0.5, validator=_seconds(least=0))
+    cap: float = attrs.field(default=20.0, validator=_seconds(least=0))
+    max_retry_after: float = attrs.field(default=120.0, validator=_seconds(least=0))
+    look: float = attrs.field(default=2.0, validator=_seconds(least=0))
+
+    @classmethod
+    def none(cls) -> Self:
+        """One attempt a call, no back-off."""
+        return cls(attempts=1)
+
+
+def _rate(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and (not _is_number(value) or value <= 0):
+        _refuse(owner, field, value, "a number of requests above 0, or None for no limit")
+
+
+def _flag(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, bool):
+        _refuse(owner, field, value, "True or False")
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What one session may use. Shared by all its views and bulk runs.
+
+    Attributes:
+        in_flight: Requests in flight at the same time; 1 or more.
+        per_second: Requests started in a second at the most; None for no limit.
+        adaptive: Whether a throttled session goes slower by itself: its in-flight limit halves,
+            grows again by one after each clean round, and requests are paced at the rate that the
+            server was seen to bear.
+        max_body: Bytes of one listing, counted before and after decompression; 1024 or more. Other
+            replies may have 1 MiB.
+        retry_budget: Retries that may be open: a retry takes one, a success gives one back. 0
+            switches retries off.
+    """
+
+    in_flight: int = attrs.field(default=16, validator=_count(least=1))
+    per_second: float | None = attrs.field(default=None, validator=_rate)
+    adaptive: bool = attrs.field(default=True, validator=_flag)
+    max_body: int = attrs.field(default=16 * 1024 * 1024, validator=_count(least=1024))
+    retry_budget: int = attrs.field(default=100, validator=_count(least=0))
+
+
+class Dialect(enum.Enum):
+    """With which HTTP methods image actions are sent."""
+
+    #: POST for every action, as the vendor's save-image document says.
+    DOCUMENTED = "documented"
+    #: PUT for save and rename, DELETE for delete, as the vendor's newer clients send.
+    CURRENT = "current"
+    #: The documented ones first; on HTTP 405 and nothing else the current ones, remembered for the
+    #: session.
+    AUTO = "auto"
+
+
+#: An async callable that returns a fresh token, for tokens that expire.
+TokenSource = Callable[[], Awaitable[str]]
+
+#: Below this, hiding a secret in texts would eat the texts.
+SHORTEST_SECRET = 6
+
+
+def checked_secret(name: str, value: object, *, is_token: bool) -> str:
+    """The secret, trimmed and without ``Bearer ``, if it can stand in a header; else a
+    `ConfigError` without it."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be a string, not {type(value).__name__}")
+    secret = value.strip()
+    if is_token and secret.lower().partition(" ")[0] == "bearer":
+        secret = secret[6:].strip()
+    if len(secret) < SHORTEST_SECRET:
+        raise ConfigError(
+            f"{name} must have at least {SHORTEST_SECRET} characters; this one has {len(secret)}"
+        )
+    if not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise ConfigError(
+            f"{name} must be printable ASCII without spaces (a line break or a quote copied along?)"
+        )
+    return secret
+
+
+def _api_key(value: str) -> str:
+    return checked_secret("Credentials.api_key", value, is_token=False)
+
+
+def _auth_token(value: str | TokenSource) -> str | TokenSource:
+    return (
+        value if callable(value) else checked_secret("Credentials.auth_token", value, is_token=True)
+    )
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Credentials:
+    """The two secrets that every request carries. They are shown nowhere and refuse to be pickled.
+
+    Args:
+        api_key: The api key of MyAccount; 6 or more printable ASCII characters.
+        auth_token: The auth token, with or without the word ``Bearer`` before it; or an async
+            callable that returns one. The callable is awaited before the first request and once
+            more after a 401.
+
+    Raises:
+        ConfigError: A secret is empty, too short, or cannot stand in a header. The text never shows
+            it.
+    """
+
+    api_key: str = attrs.field(converter=_api_key)
+    auth_token: str | TokenSource = attrs.field(converter=_auth_token)
+
+    def __repr__(self) -> str:
+        return "Credentials(api_key=[hidden], auth_token=[hidden])"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> Never:
+        raise TypeError("Credentials are not pickled: read them again where they are needed")

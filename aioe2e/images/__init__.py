@@ -1,0 +1,1 @@
+"""Saved images: the actions, and what a listing proves."""

@@ -1,0 +1,526 @@
+"""The image actions of a session: ``session.images``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from functools import partial
+from os import PathLike
+from typing import Any, Literal, TypeVar
+
+from aioe2e import _check
+from aioe2e._call.call import Options
+from aioe2e._call.channel import Core
+from aioe2e._record import Trail
+from aioe2e.bulk.plan import Plan
+from aioe2e.bulk.progress import Progress
+from aioe2e.bulk.report import Report
+from aioe2e.bulk.source import planned, steps_or_plan
+from aioe2e.bulk.step import Image, Node, Status, Step
+from aioe2e.bulk.stream import Stream
+from aioe2e.errors import ImageFailedError, NotFoundError, UsageError
+from aioe2e.models import Action, ActionResult, ImageState, SaveAction, SavedImage
+
+from .fetch_listing import list_images
+from .listing import Listing
+from .reconcile import settle
+from .waits import check_times, poll
+from .writes import Writes
+
+__all__ = ["Images"]
+
+T = TypeVar("T")
+
+
+class Images:
+    """Saved images of the session's project and location. Made by the session: ``session.images``.
+
+    Every coroutine may raise, beside what it names: `UsageError` (an argument cannot be sent;
+    nothing was), `SessionError` (closed, or another event loop), `TransportError` (no reply),
+    `DeadlineExceededError` (`Timeouts.total` is over), `APIError` and its subclasses (the server
+    says no), `ResponseError` (a reply nobody can read), and `ConfigError` where a callable that
+    gives the token does not work.
+    """
+
+    def __init__(self, core: Core, options: Options) -> None:
+        self._core = core
+        self._options = options
+        self._writes = Writes(core, options)
+
+    async def list(self, match: Callable[[SavedImage], object] | None = None) -> list[SavedImage]:
+        """All saved images, in the server's order (``GET images/saved-images/``; the server does
+        not paginate).
+
+        Args:
+            match: Keeps the images for which it is true; the predicates of `aioe2e.select` fit.
+
+        Returns:
+            The images. A large reply is parsed and decoded in slices, with a turn of the loop
+            between them.
+
+        May be repeated: it changes nothing, and is retried after every fault that passes.
+
+        Raises:
+            ResponseError: Not a list of saved images; each element without an id is named by its
+                JSON path.
+        """
+        if match is not None:
+            _check.function("match", match, "select.name_matches('ci-*')")
+        listing = await list_images(self._core, self._options, Trail())
+        return [image for image in listing.images if match is None or match(image)]
+
+    async def get(self, image: Image) -> SavedImage:
+        """One saved image, out of the listing (the route for a single image is not documented by
+        the vendor).
+
+        Args:
+            image: A `SavedImage` or an id.
+
+        Returns:
+            The image as the listing shows it.
+
+        May be repeated: it changes nothing.
+
+        Raises:
+            NotFoundError: The listing does not show it.
+        """
+        wanted = _check.image_id(image)
+        trail = Trail()
+        listing = await list_images(self._core, self._options, trail)
+        for found in listing.images:
+            if found.image_id == wanted:
+                return found
+        error = _absent(
+            f"get of image {wanted}: the listing does not show it", "get", listing, trail.attempts
+        )
+        error.confirmed = error.confirmed and not self._may_be_new(wanted, listing)
+        raise error
+
+    async def save(self, node: Node, name: str) -> SaveAction:
+        """Save an image of a node: accepted, not finished. `wait_saved` waits for the image.
+
+        Args:
+            node: The node's id.
+            name: 1 to 255 characters, no control characters, no white space at either end. Whether
+                it must be unique is for the server to say.
+
+        Returns:
+            The action. Its `image_id` is None with most servers, and its `action_id` is None where
+            the reply was lost and the listing proved the save.
+
+        Must not be repeated blindly: a second save makes a second image. The library sends it again
+        only when the first was surely not carried out, and looks for it in the listing for
+        `RetryPolicy.look` seconds when its reply was lost. (``POST nodes/{node}/actions/`` with
+        ``{"type": "save_images", "name": …}``.)
+
+        Raises:
+            OutcomeUnknownError: It was sent, its reply was lost, and the listing does not show its
+                image.
+        """
+        return await self._writes.save(_check.node_id(node), _check.name(name), Trail())
+
+    async def rename(self, image: Image, name: str) -> ActionResult:
+        """Give an image a new name.
+
+        Args:
+            image: A `SavedImage` or an id.
+            name: 1 to 255 characters, no control characters, no white space at either end.
+
+        Returns:
+            What the server said; an empty message where its reply was lost and the listing proved
+            the rename.
+
+        May be repeated. (``POST images/{id}/`` with ``{"action_type": "rename", "name": …}``.)
+
+        Raises:
+            NotFoundError, ConflictError: There is no such image; the name is taken.
+            OutcomeUnknownError: It was sent, no reply came, and the listing does not show the new
+                name.
+        """
+        return await self._writes.rename(_check.image_id(image), _check.name(name), Trail())
+
+    async def delete(self, image: Image, missing_ok: bool = False) -> ActionResult:
+        """Delete an image.
+
+        Args:
+            image: A `SavedImage` or an id.
+            missing_ok: Whether an image that is not there is fine (as in `pathlib.Path.unlink`).
+
+        Returns:
+            What the server said: of an image that was not there with `missing_ok`, that it was not
+            found; an empty message where the reply was lost and the listing proved the delete.
+
+        May be repeated: "not found" after a lost reply counts as done when the listing does not
+        show the image. (``POST images/{id}/`` with ``{"action_type": "delete_image"}``.)
+
+        Raises:
+            NotFoundError: There is no such image, and `missing_ok` is false or the listing does not
+                confirm it.
+            ConflictError: The image is in use.
+            OutcomeUnknownError: It was sent, no reply came, and the listing does not show that it
+                is gone.
+        """
+        missing_ok = _check.flag("missing_ok", missing_ok)
+        result, _ = await self._writes.delete(
+            _check.image_id(image), Trail(), missing_ok=missing_ok
+        )
+        return result
+
+    async def wait(
+        self,
+        image: Image,
+        state: ImageState = ImageState.READY,
+        timeout: float | None = 1800.0,
+        interval: float = 5.0,
+    ) -> SavedImage:
+        """Wait until an image is in a state.
+
+        Args:
+            image: A `SavedImage` or an id.
+            state: The state to wait for; not DELETED, for which there is `wait_gone`.
+            timeout: Seconds, above 0; None waits for ever.
+            interval: Seconds until the second look, 0.01 to 60; it grows to 60. All waiters of a
+                session share their listings.
+
+        Returns:
+            The image as the listing shows it then.
+
+        May be repeated: it changes nothing, and waits through faults that pass.
+
+        Raises:
+            ImageFailedError: The image turned ERROR (unless that is waited for).
+            NotFoundError: The listing does not show the image.
+            WaitTimeoutError: The time is over.
+        """
+        wanted = _check.image_id(image)
+        if not isinstance(state, ImageState):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+            raise UsageError(f"state must be an ImageState, not {state!r}")
+        if state is ImageState.DELETED:
+            raise UsageError(
+                "state must not be DELETED: a deleted image counts as absent; use wait_gone"
+            )
+
+        def found(listing: Listing) -> SavedImage | None:
+            shown = listing.by_id.get(wanted)
+            if shown is None and self._may_be_new(wanted, listing):
+                return None
+            if shown is None:
+                raise _absent(
+                    f"waiting for image {wanted}: it is not in the listing", "wait", listing
+                )
+            return self._arrived(shown, state)
+
+        waiting_for = f"waiting for image {wanted} to be {state.value}"
+        return await self._poll(found, waiting_for=waiting_for, timeout=timeout, interval=interval)
+
+    async def wait_gone(
+        self, image: Image, timeout: float | None = 600.0, interval: float = 5.0
+    ) -> None:
+        """Wait until the listing does not show an image any more, or shows it as DELETED.
+
+        Args:
+            image: A `SavedImage` or an id.
+            timeout: Seconds, above 0; None waits for ever.
+            interval: Seconds, as for `wait`.
+
+        May be repeated: it changes nothing, and waits through faults that pass.
+
+        Raises:
+            WaitTimeoutError: The time is over.
+        """
+        wanted = _check.image_id(image)
+        await self._poll(
+            lambda listing: None if self._may_be_there(wanted, listing) else True,
+            waiting_for=f"waiting for image {wanted} to be gone",
+            timeout=timeout,
+            interval=interval,
+        )
+
+    async def wait_saved(
+        self, action: SaveAction, timeout: float | None = 1800.0, interval: float = 5.0
+    ) -> SavedImage:
+        """Wait until the image of a save is there and READY.
+
+        Args:
+            action: What `save` returned. Where the server did not name the image, it is found by
+                its name among those that are newer than the save.
+            timeout: Seconds, above 0; None waits for ever.
+            interval: Seconds, as for `wait`.
+
+        Returns:
+            The image as the listing shows it then.
+
+        May be repeated: it changes nothing, and waits through faults that pass.
+
+        Raises:
+            ImageFailedError: The image turned ERROR.
+            WaitTimeoutError: The time is over; also when more than one image may be the one.
+        """
+        if not isinstance(action, SaveAction):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+            raise UsageError(
+                f"action must be the SaveAction that save() returned, not {type(action).__name__}"
+            )
+        known = action.image_id
+
+        def found(listing: Listing) -> SavedImage | None:
+            nonlocal known
+            if known is None:
+                product = self._core.saves.awaited(action, listing)
+                known = None if product is None else product.image_id
+            shown = None if known is None else listing.by_id.get(known)
+            return None if shown is None else self._arrived(shown, ImageState.READY)
+
+        waiting_for = f"waiting for the image {action.name!r} of node {action.node_id} to be READY"
+        return await self._poll(found, waiting_for=waiting_for, timeout=timeout, interval=interval)
+
+    async def run(
+        self,
+        plan: Plan | Iterable[Step] | AsyncIterable[Step],
+        limit: int | None = None,
+        on_error: Literal["collect", "stop"] = "collect",
+        progress: Callable[[Progress], object] | None = None,
+        deadline: float | None = None,
+        journal: str | PathLike[str] | None = None,
+        *,
+        missing_ok: bool = False,
+    ) -> Report:
+        """Carry out a plan, or any number of steps from an iterable.
+
+        Args:
+            plan: A `Plan`; or a sync or async iterable of `Step`, however long: memory grows with
+                `limit` only.
+            limit: Steps under way at the same time, and so requests in flight; `Limits.in_flight`
+                by default.
+            on_error: ``"collect"`` goes on after a failure, ``"stop"`` starts nothing new.
+            progress: Called with a `Progress` at most ten times a second and once at the end.
+            deadline: Seconds from now for the whole run; what is under way then is cancelled and
+                reported.
+            journal: A file that says after a crash what is left: `Plan.resume`. For plans only.
+            missing_ok: Whether an image that is not there makes a delete UNCHANGED instead of
+                FAILED.
+
+        Returns:
+            The report. Failures are in it and are not raised: see `Report.raise_for_errors`.
+
+        Raises:
+            UsageError: An argument cannot be meant, or the journal is not this plan's. Nothing was
+                sent.
+        """
+        stream = self.stream(
+            plan, limit, on_error, progress, deadline, journal, missing_ok=missing_ok
+        )
+        return await stream.drain()
+
+    def stream(
+        self,
+        plan: Plan | Iterable[Step] | AsyncIterable[Step],
+        limit: int | None = None,
+        on_error: Literal["collect", "stop"] = "collect",
+        progress: Callable[[Progress], object] | None = None,
+        deadline: float | None = None,
+        journal: str | PathLike[str] | None = None,
+        *,
+        missing_ok: bool = False,
+    ) -> Stream:
+        """The same as `run`, as a stream of outcomes in the order of completion.
+
+        ::
+
+            async with session.images.stream(plan, limit=16) as outcomes:
+                async for outcome in outcomes:
+                    ...
+
+        Args:
+            plan, limit, on_error, progress, deadline, journal, missing_ok: As for `run`.
+
+        Returns:
+            A stream that has not begun; see `Stream` for how it ends.
+
+        Raises:
+            UsageError: An argument cannot be meant. What is wrong with a journal is raised by
+                ``async with``.
+        """
+        stream = Stream(
+            planned(plan),
+            perform=partial(self._writes.perform, missing_ok=_check.flag("missing_ok", missing_ok)),
+            limit=limit,
+            on_error=on_error,
+            progress=progress,
+            deadline=deadline,
+            journal=journal,
+            session_limit=self._core.limits.in_flight,
+            current_limit=lambda: self._core.gate.limit,
+            clock=self._core.clock,
+        )
+        if limit is not None:
+            self._core.warn_of_limit(limit)
+        return stream
+
+    async def bulk_rename(
+        self,
+        images: Mapping[Any, str]
+        | Iterable[tuple[Image, str] | Image]
+        | AsyncIterable[tuple[Image, str] | Image],
+        *,
+        to: Callable[[SavedImage], str] | None = None,
+        existing: Iterable[SavedImage] | None = None,
+        limit: int | None = None,
+        on_error: Literal["collect", "stop"] = "collect",
+        progress: Callable[[Progress], object] | None = None,
+        deadline: float | None = None,
+        journal: str | PathLike[str] | None = None,
+    ) -> Report:
+        """Plan new names and give them, in one go.
+
+        Args:
+            images, to, existing: As for `Plan.rename`. A collection with a length is planned and
+                ordered; any other iterable, sync or async, is streamed: then each item is checked
+                by itself only.
+            limit, on_error, progress, deadline, journal: As for `run`.
+
+        Returns:
+            The report; see `run`. Calling again with the same inputs does no harm.
+
+        Raises:
+            UsageError: Some inputs cannot be right. Nothing was sent.
+        """
+        source = steps_or_plan(
+            Action.RENAME, images, to, existing, partial(Plan.rename, to=to, existing=existing)
+        )
+        return await self.run(source, limit, on_error, progress, deadline, journal)
+
+    async def bulk_delete(
+        self,
+        images: Iterable[Image] | AsyncIterable[Image],
+        *,
+        missing_ok: bool = False,
+        force: bool = False,
+        existing: Iterable[SavedImage] | None = None,
+        limit: int | None = None,
+        on_error: Literal["collect", "stop"] = "collect",
+        progress: Callable[[Progress], object] | None = None,
+        deadline: float | None = None,
+        journal: str | PathLike[str] | None = None,
+    ) -> Report:
+        """Plan deletions and carry them out, in one go.
+
+        Args:
+            images, existing, force: As for `Plan.delete`; any iterable without a length is
+                streamed.
+            missing_ok: Whether an image that is not there is UNCHANGED instead of FAILED.
+            limit, on_error, progress, deadline, journal: As for `run`.
+
+        Returns:
+            The report; see `run`. Calling again with the same inputs does no harm.
+
+        Raises:
+            UsageError: Some inputs cannot be right. Nothing was sent.
+        """
+        plan = partial(Plan.delete, existing=existing, force=force)
+        source = steps_or_plan(Action.DELETE, images, None, existing, plan, force=force)
+        return await self.run(
+            source, limit, on_error, progress, deadline, journal, missing_ok=missing_ok
+        )
+
+    async def bulk_save(
+        self,
+        nodes: Mapping[Any, str]
+        | Iterable[tuple[Node, str] | Node]
+        | AsyncIterable[tuple[Node, str] | Node],
+        *,
+        to: Callable[[str], str] | None = None,
+        existing: Iterable[SavedImage] | None = None,
+        limit: int | None = None,
+        on_error: Literal["collect", "stop"] = "collect",
+        progress: Callable[[Progress], object] | None = None,
+        deadline: float | None = None,
+        journal: str | PathLike[str] | None = None,
+    ) -> Report:
+        """Plan an image of each node and save them, in one go.
+
+        ``[outcome.result for outcome in report.where(Status.DONE)]`` are what `wait_saved` takes,
+        one by one.
+
+        Args:
+            nodes, to, existing: As for `Plan.save`; any iterable without a length is streamed.
+            limit, on_error, progress, deadline, journal: As for `run`.
+
+        Returns:
+            The report; see `run`. Calling again makes second images: run `Report.remaining`
+            instead, which leaves out every save that may have been carried out.
+
+        Raises:
+            UsageError: Some inputs cannot be right. Nothing was sent.
+        """
+        source = steps_or_plan(
+            Action.SAVE, nodes, to, existing, partial(Plan.save, to=to, existing=existing)
+        )
+        return await self.run(source, limit, on_error, progress, deadline, journal)
+
+    async def reconcile(self, report: Report) -> Report:
+        """Settle the UNKNOWN outcomes of a report to DONE where one listing proves it.
+
+        A rename is proven by the name, a delete by the image's absence, a save by an image that
+        only it can have made. What the listing does not prove stays UNKNOWN: it may still take
+        effect.
+
+        Args:
+            report: Of a run in this session or, where it came from a journal, of any.
+
+        May be repeated: it changes nothing on the server.
+
+        Returns:
+            A new report; the given one is left as it is. Without UNKNOWN outcomes nothing is asked
+            of the server.
+        """
+        if not isinstance(report, Report):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+            raise UsageError(f"report must be a Report, not {type(report).__name__}")
+        unknown = report.where(Status.UNKNOWN)
+        if not unknown:
+            return report
+        listing = await list_images(self._core, self._options, Trail())
+        return report.settle(settle(self._core, unknown, listing, self._options.retry.look))
+
+    def _may_be_new(self, image_id: str, listing: Listing) -> bool:
+        """Whether an image that a listing does not show may be too new for it."""
+        core = self._core
+        is_old = core.sightings.is_old(image_id, listing, self._options.retry.look)
+        return not is_old or core.saves.is_unborn(image_id)
+
+    def _may_be_there(self, image_id: str, listing: Listing) -> bool:
+        return listing.partial or image_id in listing.by_id or self._core.saves.is_unborn(image_id)
+
+    def _arrived(self, image: SavedImage, state: ImageState) -> SavedImage | None:
+        """The image if it is in the state, None if it may still get there."""
+        if image.state is state:
+            return image
+        if image.state is not ImageState.ERROR:
+            return None
+        said = self._core.redactor.clean(f"{image.name!r} turned {image.image_state!r}")
+        raise ImageFailedError(
+            f"image {image.image_id}: {said}; it will not be {state.value}", image_id=image.image_id
+        )
+
+    async def _poll(
+        self,
+        found: Callable[[Listing], T | None],
+        *,
+        waiting_for: str,
+        timeout: float | None,
+        interval: float,
+    ) -> T:
+        check_times(timeout, interval)
+        self._core.enter()
+        return await poll(
+            self._core, found, waiting_for=waiting_for, timeout=timeout, interval=interval
+        )
+
+
+def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotFoundError:
+    """The error for an image that a listing does not show; its status is what the server would say
+    of it."""
+    text = f"{text} [a listing shows one location of one project]"
+    error = NotFoundError(
+        text, status=404, message="not in the listing", action=action, attempts=attempts
+    )
+    error.confirmed = not listing.partial
+    return error

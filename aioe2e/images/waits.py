@@ -1,0 +1,137 @@
+"""Waiting for images: any number of waiters share one listing per interval.
+
+Whoever's time has come makes the listing, and everybody who waits looks at it, so that the most
+impatient waiter sets the pace for all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from aioe2e._call.channel import closed_error
+from aioe2e._check import shown
+from aioe2e.errors import E2EError, UsageError, WaitTimeoutError, is_passing
+
+from .listing import Listing
+
+if TYPE_CHECKING:
+    from aioe2e._call.channel import Core
+
+T = TypeVar("T")
+
+#: Seconds between two listings at the least and at the most, and by how much the interval grows.
+SHORTEST_INTERVAL = 0.01
+LONGEST_INTERVAL = 60.0
+_GROWTH = 1.5
+#: Thirty years: longer than anybody means, short enough to reckon with.
+_LONGEST_TIMEOUT = 1e9
+
+
+def check_times(timeout: float | None, interval: float) -> None:
+    """Refuse times that cannot be meant.
+
+    Raises:
+        UsageError: `timeout` is no number from above 0 to thirty years nor None, or `interval` is
+            not from 0.01 to 60.
+    """
+    if timeout is not None and not (_is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
+        raise UsageError(
+            f"timeout must be a number of seconds above 0 and up to {_LONGEST_TIMEOUT:g}, or None for no limit, "
+            f"not {shown(timeout)}"
+        )
+    if not _is_number(interval) or not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
+        raise UsageError(
+            f"interval must be a number of seconds from {SHORTEST_INTERVAL:g} to {LONGEST_INTERVAL:g}, "
+            f"not {shown(interval)}"
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+async def poll(
+    core: Core,
+    found: Callable[[Listing], T | None],
+    *,
+    waiting_for: str,
+    timeout: float | None,
+    interval: float,
+) -> T:
+    """Look at listings until one shows what is waited for.
+
+    Args:
+        core: The session's shared parts.
+        found: Gives the result, None to go on waiting, or raises an error to stop.
+        waiting_for: What is waited for, for the text of the error.
+        timeout: Seconds.
+        interval: Seconds until the second listing; the interval grows to 60.
+
+    Raises:
+        WaitTimeoutError: The time is over.
+        E2EError: What `found` raised, or why no listing can be had (a fault that passes is waited
+            through).
+    """
+    clock = core.clock
+    due = clock.now()
+    end = math.inf if timeout is None else due + timeout
+    failure: E2EError | None = None
+    listing = core.listings.recent(due - interval / 2)
+    if listing is not None:
+        # Others wait, too. Where their listing does not show it either, the next one is early
+        # enough; what it shows is not taken for an answer, since it was asked for before the
+        # question.
+        if _settles(found, listing):
+            listing = None
+        else:
+            due = listing.started + interval
+    while True:
+        fresh, failure = await _next(core, listing, due, end, interval)
+        if fresh is not None:
+            listing = fresh
+            result = found(listing)
+            if result is not None:
+                return result
+        if core.closed:
+            raise closed_error()
+        if failure is not None and not is_passing(failure):
+            raise failure
+        now = clock.now()
+        if now >= end:
+            break
+        due = min(
+            (now if listing is None or failure is not None else listing.started) + interval, end
+        )
+        interval = min(interval * _GROWTH, LONGEST_INTERVAL)
+    because = f" (the last listing failed: {failure})" if failure is not None else ""
+    raise WaitTimeoutError(
+        f"{waiting_for}: not within {timeout:g} s{because}; the server may still be at it"
+    )
+
+
+def _settles(found: Callable[[Listing], object], listing: Listing) -> bool:
+    """Whether a listing would end a wait, well or not."""
+    try:
+        return found(listing) is not None
+    except E2EError:
+        return True
+
+
+async def _next(
+    core: Core, known: Listing | None, due: float, end: float, interval: float
+) -> tuple[Listing | None, E2EError | None]:
+    """The next listing that anybody makes, or one's own once it is due; or why there is none."""
+    until = None if end == math.inf else end
+    if known is not None:
+        news = await core.listings.newer(known, due)
+        if news is not None or core.closed:
+            return news, None
+    moment = due if known is None else due - interval / 2
+    try:
+        return await core.listings.after(moment, until=until, tries=1), None
+    except TimeoutError:
+        return None, None
+    except E2EError as error:
+        return None, error

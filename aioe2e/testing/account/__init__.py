@@ -1,0 +1,1 @@
+"""The emulated account: its images and nodes, and its rules."""

@@ -1,0 +1,203 @@
+"""Images and nodes to start with: made up but realistic, and the same for the same seed on every
+machine and day."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from aioe2e.errors import UsageError
+from aioe2e.testing import _checks as checks
+
+#: A number of made-up objects, the wire objects themselves, or a JSON file that holds them.
+Source: TypeAlias = "int | Iterable[Mapping[str, Any]] | str | PathLike[str]"
+
+INDIA = timezone(timedelta(hours=5, minutes=30), "India")
+#: The seeded images are no younger than this. Fixed, so that a seed gives the same images tomorrow.
+TODAY = datetime(2026, 6, 30, 12, 0, 0, tzinfo=INDIA)
+
+_ROLES = ("web", "api", "db", "cache", "worker", "ci", "mail", "vpn", "build", "search")
+_SYSTEMS = (
+    "CentOS-7.5",
+    "CentOS-Stream",
+    "Ubuntu-22.04",
+    "Ubuntu-24.04",
+    "Debian-12",
+    "AlmaLinux-9",
+    "Rocky-9",
+)
+_SIZES = ("20 GB", "45 GB", "57 GB", "95.368 GB", "100 GB", "143.051 GB", "250 GB")
+_SKUS = ("C3VPS", "C3.8GB", "C3.16GB", "M3.32GB")
+_SERVERS_PER_ROLE = 4
+
+#: The spellings of one fact that were seen on the wire (or in the vendor's documents and clients),
+#: by field.
+_WOBBLES: Mapping[str, Sequence[Any]] = {
+    "image_state": ("Ready", "READY", "available", "ready "),
+    "running_vms": ("0", 0, 0.0),
+    "cloning_ops": ("0", 0),
+    "scaler_group_count": (0, "0", None),
+    "vm_info": (None, [], ""),
+    "image_size": ("57 GB", "95.368 GB", "20GB", "45"),
+    "creation_time": ("31-10-2019 11:59:58", "01-Jan-2025 10:00:00", "2026-03-12T10:00:00Z", ""),
+    "is_windows": (False, "false", None),
+    "project_name": ("default-project", None, ""),
+}
+
+
+def ist_text(moment: datetime) -> str:
+    """A time as the listing writes it: day first, Indian time, no zone."""
+    return moment.astimezone(INDIA).strftime("%d-%m-%Y %H:%M:%S")
+
+
+def made_images(
+    count: int,
+    seed: int = 0,
+    *,
+    today: datetime = TODAY,
+    in_use: float = 0.0,
+    wobbles: bool = False,
+) -> list[dict[str, Any]]:
+    """Saved images of a few servers over the last year, newest last; ids and names are unique.
+
+    Args:
+        count: How many.
+        seed: The same seed gives the same images.
+        today: The newest image is a little older than this.
+        in_use: The share, 0 to 1, that running VMs or clones use.
+        wobbles: Spell numbers, states, sizes and dates in all the ways that were seen on the wire.
+    """
+    return list(_images(count, seed, today, in_use, wobbles=wobbles))
+
+
+def _images(
+    count: int, seed: int, today: datetime, in_use: float, *, wobbles: bool
+) -> Iterator[dict[str, Any]]:
+    dice = random.Random(seed)
+    image_id = dice.randrange(20_000, 30_000)
+    age = timedelta(days=365) / max(count, 1)
+    for number in range(count):
+        image_id += dice.randrange(1, 9)
+        born = today - age * (count - number) + age * dice.random() * 0.5
+        role, server = _ROLES[number % len(_ROLES)], number // len(_ROLES) % _SERVERS_PER_ROLE + 1
+        name = f"{role}-{server:02d}-{born:%Y%m%d}-{number:04d}"
+        vms = dice.choice((1, 1, 2, 3)) if dice.random() < in_use else 0
+        image = new_image(
+            str(image_id),
+            name,
+            born=born,
+            distro=dice.choice(_SYSTEMS),
+            image_size=dice.choice(_SIZES),
+            sku_type=dice.choice(_SKUS),
+            template_id=image_id + 4_500,
+            running_vms=str(vms),
+            vm_info=[
+                {"vm_id": dice.randrange(100_000, 200_000), "vm_name": f"{role}-{n}"}
+                for n in range(vms)
+            ],
+        )
+        if wobbles:
+            in_use_fields = (
+                {field: image[field] for field in ("running_vms", "vm_info")} if vms else {}
+            )
+            image |= {
+                field: dice.choice(spellings)
+                for field, spellings in _WOBBLES.items()
+                if dice.random() < 0.5
+            }
+            image |= in_use_fields  # the spellings in the table are of unused images
+        yield image
+
+
+def new_image(image_id: str, name: str, *, born: datetime, **fields: Any) -> dict[str, Any]:
+    """One wire object with every field that the vendor's current clients know."""
+    image: dict[str, Any] = {
+        "image_id": image_id,
+        "template_id": int(image_id) + 4_500 if image_id.isdecimal() else 0,
+        "name": name,
+        "os_distribution": f"DEL-{name}",
+        "distro": "Ubuntu-22.04",
+        "image_state": "Ready",
+        "image_type": "E2E Image",
+        "image_size": "57 GB",
+        "sku_type": "C3VPS",
+        "creation_time": ist_text(born),
+        "running_vms": "0",
+        "cloning_ops": "0",
+        "scaler_group_count": 0,
+        "vm_info": [],
+        "is_windows": False,
+        "node_plans_available": True,
+        "project_name": "default-project",
+    }
+    return image | fields
+
+
+def made_nodes(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Running nodes with unique ids and names; the same seed gives the same ones."""
+    return list(_nodes(count, seed))
+
+
+def _nodes(count: int, seed: int) -> Iterator[dict[str, Any]]:
+    dice = random.Random(seed + 1)
+    node_id = dice.randrange(30_000, 40_000)
+    for number in range(count):
+        node_id += dice.randrange(1, 9)
+        role, server = _ROLES[number % len(_ROLES)], number // len(_ROLES) + 1
+        yield {
+            "id": node_id,
+            "name": f"{role}-{server:02d}",
+            "status": "Running",
+            "plan": dice.choice(_SKUS),
+            "os_info": {"full_name": dice.choice(_SYSTEMS)},
+            "public_ip_address": f"203.0.113.{number % 254 + 1}",
+            "private_ip_address": f"10.0.{number // 254 % 256}.{number % 254 + 1}",
+            "location": "Delhi",
+            "is_locked": False,
+        }
+
+
+def objects_of(
+    name: str, source: Source, make: Callable[[int], list[dict[str, Any]]]
+) -> list[Mapping[str, Any]]:
+    """The objects that a source stands for.
+
+    Args:
+        name: What they are called where the source was given.
+        source: How many to make up; the wire objects themselves; or a JSON file that holds a list
+            of them, or a reply with the list as its ``data``.
+        make: Makes so many up.
+
+    Raises:
+        UsageError: It is none of these; it names the file or the first entry that is no object.
+        OSError: The file cannot be read.
+    """
+    if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
+        return list(make(source))
+    if isinstance(source, str | PathLike):
+        return _checked(f"{name} in {Path(source)}", _loaded(Path(source)))
+    if not checks.is_several(source):
+        checks.refuse(name, "a number of 0 or more, a list of objects or a JSON file", source)
+    return _checked(name, list(source))
+
+
+def _loaded(path: Path) -> object:
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is no JSON file: {error}") from None
+    return cast("dict[str, Any]", found).get("data") if isinstance(found, dict) else found
+
+
+def _checked(name: str, objects: object) -> list[Mapping[str, Any]]:
+    if not isinstance(objects, list):
+        checks.refuse(name, "a list of objects, or a reply with one as its data", objects)
+    for place, item in enumerate(cast("list[object]", objects)):
+        if not isinstance(item, Mapping):
+            checks.refuse(f"{name}[{place}]", "an object with the fields of the wire", item)
+    return cast("list[Mapping[str, Any]]", objects)

@@ -1,0 +1,129 @@
+"""One fault, as a value that is checked when it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+from aioe2e.errors import UsageError
+from aioe2e.testing import _checks as checks
+from aioe2e.testing.account.past import LONGEST_LAG
+
+from .table import KINDS, Effect, Kind
+
+#: Whether a write takes effect: `Fault.applied`.
+Applies: TypeAlias = 'bool | Literal["late"]'
+
+_EFFECTS: Mapping[Applies, Effect] = {False: Effect.NOT, True: Effect.BEFORE, "late": Effect.LATE}
+_APPLIED: Mapping[Effect, Applies] = {effect: applied for applied, effect in _EFFECTS.items()}
+
+
+def _kind(name: str, value: object) -> None:
+    checks.known(
+        name,
+        value,
+        KINDS,
+        more=f"docs/fault-kinds.md and aioe2e.testing.KINDS list the {len(KINDS)} that there are",
+    )
+
+
+def _applied(name: str, value: object) -> None:
+    # Not `in`: 1 equals True.
+    if value is not None and not isinstance(value, bool) and value != "late":
+        checks.refuse(name, "True, False or 'late', or None for what its kind does first", value)
+
+
+def _seconds(name: str, value: object) -> None:
+    if value is not None:
+        checks.seconds(name, value)
+
+
+def _value(name: str, value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
+        checks.refuse(name, "text or a whole number, or None for the kind's own", value)
+
+
+@attrs.frozen
+class Fault:
+    """One thing that goes wrong.
+
+    Args:
+        kind: What: a key of `aioe2e.testing.KINDS`.
+        applied: Whether a write takes effect: True before the fault shows, False not at all,
+            ``"late"`` after the connection has gone. By default what the kind does first. A kind
+            refuses what would be a lie (a whole success reply for something that was never done).
+        seconds: How long it takes, for kinds that take time (hangs, drips, refusals, lagging
+            listings); 0 or more. A listing can lag by 60 seconds at the most; `Rules.listing_lag`
+            has no such limit.
+        late: When a late effect happens, in seconds after the connection, or the fault, has ended.
+        value: What the kind makes of it: the text of a Retry-After or of a Location, the size of a
+            body in bytes, the number of connections to cut.
+
+    Raises:
+        UsageError: No such kind, the kind cannot be (or not be) applied, or a number makes no sense
+            for it.
+    """
+
+    kind: str = attrs.field(validator=lambda _, __, value: _kind("fault", value))
+    applied: Applies | None = attrs.field(default=None, validator=checks.checked(_applied))
+    seconds: float | None = attrs.field(
+        default=None, kw_only=True, validator=checks.checked(_seconds)
+    )
+    late: float = attrs.field(default=0.05, kw_only=True, validator=checks.checked(checks.seconds))
+    value: str | int | None = attrs.field(
+        default=None, kw_only=True, validator=checks.checked(_value)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        row = self.row
+        if self.applied is not None and _EFFECTS[self.applied] not in row.effects:
+            can = ", ".join(repr(_APPLIED[effect]) for effect in row.effects)
+            raise UsageError(f"Fault.applied of {self.kind!r} can be {can}, not {self.applied!r}")
+        if row.lag and self.seconds is not None and self.seconds > LONGEST_LAG:
+            checks.refuse(
+                f"Fault.seconds of {self.kind!r}", f"{LONGEST_LAG:g} or less", self.seconds
+            )
+        if self.value is not None:
+            self._check_value(row.value)
+
+    def _check_value(self, taken: type[Any] | None) -> None:
+        name = f"Fault.value of {self.kind!r}"
+        if taken is None:
+            checks.refuse(name, "left out, as the kind makes nothing of it", self.value)
+        if taken is int:
+            checks.whole(name, self.value)
+
+    @property
+    def row(self) -> Kind:
+        """The kind's row in the table."""
+        return KINDS[self.kind]
+
+    @property
+    def effect(self) -> Effect:
+        """When a write takes effect."""
+        return self.row.effects[0] if self.applied is None else _EFFECTS[self.applied]
+
+    @property
+    def lag(self) -> float:
+        """Seconds by which the listing is out of date."""
+        return self.row.lag if self.seconds is None or not self.row.lag else self.seconds
+
+    @classmethod
+    def of(cls, fault: object) -> Fault | None:
+        """A fault from a fault, the name of its kind, or None.
+
+        Raises:
+            UsageError: It is none of these.
+        """
+        if isinstance(fault, str):
+            return cls(fault)
+        if fault is not None and not isinstance(fault, Fault):
+            checks.refuse("a fault", "a Fault, the name of a kind, or None", fault)
+        return fault
+
+
+def applied_by(effect: Effect) -> Applies:
+    """What `Fault.applied` says for an effect."""
+    return _APPLIED[effect]

@@ -1,0 +1,265 @@
+"""Which request meets which fault: by script, by rule, by seeded chance, or as a function of the
+request decides."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterable
+from collections.abc import Set as AbstractSet
+from typing import TypeAlias, TypeGuard
+
+import attrs
+
+from aioe2e.testing import _checks as checks
+from aioe2e.testing.net.calls import ACTIONS, WRITES, Call
+
+from .fault import Fault, applied_by
+from .table import KINDS
+
+#: A fault, the name of its kind, or None for a healthy reply.
+FaultLike: TypeAlias = "Fault | str | None"
+Chooser: TypeAlias = Callable[[Call], FaultLike]
+#: Everything that `FakeE2E` takes as ``faults``.
+FaultsLike: TypeAlias = "Faults | Fault | str | Chooser | Iterable[FaultLike] | None"
+
+
+@attrs.define(eq=False)
+class Rule:
+    """A fault for requests of some actions, of one target, by one method: so many of them, after so
+    many others.
+
+    Attributes:
+        fault: What they meet.
+        actions: Which; None for all.
+        target: Only for this id; None for all.
+        method: Only for this HTTP method; None for all.
+        skip: The first so many that fit pass.
+        times: How many meet it; None for all.
+    """
+
+    fault: Fault
+    actions: frozenset[str] | None = None
+    target: str | None = None
+    method: str | None = None
+    skip: int = 0
+    times: int | None = 1
+    _seen: int = attrs.field(default=0, init=False)
+
+    def __call__(self, call: Call) -> Fault | None:
+        """The fault for a request."""
+        fits = (
+            (self.actions is None or call.action in self.actions)
+            and self.target in (None, call.target)
+            and self.method in (None, call.method)
+        )
+        if not fits:
+            return None
+        self._seen += 1
+        return self.fault if self._seen > self.skip and not self._beyond(self._seen - 1) else None
+
+    @property
+    def spent(self) -> bool:
+        """Whether no further request can meet it."""
+        return self._beyond(self._seen)
+
+    def _beyond(self, seen: int) -> bool:
+        return self.times is not None and seen >= self.skip + self.times
+
+    @classmethod
+    def of(
+        cls,
+        action: str | Collection[str] | None,
+        fault: Fault | str,
+        *,
+        target: str | int | None = None,
+        method: str | None = None,
+        skip: int = 0,
+        times: int | None = 1,
+    ) -> Rule:
+        """A rule from what `Faults.on` takes.
+
+        Raises:
+            UsageError: Something that no request can ever fit.
+        """
+        if (chosen := Fault.of(fault)) is None:
+            checks.refuse("fault", "a Fault or the name of a kind", fault)
+        return cls(
+            chosen,
+            None if action is None else _actions([action] if isinstance(action, str) else action),
+            _target(target),
+            _method(method),
+            checks.whole("skip", skip),
+            None if times is None else checks.whole("times", times, least=1),
+        )
+
+
+def _actions(actions: Collection[str]) -> frozenset[str]:
+    names = checks.words("actions", actions)
+    if not names:
+        checks.refuse("actions", "at least one action, or None for all", actions)
+    return frozenset(
+        checks.known("action", name, ACTIONS, more=f"there are {', '.join(ACTIONS)}")
+        for name in names
+    )
+
+
+def _target(target: object) -> str | None:
+    if isinstance(target, int) and not isinstance(target, bool):
+        return str(target)
+    if target is not None and not isinstance(target, str):
+        checks.refuse("target", "the id of an image or a node", target)
+    return target
+
+
+def _method(method: object) -> str | None:
+    if method is not None and not isinstance(method, str):
+        checks.refuse("method", "the name of an HTTP method", method)
+    return method and method.upper()
+
+
+class Injected:
+    """Faults for the next requests that fit them: first in, first out, and gone once they were
+    played."""
+
+    def __init__(self) -> None:
+        self._rules: list[Rule] = []
+
+    def add(self, rule: Rule) -> None:
+        """Put a rule behind the others."""
+        self._rules.append(rule)
+
+    def __call__(self, call: Call) -> Fault | None:
+        """The fault for a request."""
+        for rule in self._rules:
+            if (fault := rule(call)) is not None:
+                if rule.spent:
+                    self._rules.remove(rule)
+                return fault
+        return None
+
+
+def _is_script(faults: object) -> TypeGuard[Iterable[FaultLike]]:
+    """Whether these may be faults in order; a set or a mapping has none."""
+    return checks.is_several(faults) and not isinstance(faults, AbstractSet)
+
+
+class Faults:
+    """A list of ways to choose a fault; the first that has one for a request wins. `a + b` puts two
+    lists together.
+
+    Example:
+        ``Faults.on("rename", "reset", times=2) + Faults.random(0.1, seed=7)``
+    """
+
+    def __init__(self, *choosers: Chooser) -> None:
+        self._choosers = choosers
+
+    def __call__(self, call: Call) -> Fault | None:
+        """The fault for a request."""
+        for choose in self._choosers:
+            if (fault := Fault.of(choose(call))) is not None:
+                return fault
+        return None
+
+    def __add__(self, other: FaultsLike) -> Faults:
+        return Faults(*self._choosers, *Faults.of(other)._choosers)
+
+    @classmethod
+    def of(cls, faults: FaultsLike) -> Faults:
+        """Faults from whatever says so: a fault or a kind (every request), a script, a function of
+        the call."""
+        if faults is None:
+            return cls()
+        if isinstance(faults, Faults):
+            return faults
+        if isinstance(faults, Fault | str):
+            return cls.on(None, faults, times=None)
+        if callable(faults):
+            return cls(faults)
+        if not _is_script(faults):
+            checks.refuse(
+                "faults",
+                "a fault, a list of faults (a script), a function of the call, or Faults",
+                faults,
+            )
+        return cls.script(*faults)
+
+    @classmethod
+    def script(cls, *faults: FaultLike) -> Faults:
+        """The first fault for the first request, and so on; None lets one pass; healthy after the
+        last."""
+        queue = iter([Fault.of(fault) for fault in faults])
+        return cls(lambda _: next(queue, None))
+
+    @classmethod
+    def on(
+        cls,
+        action: str | Collection[str] | None,
+        fault: Fault | str,
+        *,
+        target: str | int | None = None,
+        method: str | None = None,
+        skip: int = 0,
+        times: int | None = 1,
+    ) -> Faults:
+        """A fault for requests of one action (``"list"``, ``"rename"``, …; None for any), of one
+        image or node.
+
+        Args:
+            action: One action, several, or None for all.
+            fault: What they meet.
+            target: Only for this id.
+            method: Only for this HTTP method.
+            skip: The first so many that fit pass.
+            times: How many meet it, 1 or more; None for all.
+
+        Raises:
+            UsageError: There is no such action or kind, or a number makes no sense.
+        """
+        return cls(Rule.of(action, fault, target=target, method=method, skip=skip, times=times))
+
+    @classmethod
+    def random(
+        cls,
+        rate: float,
+        *,
+        seed: int = 0,
+        kinds: Collection[str] | None = None,
+        actions: Collection[str] | None = None,
+        seconds: float | None = None,
+    ) -> Faults:
+        """Faults by chance, the same for the same seed and order of requests.
+
+        Args:
+            rate: The share of requests that meet one, 0 to 1.
+            seed: Of the dice.
+            kinds: Which; by default all that take neither long nor much memory.
+            actions: For which actions; all by default.
+            seconds: `Fault.seconds` of all of them.
+
+        Raises:
+            UsageError: There is no such action or kind, or a number makes no sense.
+        """
+        checks.share("rate", rate)
+        dice = random.Random(checks.integer("seed", seed))
+        names = (
+            [kind for kind, row in KINDS.items() if not row.opt_in]
+            if kinds is None
+            else checks.words("kinds", kinds)
+        )
+        if not names:
+            checks.refuse("kinds", "at least one kind, or None for all that are quick", kinds)
+        for name in names:
+            Fault(name, seconds=seconds)
+        chosen = None if actions is None else _actions(actions)
+
+        def choose(call: Call) -> Fault | None:
+            if (chosen is not None and call.action not in chosen) or dice.random() >= rate:
+                return None
+            kind = dice.choice(names)
+            applied = (
+                applied_by(dice.choice(KINDS[kind].effects)) if call.action in WRITES else None
+            )
+            return Fault(kind, applied, seconds=seconds)
+
+        return cls(choose)

@@ -1,0 +1,1 @@
+"""The emulated server: sockets, requests and replies."""

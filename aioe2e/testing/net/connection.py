@@ -1,0 +1,247 @@
+"""Connections of the emulator: aiohttp's own, but they notice a client that leaves, and bear what
+clients send."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+
+from .replies import Reply, refusal
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Cut a connection so that the other side sees a reset, not an orderly end."""
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if sock is not None and not transport.is_closing():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+#: A whole request that announces no body.
+_BODILESS = re.compile(
+    rb"[A-Z]+ [^\r\n]+ HTTP/1\.[01]\r\n(?:(?!(?i:content-length|transfer-encoding)[ \t]*:)[^\r\n]+\r\n)*\r\n"
+)
+_REQUEST = re.compile(rb"[A-Z]+ ")
+#: What every reply begins with.
+_FIRST_BYTE = b"H"
+
+
+def _cut(data: bytes) -> Iterator[bytes]:
+    """Bytes that begin with a request, cut behind every one that announces no body.
+
+    Bytes behind it that begin no other request are dropped: Node.js sends the body of a GET
+    unannounced, as a sample of the vendor's document does, and aiohttp would refuse the GET
+    together with them.
+    """
+    while (match := _BODILESS.match(data)) is not None:
+        yield data[: match.end()]
+        data = data[match.end() :]
+        if _REQUEST.match(data) is None:
+            return
+    yield data
+
+
+class Connection(web.RequestHandler):
+    """One connection from a client."""
+
+    __slots__ = (
+        "_body",
+        "doomed",
+        "ended",
+        "heard",
+        "left",
+        "number",
+        "on_gone",
+        "on_made",
+        "reading",
+        "served",
+    )
+
+    def __init__(self, manager: web.Server, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self.number = 0
+        #: How often bytes have come from the client.
+        self.heard = 0
+        #: How many requests are done with.
+        self.served = 0
+        #: Whether a body is being waited for.
+        self.reading = False
+        #: Set once the client has gone, or has ended its side.
+        self.left = asyncio.Event()
+        #: Whether the client has ended its side of the connection. It may still read.
+        self.ended = False
+        #: What ends the connection when its next request arrives; None for a healthy one.
+        self.doomed: Callable[[asyncio.Transport], None] | None = None
+        self.on_made: Callable[[Connection, asyncio.Transport], None] | None = None
+        self.on_gone: Callable[[Connection], None] | None = None
+        #: The body of the latest request.
+        self._body: StreamReader | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)
+        if self.on_made is not None:
+            self.on_made(self, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += 1
+        between = self._body is None or self._body.is_eof()
+        for part in _cut(data) if between else (data,):
+            super().data_received(part)
+            if self._messages:
+                self._body = self._messages[-1][1]
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it; aiohttp always closes
+        # Earlier than connection_lost: a client that gave up must not be counted beside its next
+        # request.
+        self.ended = True
+        self._gone()
+        # Open for the reply to a request that is there, closed in the middle of one.
+        return self._request_count > self.served and not self.reading
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._gone()
+        super().connection_lost(exc)
+
+    def _gone(self) -> None:
+        self.left.set()
+        if self.on_gone is not None:
+            self.on_gone(self)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Refuse what is no HTTP. That is the client's mistake; aiohttp would log a traceback of
+        it."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        response = response_of(refusal(status, message or "Bad Request"))
+        response.force_close()
+        return response
+
+    async def read(self, request: web.BaseRequest) -> bytes:
+        """The body of a request.
+
+        Raises:
+            ConnectionError: The client has gone within it.
+            web.RequestPayloadError: It cannot be decoded.
+            web.HTTPRequestEntityTooLarge: It is larger than 1 MiB.
+        """
+        if not request.content.is_eof():
+            if self.ended or self.transport is None:
+                raise ConnectionResetError("the client has gone within its request")
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.reading = True
+        try:
+            return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            # The client reads its reply only once it has sent everything.
+            while await request.content.readany():
+                pass
+            raise
+        finally:
+            self.reading = False
+
+    async def deserted(self) -> bool:
+        """Whether the client has gone and cannot read its reply.
+
+        One that has ended its side looks the same whether it has gone or still reads. The first
+        byte of a reply tells: it is answered with a reset where nobody is. The caller has to send
+        the rest, without that byte.
+        """
+        if not self.ended or self.transport is None:
+            return self.left.is_set()
+        self.transport.write(_FIRST_BYTE)
+        await asyncio.sleep(0.005)
+        sock: socket.socket = self.transport.get_extra_info("socket")
+        return (
+            self.transport.is_closing() or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        )
+
+    def respond(self, reply: Reply) -> web.StreamResponse:
+        """Send a reply to a client that is not `deserted`."""
+        if not self.ended or self.transport is None:
+            return response_of(reply)
+        self.transport.write(reply.wire().removeprefix(_FIRST_BYTE))
+        return Played(keep=self._request_count > self.served + 1)
+
+    def end_with(self, reply: Reply) -> web.StreamResponse:
+        """Send a reply and end the connection, whatever the client still has to say."""
+        if self.transport is not None:
+            self.transport.write(reply.wire())
+        return self.drop()
+
+    def drop(self) -> web.StreamResponse:
+        """End the connection."""
+        # Not left to aiohttp, which would wait for the rest of the body first, and stumble over one
+        # that is broken.
+        self.force_close()
+        return Played(keep=False)
+
+    async def drained(self) -> None:
+        """Wait until the client has read most of what was written."""
+        with contextlib.suppress(ConnectionError):
+            await self._drain_helper()
+
+
+def response_of(reply: Reply) -> web.Response:
+    """A reply for aiohttp to send."""
+    headers = [("Content-Type", reply.content_type or ""), *reply.headers]
+    return web.Response(status=reply.status, body=reply.body, headers=headers)
+
+
+class Server(web.Server):
+    """Makes `Connection`s."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Any],
+        *,
+        on_made: Callable[[Connection, asyncio.Transport], None],
+        on_gone: Callable[[Connection], None],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(handler, **kwargs)
+        self._made = 0
+        self._on_made = on_made
+        self._on_gone = on_gone
+
+    def __call__(self) -> Connection:
+        connection = Connection(self, loop=self._loop, **self._kwargs)
+        connection.number = self._made = self._made + 1
+        connection.on_made = self._on_made
+        connection.on_gone = self._on_gone
+        return connection
+
+
+class Played(web.StreamResponse):
+    """Stands for a reply whose bytes a fault has written already."""
+
+    def __init__(self, *, keep: bool) -> None:
+        super().__init__()
+        self._keep = keep
+
+    @property
+    def keep_alive(self) -> bool | None:
+        """Whether the connection stays open."""
+        return self._keep
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002  # aiohttp's
+        """Nothing is left to be written."""
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to be written."""

@@ -1,0 +1,155 @@
+"""The socket on which the emulator listens: opened, closed for a while, open to connections that
+are cut at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from .connection import Connection, Server, reset
+
+#: Where a client finds a server that listens on every address of its machine.
+_REACHED_AT = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  # the user's own choice
+
+
+async def _turns() -> None:
+    """Let the loop do what is about to be done."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+class Listener:
+    """Listens on one address, which it keeps while connections are refused and from one start to
+    the next.
+
+    Args:
+        host: The address.
+        port: The port; 0 for any that is free.
+
+    Attributes:
+        host: The address.
+        port: The port; the one that was found, once it listens.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self._server: Server | None = None
+        self._listening: asyncio.Server | None = None
+        self._reopening: asyncio.Task[None] | None = None
+        self._slams = 0
+
+    @property
+    def origin(self) -> str:
+        """The beginning of its URLs, good for a client on this machine."""
+        host = _REACHED_AT.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not closed; also true while it refuses connections."""
+        return self._server is not None
+
+    async def start(
+        self, handle: Callable[[web.BaseRequest], Any], *, on_gone: Callable[[Connection], None]
+    ) -> None:
+        """Begin to listen.
+
+        Args:
+            handle: Answers one request.
+            on_gone: Is told when a client has gone.
+
+        Raises:
+            OSError: The address cannot be had.
+        """
+        try:
+            sock = _bound(self.host, self.port)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"cannot listen on {self.host} port {self.port}: {error.strerror}"
+            ) from None
+        # The first port found is kept, so that the URL stays the same after a refusal.
+        self.port = sock.getsockname()[1]
+        self._server = Server(
+            handle, on_made=self._made, on_gone=on_gone, access_log=None, keepalive_timeout=3600.0
+        )
+        try:
+            await self._listen(sock)
+        except OSError:
+            self._server = None
+            raise
+
+    async def close(self, *, cancel: Callable[[], None]) -> None:
+        """Stop listening and cut all connections. May be called twice.
+
+        Args:
+            cancel: Ends what is still being answered; called once no further request can come.
+        """
+        server, self._server = self._server, None
+        if server is None:
+            return
+        if self._reopening is not None:
+            self._reopening.cancel()
+            await asyncio.wait([self._reopening])
+        # A connection that was just accepted has to become one of the server's before nobody
+        # listens any more: Python 3.13.0 cannot let go of one that is left half made.
+        await _turns()
+        self._stop_listening()
+        server.pre_shutdown()
+        cancel()
+        await server.shutdown(0.2)
+
+    def refuse(self, seconds: float) -> None:
+        """Take no connections for so many seconds."""
+        if self._listening is None:
+            return
+        self._stop_listening()
+        self._reopening = asyncio.get_running_loop().create_task(self._reopen(seconds))
+
+    def slam(self, count: int) -> None:
+        """Reset so many connections as soon as they are made."""
+        self._slams += count
+
+    async def _listen(self, sock: socket.socket) -> None:
+        assert self._server is not None
+        self._listening = await asyncio.get_running_loop().create_server(
+            self._server, sock=sock, backlog=2048
+        )
+
+    def _stop_listening(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+
+    async def _reopen(self, seconds: float) -> None:
+        # A socket that is bound and does not listen refuses connections, and keeps others off the
+        # port.
+        with contextlib.ExitStack() as stack:
+            sock = stack.enter_context(_bound(self.host, self.port))
+            await asyncio.sleep(seconds)
+            await self._listen(sock)
+            stack.pop_all()
+
+    def _made(self, _: Connection, transport: asyncio.Transport) -> None:
+        if self._slams > 0:
+            self._slams -= 1
+            reset(transport)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that has the address and does not listen yet."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

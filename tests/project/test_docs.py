@@ -1,0 +1,148 @@
+"""The pages under docs/: every Python block runs, every table is what the code says, every link leads somewhere."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snippets import INDIA, ROOT, blocks_of, run_page, tables, use_in_environment
+
+import aioe2e
+from aioe2e.testing import FakeE2E, made_images
+
+PAGES = sorted(
+    set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "index.md"}
+)  # that one is for Sphinx alone
+ALL = [*PAGES, *sorted(ROOT.glob("*.md"))]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeE2E]:
+    monkeypatch.chdir(tmp_path)
+    with FakeE2E(
+        made_images(40, today=datetime.now(INDIA)), latency=0.002, save_seconds=0.05
+    ) as fake:
+        use_in_environment(monkeypatch, fake)
+        yield fake
+
+
+def run(name: str, fake: FakeE2E) -> dict[str, Any]:
+    return run_page(ROOT / "docs" / name, fake)
+
+
+@pytest.mark.parametrize("page", [page.name for page in PAGES if any(blocks_of(page))])
+def test_every_python_block_runs(page: str, fake: FakeE2E) -> None:
+    run(page, fake)
+
+
+def test_the_plan_on_the_page_on_bulk_runs_is_shown_as_it_is_printed() -> None:
+    page = ROOT / "docs" / "bulk.md"
+    first = next(blocks_of(page))
+    shown = re.search(
+        r"^```text\n(.*?)\n```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert shown is not None
+    images = [
+        aioe2e.SavedImage(image_id=image["image_id"], name=image["name"])
+        for image in made_images(50)
+    ]
+    names: dict[str, Any] = {"images": images}
+    exec(first.compiled(), names)
+    assert str(names["plan"]) == shown[1]
+
+
+def test_the_tqdm_recipe_ends_with_a_full_bar(fake: FakeE2E) -> None:
+    left = run("progress.md", fake)
+    assert left["bar"].n == left["bar"].total == 40
+
+
+def test_the_rich_recipe_ends_with_a_full_bar(fake: FakeE2E) -> None:
+    left = run("progress.md", fake)
+    (task,) = left["bars"].tasks
+    assert task.finished
+    assert task.completed == 40
+    assert "0 failed" in task.fields["note"]
+
+
+def test_the_example_of_the_pytest_fixtures_passes_as_a_users_test(tmp_path: Path) -> None:
+    (block,) = (
+        block for block in blocks_of(ROOT / "docs" / "testing.md") if "import pytest" in block.text
+    )
+    (tmp_path / "test_of_a_user.py").write_text(block.text, encoding="utf-8")
+    shutil.copy(
+        ROOT / "tests" / "conftest.py", tmp_path
+    )  # runs async tests; users have a plugin for that
+    installed = importlib.metadata.entry_points(group="pytest11", name="aioe2e")
+    plugin = [] if installed else ["-p", "aioe2e.testing.pytest_plugin"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert "1 passed" in ended.stdout, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tables_are_what_the_code_says_today(page: Path) -> None:
+    # To write them anew: python docs/tables.py
+    text = page.read_text(encoding="utf-8")
+    assert tables().with_tables(text) == text
+
+
+def test_a_row_of_the_retry_table_whose_examples_are_not_treated_alike_is_refused() -> None:
+    with pytest.raises(ValueError, match="not treated alike"):
+        tables().retry_row("409 and 500", [(409, {}), (500, {})], in_doubt=False)
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
+def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    for target in targets:
+        name, _, anchor = target.partition("#")
+        place = (page.parent / name) if name else page
+        assert place.is_file(), target
+        assert not anchor or anchor in anchors(place), target
+
+
+def test_the_index_names_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for page in PAGES:
+        assert page.name == "README.md" or f"({page.name})" in index
+
+
+def test_the_site_has_every_page_and_the_reference_every_public_name() -> None:
+    site = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
+    assert [page.stem for page in PAGES if page.stem not in site] == ["README"]
+    reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\.\. autoclass:: (\w+)$", reference, re.MULTILINE))
+    for name in re.findall(r"^\.\. automodule:: ([\w.]+)$", reference, re.MULTILINE):
+        named |= {*importlib.import_module(name).__all__, name.rpartition(".")[2]}
+    assert set(aioe2e.__all__) - named == {"__version__"}
+
+
+def test_the_page_on_design_names_rooms_that_are_there() -> None:
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rooms = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)))
+    assert len(rooms) > 30
+    package = Path(aioe2e.__file__).parent
+    assert [room for room in rooms if not (package / f"{room}.py").is_file()] == []
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "_version"}
+    assert modules - set(rooms) == set()
+
+
+def test_the_changelog_has_the_version_of_the_package_on_top() -> None:
+    versions = re.findall(
+        r"^## \[([^]]+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert versions[0] in ("Unreleased", aioe2e.__version__)
