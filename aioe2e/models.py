@@ -16,7 +16,16 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Action", "ActionResult", "Extra", "ImageState", "Reply", "SaveAction", "SavedImage"]
+__all__ = [
+    "Action",
+    "ActionResult",
+    "Extra",
+    "ImageState",
+    "RateLimit",
+    "Reply",
+    "SaveAction",
+    "SavedImage",
+]
 
 
 class Action(enum.StrEnum):
@@ -198,3 +207,20 @@ class Reply:
     message: str = ""
     #: How many requests were sent for it.
     attempts: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class RateLimit:
+    """The account's request budget, as the latest reply that spoke of it told it.
+
+    Each of the three numbers is None where the server did not say it.
+    """
+
+    #: Requests that the server allows in one of its windows (the vendor documents 5,000 an hour).
+    limit: int | None = None
+    #: Requests that are left in this window.
+    remaining: int | None = None
+    #: When the next window begins. Aware, by the local clock.
+    reset_at: datetime | None = None
+    #: When that reply was read. Aware, by the local clock.
+    seen_at: datetime
