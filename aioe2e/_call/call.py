@@ -33,7 +33,7 @@ from aioe2e._wire.request import (
     judge,
     judge_failure,
 )
-from aioe2e.config.values import Dialect, RetryPolicy, Timeouts
+from aioe2e.config import Dialect, RetryPolicy, Timeouts
 from aioe2e.errors import APIError, E2EError, NotFoundError, RateLimitedError, SessionError
 from aioe2e.events import AttemptEvent
 from aioe2e.images.proof import Doubt, look, really_missing

@@ -18,7 +18,7 @@ import attrs
 from aioe2e._clock import Clock
 from aioe2e._http.transport import Flight, Transport
 from aioe2e._text import Redactor
-from aioe2e.config.values import Credentials, Dialect, Limits, TokenSource, checked_secret
+from aioe2e.config import Credentials, Dialect, Limits, TokenSource, checked_secret
 from aioe2e.errors import ConfigError, SessionError
 from aioe2e.events import Event, Hook, PauseEvent
 from aioe2e.images.listing import Listing, Listings
