@@ -64,7 +64,7 @@ class Options:
 
     timeouts: Timeouts
     retry: RetryPolicy
-    context: Context = Context()
+    context: Context
     connect: ConnectTimeout = attrs.field(
         init=False,
         default=attrs.Factory(lambda self: connect_timeout(self.timeouts.connect), takes_self=True),

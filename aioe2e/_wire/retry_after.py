@@ -1,4 +1,4 @@
-"""How long a server wants to be left alone, read from whatever headers it says it in."""
+"""How long a server wants to be left alone, as its headers or its words say."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
+
+from .envelope import is_number
+from .json import is_object
 
 _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 #: A reset above this is a moment in seconds since the epoch, below it a number of seconds from now.
@@ -59,6 +63,38 @@ def seconds(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
         for text in headers.get(name, ()):
             if (value := _number(text.strip())) is not None:
                 return min(max(0.0, value - now if value >= _EPOCH else value), _LONGEST)
+    return None
+
+
+#: The usual sentence of the framework behind the API, "Request was throttled. Expected available in
+#: 45 seconds.", and its like.
+_SENTENCE = r"""\b(?:available|again|retry|wait)\b \D{0,20}? (\d{1,9}(?:\.\d{1,9})?)
+    \s* (s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b"""
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+#: Under which a body says it as a number of seconds.
+_KEYS = ("retry_after", "retryAfter", "retry-after", "wait", "wait_seconds")
+
+
+def seconds_said(envelope: Mapping[str, Any], message: str, errors: Sequence[str]) -> float | None:
+    """Seconds to wait as the body of a refusal says them; None if it says nothing of the kind.
+
+    Args:
+        envelope: The body; a number under one of the usual keys, there or in its ``data``, counts
+            before the texts.
+        message: The sentence for people.
+        errors: The sentences of ``errors``.
+    """
+    data = envelope.get("data")
+    for place in (envelope, data if is_object(data) else {}):
+        for key in _KEYS:
+            value = place.get(key)
+            if isinstance(value, str):
+                value = _number(value.strip())
+            if is_number(value) and value >= 0:
+                return min(float(value), _LONGEST)
+    for text in (message, *errors):
+        if found := re.search(_SENTENCE, text, re.IGNORECASE | re.VERBOSE):
+            return min(float(found[1]) * _UNITS[found[2][0].lower()], _LONGEST)
     return None
 
 

@@ -66,7 +66,7 @@ def test_an_image_whose_own_id_cannot_be_sent_is_refused() -> None:
     "value", ["a", "web 1", "näme", "名前", "x" * 255, "a\u00a0b", "🙂", "-", "."]
 )
 def test_names_are_taken_as_they_are(value: str) -> None:
-    assert _check.name(value) is value
+    assert _check.checked_name(value) is value
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_names_are_taken_as_they_are(value: str) -> None:
 )
 def test_names_that_cannot_be_sent_say_why(value: object, reason: str) -> None:
     with pytest.raises(UsageError, match=reason) as caught:
-        _check.name(value)
+        _check.checked_name(value)
     assert str(caught.value).startswith("name: ")
     assert str(caught.value).isprintable()
 
@@ -98,7 +98,7 @@ def test_names_that_cannot_be_sent_say_why(value: object, reason: str) -> None:
 @given(st.text(max_size=300))
 def test_a_name_that_passes_can_be_encoded_and_printed_in_one_line(text: str) -> None:
     try:
-        name = _check.name(text)
+        name = _check.checked_name(text)
     except UsageError:
         return
     assert name == text
@@ -107,6 +107,6 @@ def test_a_name_that_passes_can_be_encoded_and_printed_in_one_line(text: str) ->
 
 
 def test_what_is_shown_is_short_and_printable() -> None:
-    assert len(_check.shown("x" * 10_000_000)) <= 80
-    assert _check.shown("a\x1b[31m") == "'a\\x1b[31m'"
-    assert _check.shown(Unprintable()) == "<Unprintable>"
+    assert len(_check.quoted("x" * 10_000_000)) <= 80
+    assert _check.quoted("a\x1b[31m") == "'a\\x1b[31m'"
+    assert _check.quoted(Unprintable()) == "<Unprintable>"

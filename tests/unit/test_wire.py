@@ -327,6 +327,15 @@ def test_an_html_page_proves_nothing_whatever_its_status(
     assert not verdict.missing
 
 
+@pytest.mark.parametrize("request_", [LIST, RENAME, DELETE, SAVE])
+@pytest.mark.parametrize("page", [HTML, b"<html>405 Not Allowed</html>"])
+def test_a_405_refuses_whatever_its_body_is(request_: Request, page: bytes) -> None:
+    verdict = judged(request_, 405, page)
+    assert verdict.fate is Fate.REFUSED
+    assert isinstance(verdict.error, errors.APIError)
+    assert verdict.error.status == 405
+
+
 # The statuses, HTTP's and the envelope's
 
 STATUSES = [
