@@ -16,6 +16,8 @@ from typing import Any
 
 import attrs
 
+from ._check import identifier
+
 __all__ = [
     "Action",
     "ActionResult",
@@ -224,3 +226,32 @@ class RateLimit:
     reset_at: datetime | None = None
     #: When that reply was read. Aware, by the local clock.
     seen_at: datetime
+
+
+#: What stands for an image where one is asked for.
+ImageLike = SavedImage | str | int
+#: What stands for a node where one is asked for.
+NodeLike = str | int
+
+
+def image_id_of(value: object) -> str:
+    """The id that stands for an image.
+
+    Args:
+        value: A `SavedImage`, an id of 1 to 128 letters, digits, ``-`` or ``_``, or a number above
+            0.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    found = value.image_id if isinstance(value, SavedImage) else value
+    return identifier(found, "image", "a SavedImage, a str or an int")
+
+
+def node_id_of(value: object) -> str:
+    """The id that stands for a node: of the same form as that of an image, but no `SavedImage`.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    return identifier(value, "node", "a str or an int")

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from aioe2e._clock import Clock
-from aioe2e.config.values import Limits
+from aioe2e.config import Limits
 
 from .hourly import HourlyBudget
 from .pace import Pace

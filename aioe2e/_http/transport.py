@@ -30,7 +30,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from aioe2e._actions import Repeat
-from aioe2e._wire.request import RawReply, Request
+from aioe2e._wire.request import Context, RawReply, Request
 from aioe2e.errors import (
     AttemptTimeoutError,
     ConnectError,
@@ -272,7 +272,7 @@ class Transport:
 
     Args:
         base: The base URL with its final slash.
-        query: What goes into the query of every request, the api key included.
+        api_key: Goes into the query of every request.
         user_agent: The User-Agent header.
         trust_env: Whether proxies and certificates that the environment names are used; not with a
             borrowed session.
@@ -282,7 +282,7 @@ class Transport:
     def __init__(
         self,
         base: str,
-        query: Mapping[str, str],
+        api_key: str,
         *,
         user_agent: str,
         trust_env: bool,
@@ -293,8 +293,9 @@ class Transport:
         self._authorization = ""
         url = URL(base, encoded=True)
         self._scheme, self._authority, self._root = url.scheme, url.raw_authority, url.raw_path
-        self._parameters = query
-        self._query = _encoded(query)
+        self._api_key = {"apikey": api_key}
+        #: The query of requests that have none of their own; a session has few contexts.
+        self._queries: dict[Context, str] = {}
         self._owned = borrowed is None
         connector: aiohttp.BaseConnector | None
         if borrowed is None:
@@ -337,12 +338,18 @@ class Transport:
         self._authorization = f"Bearer {token}"
 
     async def send(
-        self, request: Request, flight: Flight, timeout: ConnectTimeout, max_body: int
+        self,
+        request: Request,
+        context: Context,
+        flight: Flight,
+        timeout: ConnectTimeout,
+        max_body: int,
     ) -> RawReply | E2EError:
         """Send a request once, and return the reply or why there is none.
 
         Args:
             request: What to send.
+            context: Goes into its query, below the request's own parameters.
             flight: Tells, also after a cancellation, whether the request was sent.
             timeout: The connect timeout; see `connect_timeout`.
             max_body: Bytes of the reply at the most, counted before and after decompression.
@@ -353,7 +360,7 @@ class Transport:
         flight.authorization = self._authorization
         token = _flight.set(flight)
         try:
-            return await self._exchange(request, timeout, max_body)
+            return await self._exchange(request, self._query(request, context), timeout, max_body)
         except asyncio.CancelledError:
             if (
                 not flight.cut or task.cancelling() > cancelling + 1
@@ -371,12 +378,18 @@ class Transport:
             _flight.reset(token)
             self.sent = self.sent or flight.sent
 
-    async def _exchange(self, request: Request, timeout: ConnectTimeout, max_body: int) -> RawReply:
-        query = (
-            self._query
-            if request.query is None
-            else _encoded({**self._parameters, **request.query})
-        )
+    def _query(self, request: Request, context: Context) -> str:
+        """The query of a request: api key, context, and parameters of its own."""
+        if request.query is not None:
+            return _encoded({**self._api_key, **context.query(), **request.query})
+        known = self._queries.get(context)
+        if known is None:
+            known = self._queries[context] = _encoded({**self._api_key, **context.query()})
+        return known
+
+    async def _exchange(
+        self, request: Request, query: str, timeout: ConnectTimeout, max_body: int
+    ) -> RawReply:
         path = f"{self._root}{request.path}"
         url = URL.build(
             scheme=self._scheme,

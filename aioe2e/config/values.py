@@ -1,5 +1,4 @@
-"""Every knob, as a frozen value that is checked when it is built: a wrong one is a `ConfigError`
-naming the field."""
+"""Every setting, as a frozen value that is checked when it is built."""
 
 from __future__ import annotations
 
@@ -52,7 +51,7 @@ def _count(*, least: int) -> _Validator:
 
 def _refuse(owner: Any, field: attrs.Attribute[Any], value: object, expected: str) -> Never:
     raise ConfigError(
-        f"{type(owner).__name__}.{field.name} must be {expected}, not {_check.shown(value)}"
+        f"{type(owner).__name__}.{field.name} must be {expected}, not {_check.quoted(value)}"
     )
 
 
@@ -76,8 +75,9 @@ class Timeouts:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often and how soon a failed attempt is made again. What may be repeated at all is not a
-    setting.
+    """How often and how soon a failed attempt is made again.
+
+    What may be repeated at all is not a setting.
 
     Attributes:
         attempts: Requests for one call at the most, the first included; 1 or more. The other method
@@ -168,8 +168,11 @@ SHORTEST_SECRET = 6
 
 
 def checked_secret(name: str, value: object, *, is_token: bool) -> str:
-    """The secret, trimmed and without ``Bearer ``, if it can stand in a header; else a
-    `ConfigError` without it."""
+    """The secret, trimmed and without ``Bearer ``.
+
+    Raises:
+        ConfigError: It cannot stand in a header. The text does not show it.
+    """
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be a string, not {type(value).__name__}")
     secret = value.strip()

@@ -11,7 +11,7 @@ from virtual_time import in_virtual_time, now, timers, turns
 
 from aioe2e._call.gate import Budget, Gate
 from aioe2e._clock import Clock
-from aioe2e.config.values import Limits
+from aioe2e.config import Limits
 from aioe2e.errors import SessionError
 
 Told = Callable[[float, int], None]
