@@ -7,7 +7,14 @@ import gc
 import inspect
 import signal
 
+import hypothesis
 import pytest
+
+# A busy machine makes examples slowly; that says nothing about the code under test.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN

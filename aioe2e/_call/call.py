@@ -24,6 +24,7 @@ from aioe2e._wire import retry_after
 from aioe2e._wire.json import SMALL, parse, parse_in_slices
 from aioe2e._wire.request import (
     LIST,
+    Context,
     RawReply,
     Request,
     Verdict,
@@ -33,7 +34,7 @@ from aioe2e._wire.request import (
     judge,
     judge_failure,
 )
-from aioe2e.config.values import Dialect, RetryPolicy, Timeouts
+from aioe2e.config import Dialect, RetryPolicy, Timeouts
 from aioe2e.errors import APIError, E2EError, NotFoundError, RateLimitedError, SessionError
 from aioe2e.events import AttemptEvent
 from aioe2e.images.proof import Doubt, look, really_missing
@@ -57,11 +58,13 @@ class Options:
     Attributes:
         timeouts: Clocks of the calls.
         retry: Attempts and delays.
+        context: Which project and location are meant.
         connect: The connect timeout as the transport takes it, made once.
     """
 
     timeouts: Timeouts
     retry: RetryPolicy
+    context: Context
     connect: ConnectTimeout = attrs.field(
         init=False,
         default=attrs.Factory(lambda self: connect_timeout(self.timeouts.connect), takes_self=True),
@@ -197,7 +200,9 @@ class Call:
             if self._write and trail.before_send is not None:
                 trail.before_send()
             most = core.limits.max_body if request is LIST else _SMALL_BODY
-            result = await self._transport.send(request, flight, self._options.connect, most)
+            result = await self._transport.send(
+                request, self._options.context, flight, self._options.connect, most
+            )
         finally:
             core.land(flight)
             # Whatever comes next, be it a cancellation: what was sent may have been carried out.

@@ -10,7 +10,7 @@ import logging
 import os
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
@@ -18,7 +18,7 @@ import attrs
 from aioe2e._clock import Clock
 from aioe2e._http import InFlight, Transport
 from aioe2e._text import Redactor
-from aioe2e.config.values import Credentials, Dialect, Limits, TokenSource, checked_secret
+from aioe2e.config import Credentials, Dialect, Limits, TokenSource, checked_secret
 from aioe2e.errors import ConfigError, SessionError
 from aioe2e.events import Event, Hook, PauseEvent
 from aioe2e.images.listing import Listing, Listings
@@ -42,7 +42,6 @@ class SessionSettings:
 
     credentials: Credentials
     base: str
-    context: Mapping[str, str]
     limits: Limits
     dialect: Dialect
     hooks: tuple[Hook, ...]
@@ -114,7 +113,7 @@ class Core:
         settings = self.settings
         self._transport = Transport(
             settings.base,
-            {"apikey": settings.credentials.api_key, **settings.context},
+            settings.credentials.api_key,
             user_agent=settings.user_agent,
             trust_env=settings.trust_env,
             borrowed=self._borrowed,

@@ -33,7 +33,7 @@ class InFlight:
         asyncio.get_running_loop().call_soon(self._abort)
 
     def _abort(self) -> None:
-        is_over = self.task is None
-        if not self.aborted and not is_over:
-            self.aborted = True
-            self.task.cancel()
+        if self.task is None or self.aborted:  # the attempt is over, or about to be
+            return
+        self.aborted = True
+        self.task.cancel()

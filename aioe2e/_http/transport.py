@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from aioe2e._actions import Repeat
-from aioe2e._wire.request import RawReply, Request
+from aioe2e._wire.request import Context, RawReply, Request
 from aioe2e.errors import E2EError, SessionError
 
 from .failure import MOST_HEADERS, TooManyHeadersError, failure
@@ -38,7 +38,7 @@ class Transport:
 
     Args:
         base: The base URL with its final slash.
-        query: What goes into the query of every request, the api key included.
+        api_key: Goes into the query of every request.
         user_agent: The User-Agent header.
         trust_env: Whether proxies and certificates that the environment names are used; not with a
             borrowed session.
@@ -48,7 +48,7 @@ class Transport:
     def __init__(
         self,
         base: str,
-        query: Mapping[str, str],
+        api_key: str,
         *,
         user_agent: str,
         trust_env: bool,
@@ -59,8 +59,9 @@ class Transport:
         self._authorization = ""
         url = URL(base, encoded=True)
         self._scheme, self._authority, self._root = url.scheme, url.raw_authority, url.raw_path
-        self._parameters = query
-        self._query = _encoded(query)
+        self._api_key = {"apikey": api_key}
+        #: The query of requests that have none of their own; a session has few contexts.
+        self._queries: dict[Context, str] = {}
         self._owned = borrowed is None
         connector: aiohttp.BaseConnector | None
         if borrowed is None:
@@ -104,12 +105,18 @@ class Transport:
         self._authorization = f"Bearer {token}"
 
     async def send(
-        self, request: Request, in_flight: InFlight, timeout: ConnectTimeout, max_body: int
+        self,
+        request: Request,
+        context: Context,
+        in_flight: InFlight,
+        timeout: ConnectTimeout,
+        max_body: int,
     ) -> RawReply | E2EError:
         """Send a request once, and return the reply or why there is none.
 
         Args:
             request: What to send.
+            context: Goes into its query, below the request's own parameters.
             in_flight: Tells, also after a cancellation, whether the request was sent.
             timeout: The connect timeout; see `connect_timeout`.
             max_body: Bytes of the reply at the most, counted before and after decompression.
@@ -118,7 +125,7 @@ class Transport:
         cancelling = task.cancelling()
         token = sending.set(Sending(in_flight, self._used, self._authorization))
         try:
-            return await self._exchange(request, timeout, max_body)
+            return await self._exchange(request, self._query(request, context), timeout, max_body)
         except asyncio.CancelledError:
             cancelled_from_outside = task.cancelling() > cancelling + 1
             if not in_flight.aborted or cancelled_from_outside:
@@ -135,10 +142,18 @@ class Transport:
             sending.reset(token)
             self.sent = self.sent or in_flight.sent
 
-    async def _exchange(self, request: Request, timeout: ConnectTimeout, max_body: int) -> RawReply:
-        query = self._query
+    def _query(self, request: Request, context: Context) -> str:
+        """The query of a request: api key, context, and parameters of its own."""
         if request.query is not None:
-            query = _encoded({**self._parameters, **request.query})
+            return _encoded({**self._api_key, **context.query(), **request.query})
+        known = self._queries.get(context)
+        if known is None:
+            known = self._queries[context] = _encoded({**self._api_key, **context.query()})
+        return known
+
+    async def _exchange(
+        self, request: Request, query: str, timeout: ConnectTimeout, max_body: int
+    ) -> RawReply:
         url = URL.build(
             scheme=self._scheme,
             authority=self._authority,

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from aioe2e.config.values import Credentials, Dialect
+from aioe2e.config import Credentials, Dialect
 from aioe2e.testing.account.records import Records
 from aioe2e.testing.account.routes import Account
 from aioe2e.testing.account.rules import RuleOptions, Rules
