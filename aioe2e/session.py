@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from aioe2e._call.call import Call, Options
 from aioe2e._call.channel import Core, SessionSettings
-from aioe2e._wire.request import Request
+from aioe2e._wire.request import Context, Request
 from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
@@ -113,16 +113,13 @@ class Session:
         _clock: Clock | None = None,
     ) -> None:
         options = Options(
-            _given("timeouts", timeouts, Timeouts), _given("retry", retry, RetryPolicy)
+            _given("timeouts", timeouts, Timeouts),
+            _given("retry", retry, RetryPolicy),
+            Context(checked_project_id(project_id), checked_location(location)),
         )
-        context = {
-            "project_id": checked_project_id(project_id),
-            "location": checked_location(location),
-        }
         settings = SessionSettings(
             credentials=_instance("credentials", credentials, Credentials),
             base=checked_base_url(base_url),
-            context={key: value for key, value in context.items() if value is not None},
             limits=_given("limits", limits, Limits),
             dialect=_instance("dialect", dialect, Dialect),
             hooks=_hooks(hooks),
@@ -203,6 +200,7 @@ class Session:
             if timeouts is None
             else _instance("timeouts", timeouts, Timeouts),
             self._options.retry if retry is None else _instance("retry", retry, RetryPolicy),
+            self._options.context,
         )
         view = Session.__new__(type(self))
         view._share(self._core, options, view=True)  # noqa: SLF001  # a session of the same class
@@ -281,11 +279,11 @@ class Session:
         await self.close()
 
     def __repr__(self) -> str:
-        settings = self._core.settings
-        context = "".join(f", {key}={value!r}" for key, value in settings.context.items())
+        context = self._options.context.query()
+        shown = "".join(f", {key}={value!r}" for key, value in context.items())
         kind = "view of a session" if self._view else "session"
         state = " (closed)" if self.closed else ""
-        return f"<aioe2e {kind}: {settings.base}{context}{state}>"
+        return f"<aioe2e {kind}: {self._core.settings.base}{shown}{state}>"
 
 
 def _instance(name: str, value: Any, type_: type[Any]) -> Any:

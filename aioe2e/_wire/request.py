@@ -22,7 +22,7 @@ import attrs
 from aioe2e._actions import ROWS, Repeat, Row
 from aioe2e._fates import Fate, fate_of
 from aioe2e._text import Redactor
-from aioe2e.config.values import Dialect
+from aioe2e.config import Dialect
 from aioe2e.errors import E2EError, ResponseError
 from aioe2e.models import Action
 
@@ -41,9 +41,21 @@ from .refusal import means_missing, refusal
 from .retry_after import seconds_said
 
 
+@attrs.frozen(cache_hash=True)
+class Context:
+    """Which project and which location requests are about; None for the server's own choice."""
+
+    project_id: str | None = None
+    location: str | None = None
+
+    def query(self) -> dict[str, str]:
+        """The parameters that say so."""
+        return {key: value for key, value in attrs.asdict(self).items() if value is not None}
+
+
 @attrs.define(eq=False)
 class Request:
-    """One request, but for the base URL, the credentials and the context that the session adds."""
+    """One request, but for the base URL, the credentials and the context that are added to it."""
 
     action: str
     target: str
