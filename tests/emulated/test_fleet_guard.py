@@ -161,9 +161,12 @@ async def test_a_lock_that_is_lost_while_it_is_held_is_a_warning(
         async with guard.hold(target):
             redis_server.kill()
             redis_server.start()  # empty
-            await client.set(f"aioe2e:writer:default:{target}", "of another")
+            async with connected(redis_server.url) as another:
+                await another.set(f"aioe2e:writer:default:{target}", "of another")
             await asyncio.sleep(0.5)
-        assert await client.get(f"aioe2e:writer:default:{target}") == b"of another"
+        async with connected(redis_server.url) as another:
+            left = await another.get(f"aioe2e:writer:default:{target}")
+            assert left == b"of another", "what is not ours stays"
     (warning,) = caplog.records
     assert warning.levelno == logging.WARNING
     assert f"image {target}: the lock was lost" in warning.getMessage()

@@ -53,10 +53,15 @@ async def times(limiter: RedisLimiter, count: int) -> list[float]:
 async def test_requests_are_spread_evenly_over_the_budget(redis_url: str) -> None:
     async with connected(redis_url) as client:
         limiter = RedisLimiter(client, name=name(), per_second=100, share=1)
-        given = await times(limiter, 60)
+        for _ in range(3):  # a busy machine may make it slower, but never faster
+            given = await times(limiter, 60)
+            took = given[-1] - given[0]
+            assert took >= 0.585  # 59 intervals of 10 ms
+            if took <= 0.59 / 0.9:
+                break
+        else:
+            pytest.fail(f"below 90 % of the budget: {0.59 / took:.0%}")
     gaps = [after - before for before, after in itertools.pairwise(given)]
-    assert given[-1] - given[0] >= 0.585  # 59 intervals of 10 ms
-    assert given[-1] - given[0] <= 0.585 / 0.9, "below 90 % of the budget"
     assert sorted(gaps)[len(gaps) // 2] == pytest.approx(0.01, abs=0.005)
 
 
