@@ -107,7 +107,7 @@ async def _retries(base: str, scale: Scale) -> Row:
 
         async def batch(method: Callable[[Answered], Awaitable[object]]) -> float:
             calls = [
-                Answered(opened._core, opened._options, request, Trail())
+                Answered(opened._channel, opened._options, request, Trail())
                 for _ in range(scale.steps)
             ]
             start = time.process_time()
