@@ -18,7 +18,7 @@ import attrs
 
 from aioe2e._actions import Repeat
 from aioe2e._fates import Fate
-from aioe2e._http.transport import ConnectTimeout, Flight, connect_timeout
+from aioe2e._http import ConnectTimeout, InFlight, connect_timeout
 from aioe2e._record import Trail
 from aioe2e._wire import retry_after
 from aioe2e._wire.json import SMALL, parse, parse_in_slices
@@ -219,7 +219,7 @@ class Call:
         self._tell(verdict)
         return self._keep(verdict)
 
-    def _failed(self, error: E2EError, flight: Flight) -> Verdict:
+    def _failed(self, error: E2EError, flight: InFlight) -> Verdict:
         """The verdict on an attempt that got no reply."""
         self.reply = None
         if self._channel.closed:
@@ -281,7 +281,7 @@ class Call:
         self._ended = "the time is over"
         return Verdict(Fate.NOT_SENT, error=late_error(self._request, self._trail.last), final=True)
 
-    def _start(self) -> Flight:
+    def _start(self) -> InFlight:
         """Start the clocks, now that a slot is held."""
         channel, timeouts = self._channel, self._options.timeouts
         now = self.sent_at = channel.clock.now()
@@ -296,7 +296,7 @@ class Call:
         end = self.deadline
         if timeouts.attempt is not None and (end is None or end > now + timeouts.attempt):
             end = now + timeouts.attempt
-        return channel.in_flight.begin(end, in_company=channel.gate.in_flight > 1)
+        return channel.in_flight.begin(end, shares_loop=channel.gate.in_flight > 1)
 
     async def in_slices(self, work: Generator[None, None, T]) -> T:
         """Run work that yields now and then, letting others run meanwhile.

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import attrs
 
 from aioe2e._clock import Clock
-from aioe2e._http.transport import Transport
+from aioe2e._http import Transport
 from aioe2e._text import Redactor
-from aioe2e.config.values import Credentials, Dialect, Limits
+from aioe2e.config import Credentials, Dialect, Limits
 from aioe2e.errors import SessionError
 from aioe2e.events import Event, Hook, PauseEvent
 
@@ -193,7 +193,7 @@ class Channel:
                     RuntimeError
                 ):  # its time is over already, and it is about to end
                     scope.reschedule(now)
-            self.in_flight.cut_off_all()
+            self.in_flight.abort_all()
         finally:
             await self._transport.close()
 

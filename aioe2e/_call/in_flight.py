@@ -8,27 +8,27 @@ from __future__ import annotations
 import asyncio
 import weakref
 
-from aioe2e._http.transport import Flight
+from aioe2e._http import InFlight
 
 
 class RequestsInFlight:
     """Ends each request at its loop time, and all of them when the session is closed."""
 
     def __init__(self) -> None:
-        self._flights: set[Flight] = set()
+        self._requests: set[InFlight] = set()
         self._alarm: asyncio.TimerHandle | None = None
 
-    def begin(self, end: float | None, *, in_company: bool) -> Flight:
-        """A request is about to be sent; it is cut off at the loop time `end`."""
-        flight = Flight(end, in_company=in_company)
-        self._flights.add(flight)
+    def begin(self, end: float | None, *, shares_loop: bool) -> InFlight:
+        """A request is about to be sent; it is aborted at the loop time `end`."""
+        request = InFlight(end, shares_loop=shares_loop)
+        self._requests.add(request)
         if end is not None and (self._alarm is None or end < self._alarm.when()):
             self._set_alarm(end)
-        return flight
+        return request
 
-    def end(self, flight: Flight) -> None:
+    def end(self, request: InFlight) -> None:
         """The request is over."""
-        self._flights.discard(flight)
+        self._requests.discard(request)
 
     def _set_alarm(self, moment: float) -> None:
         if self._alarm is not None:
@@ -38,27 +38,29 @@ class RequestsInFlight:
             moment, _ring, weakref.ref[RequestsInFlight](self)
         )
 
-    def cut_off(self) -> None:
-        """Cut off the requests whose time is over."""
+    def abort_late(self) -> None:
+        """Abort the requests whose time is over."""
         self._alarm = None
         now = asyncio.get_running_loop().time()
         ends = [
-            flight.end for flight in self._flights if flight.end is not None and flight.end > now
+            request.end
+            for request in self._requests
+            if request.end is not None and request.end > now
         ]
-        for flight in self._flights:
-            if flight.end is not None and flight.end <= now:
-                flight.cut_off()
+        for request in self._requests:
+            if request.end is not None and request.end <= now:
+                request.abort()
         if ends:
             self._set_alarm(min(ends))
 
-    def cut_off_all(self) -> None:
-        """Cut off all requests: the session is closed."""
-        for flight in self._flights:
-            flight.cut_off()
+    def abort_all(self) -> None:
+        """Abort all requests: the session is closed."""
+        for request in self._requests:
+            request.abort()
         if self._alarm is not None:
             self._alarm.cancel()
 
 
 def _ring(requests: weakref.ref[RequestsInFlight]) -> None:
     if (found := requests()) is not None:
-        found.cut_off()
+        found.abort_late()

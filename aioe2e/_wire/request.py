@@ -22,7 +22,7 @@ import attrs
 from aioe2e._actions import ROWS, Repeat, Row
 from aioe2e._fates import Fate, fate_of
 from aioe2e._text import Redactor
-from aioe2e.config.values import Dialect
+from aioe2e.config import Dialect
 from aioe2e.errors import E2EError, ResponseError
 from aioe2e.models import Action
 

@@ -89,7 +89,7 @@ async def assert_nothing_left(session: aioe2e.Session, where: str) -> None:
     assert channel.gate.in_flight == 0, where
     assert not any(channel.gate._waiting), where
     assert not session._memory.locks._held, where
-    assert not channel.in_flight._flights, where
+    assert not channel.in_flight._requests, where
     assert not channel._scopes, where
     assert session._memory.listings._round is None, where
     assert session._memory.listings._watchers == 0, where
@@ -299,7 +299,7 @@ async def test_a_bulk_run_cancelled_after_any_turn_of_the_loop_tells_the_truth(
                 assert (
                     channel.gate.in_flight,
                     dict(session._memory.locks._held),
-                    set(channel.in_flight._flights),
+                    set(channel.in_flight._requests),
                 ) == (
                     0,
                     {},

@@ -187,7 +187,7 @@ async def test_nothing_grows_over_the_life_of_a_session(record_property: Any) ->
             assert (
                 channel.gate.in_flight,
                 dict(session._memory.locks._held),
-                set(channel.in_flight._flights),
+                set(channel.in_flight._requests),
                 set(channel._scopes),
             ) == (
                 0,
