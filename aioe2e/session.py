@@ -10,9 +10,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
-from aioe2e._call.call import Call, Options
-from aioe2e._call.channel import Channel, SessionSettings
-from aioe2e._wire.request import Context, Request
+from aioe2e._call import Call, Channel, ChannelSettings, Options
+from aioe2e._wire import Context, Request
 from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
@@ -26,8 +25,7 @@ from aioe2e.config import (
     from_environment,
     from_files,
 )
-from aioe2e.images.actions import Images
-from aioe2e.images.memory import ImageMemory
+from aioe2e.images import ImageMemory, Images
 
 from . import _check
 from ._actions import Repeat
@@ -116,7 +114,7 @@ class Session:
             _given("retry", retry, RetryPolicy),
             Context(checked_project_id(project_id), checked_location(location)),
         )
-        settings = SessionSettings(
+        settings = ChannelSettings(
             credentials=_instance("credentials", credentials, Credentials),
             base=checked_base_url(base_url),
             limits=_given("limits", limits, Limits),

@@ -20,9 +20,8 @@ from aioe2e._actions import Repeat
 from aioe2e._fates import Fate
 from aioe2e._http import ConnectTimeout, InFlight, connect_timeout
 from aioe2e._record import Trail
-from aioe2e._wire import retry_after
-from aioe2e._wire.json import SMALL, parse, parse_in_slices
-from aioe2e._wire.request import (
+from aioe2e._wire import (
+    SMALL,
     Context,
     RawReply,
     Request,
@@ -31,6 +30,9 @@ from aioe2e._wire.request import (
     in_other_dialect,
     judge,
     judge_failure,
+    parse,
+    parse_in_slices,
+    seconds_in_headers,
 )
 from aioe2e.config import RetryPolicy, Timeouts
 from aioe2e.errors import APIError, E2EError, NotFoundError, RateLimitedError, SessionError
@@ -209,7 +211,7 @@ class Call:
             content = parse(result.body)
         content = channel.redactor.scrub(content, result.body)
         wait = (
-            retry_after.seconds(result.headers, channel.clock.wall())
+            seconds_in_headers(result.headers, channel.clock.wall())
             if result.status >= 400
             else None
         )

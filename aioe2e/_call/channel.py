@@ -34,7 +34,7 @@ log: Final = logging.getLogger("aioe2e")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class SessionSettings:
+class ChannelSettings:
     """The settings of a session that its views cannot change, checked."""
 
     credentials: Credentials
@@ -55,7 +55,7 @@ class Channel:
 
     def __init__(
         self,
-        settings: SessionSettings,
+        settings: ChannelSettings,
         borrowed: aiohttp.ClientSession | None,
     ) -> None:
         self.settings = settings

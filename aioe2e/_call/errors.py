@@ -4,7 +4,7 @@ do now."""
 from __future__ import annotations
 
 from aioe2e._record import Trail
-from aioe2e._wire.request import Request, describe
+from aioe2e._wire import Request, describe
 from aioe2e.errors import DeadlineExceededError, E2EError, OutcomeUnknownError, RateLimitedError
 
 

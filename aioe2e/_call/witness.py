@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from aioe2e._wire.request import Verdict
+from aioe2e._wire import Verdict
 from aioe2e.errors import NotFoundError
 
 

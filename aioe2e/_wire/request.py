@@ -38,7 +38,7 @@ from .envelope import (
 )
 from .json import Unreadable, is_array, is_object
 from .refusal import means_missing, refusal
-from .retry_after import seconds_said
+from .retry_after import seconds_in_body
 
 
 @attrs.frozen(cache_hash=True)
@@ -316,7 +316,7 @@ def refusal_verdict(
     errors = tuple(redactor.clean(text) for text in flatten(envelope.get("errors")) if text)
     message = redactor.clean(spoken(envelope)) or _reason(reply)
     if retry_after is None:
-        retry_after = seconds_said(envelope, message, errors)
+        retry_after = seconds_in_body(envelope, message, errors)
     error = refusal(describe(request), request.action, status, code, message, errors, retry_after)
     if fate is Fate.REFUSED and error.passing and retry_after is not None:
         fate = Fate.WAIT

@@ -8,8 +8,7 @@ from os import PathLike
 from typing import Any, Literal, TypeVar
 
 from aioe2e import _check
-from aioe2e._call.call import Options
-from aioe2e._call.channel import Channel
+from aioe2e._call import Channel, Options
 from aioe2e._record import Trail
 from aioe2e.bulk.plan import Plan
 from aioe2e.bulk.progress import Progress

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from aioe2e._call.call import Call, Options
-from aioe2e._call.channel import Channel
+from aioe2e._call import Call, Channel, Options
 from aioe2e._record import Trail
-from aioe2e._wire import retry_after
-from aioe2e._wire.codec import images_in_slices
-from aioe2e._wire.request import LIST, Verdict
+from aioe2e._wire import LIST, Verdict, images_in_slices, server_time
 
 from .listing import Listing, Listings
 from .locks import KeyedLocks
@@ -52,7 +49,7 @@ class ImageMemory:
     async def _taken_in(self, call: Call, verdict: Verdict) -> Listing:
         received = self._channel.clock.now()
         images = await call.in_slices(images_in_slices(verdict.data))
-        date = None if call.reply is None else retry_after.server_time(call.reply.headers)
+        date = None if call.reply is None else server_time(call.reply.headers)
         listing = Listing(images, call.sent_at, received, date, partial=verdict.partial)
         await call.in_slices(self.sightings.saw(listing))
         return listing

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
-from aioe2e._call.channel import Channel
+from aioe2e._call import Channel
 from aioe2e._fates import Fate
-from aioe2e._wire.request import Verdict
+from aioe2e._wire import Verdict
 from aioe2e.bulk.report import Outcome
 from aioe2e.bulk.step import Status
 from aioe2e.config import RetryPolicy

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
-from aioe2e._call.channel import Channel, closed_error
+from aioe2e._call import Channel, closed_error
 from aioe2e._check import quoted
 from aioe2e.errors import E2EError, UsageError, WaitTimeoutError, is_passing
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from aioe2e._call.call import Call, Options
-from aioe2e._call.channel import Channel
+from aioe2e._call import Call, Channel, Options
 from aioe2e._record import Trail
-from aioe2e._wire.codec import save_action
-from aioe2e._wire.request import Request, Verdict, encode
+from aioe2e._wire import Request, Verdict, encode, save_action
 from aioe2e.bulk.perform import Performed
 from aioe2e.bulk.step import Status, Step
 from aioe2e.errors import NotFoundError
