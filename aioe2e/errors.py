@@ -12,15 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ._fates import Fate, fate_of
 
-if TYPE_CHECKING:
-    from aioe2e.bulk.report import Report
-
 __all__ = [
     "APIError",
     "AttemptTimeoutError",
     "AuthenticationError",
     "BadRequestError",
-    "BulkError",
     "ConfigError",
     "ConflictError",
     "ConnectError",
@@ -277,39 +273,6 @@ class SkippedError(E2EError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"not carried out: {reason}")
         self.reason = reason
-
-
-class BulkError(E2EError, ExceptionGroup[E2EError]):
-    """Some steps of a run did not end well. An `ExceptionGroup`, so ``except*`` sorts it by cause.
-
-    Attributes:
-        report: The report of the whole run, also on the parts that ``except*`` splits off.
-    """
-
-    report: Report | None = None
-
-    def __new__(
-        cls, message: str, errors: Sequence[E2EError], report: Report | None = None
-    ) -> Self:  # noqa: ARG004  # for __init__
-        """Make the group; an `ExceptionGroup` takes its parts here and not in ``__init__``."""
-        return super().__new__(cls, message, errors)
-
-    def __init__(
-        self, message: str, errors: Sequence[E2EError], report: Report | None = None
-    ) -> None:  # noqa: ARG002  # for __new__
-        self.attempts: int = sum(error.attempts for error in errors)
-        self.report = report
-
-    def derive(self, excs: Sequence[E2EError]) -> BulkError:  # type: ignore[override]  # narrower than typeshed's generic
-        """A group of some of the errors, as ``except*`` and ``split`` make it."""
-        return BulkError(self.message, excs, self.report)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (
-            type(self),
-            (self.message, list(self.exceptions), self.report),
-            {"__notes__": getattr(self, "__notes__", [])},
-        )
 
 
 def is_passing(error: E2EError | None) -> bool:

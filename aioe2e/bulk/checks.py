@@ -17,13 +17,13 @@ from .inputs import BY_FORCE, Namer, step_of, uses
 from .order import ordered
 from .step import Step
 
-__all__ = ["planned"]
+__all__ = ["checked_steps"]
 
 #: Faults that the text of the error shows; `UsageError.problems` has them all.
 SHOWN: Final = 10
 
 
-def planned(
+def checked_steps(
     action: Action | None,
     items: Iterable[Any],
     *,

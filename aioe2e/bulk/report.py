@@ -1,10 +1,10 @@
-"""What became of a run: one outcome a step, and the words to ask about them."""
+"""How a run ended: an outcome for each step, and the questions that can be asked of them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, overload
+from typing import Any, Final, Self, overload
 
 import attrs
 
@@ -12,7 +12,6 @@ from aioe2e._table import counted, table
 from aioe2e._text import cut
 from aioe2e.errors import (
     APIError,
-    BulkError,
     E2EError,
     OutcomeUnknownError,
     SkippedError,
@@ -20,10 +19,10 @@ from aioe2e.errors import (
 )
 from aioe2e.models import ActionResult, SaveAction
 
-from .plan import Plan, left_over
-from .step import Status, Step, StepFate
+from .plan import Plan, remaining_plan
+from .step import Status, Step, StepRecord
 
-__all__ = ["Outcome", "Report", "Status"]
+__all__ = ["BulkError", "Outcome", "Report", "ReportBuilder"]
 
 #: Failures that a report and its error show; the report itself has all of them.
 SHOWN: Final = 50
@@ -82,9 +81,9 @@ class Outcome:
         return isinstance(error.last, APIError) and not is_passing(error.last)
 
     @property
-    def fate(self) -> StepFate:
+    def record(self) -> StepRecord:
         """The part of it that decides what a later run has to do."""
-        return StepFate(
+        return StepRecord(
             self.status, self.passing, self.halfway, refused=self.refused and self.step.open
         )
 
@@ -202,14 +201,14 @@ class Report(Sequence[Outcome]):
         )
 
     def remaining(self) -> Plan:
-        """A plan of what is worth running again; see `plan.left_over` for the rule.
+        """A plan of what is worth running again; see `plan.remaining_plan` for the rule.
 
         It is of what was never sent, what failed by a fault that passes, and of renames and deletes
         that may have been applied; never of a save that may have been (those stand in its
         `unknown`).
         """
         plan = Plan([outcome.step for outcome in self.outcomes]) if self.plan is None else self.plan
-        return left_over(plan, {outcome.step.index or 0: outcome.fate for outcome in self.outcomes})
+        return remaining_plan(plan, {outcome.step.index or 0: outcome.record for outcome in self.outcomes})
 
     def settle(self, settled: Iterable[Outcome]) -> Report:
         """The report with other outcomes in the place of those of the same steps.
@@ -267,6 +266,90 @@ class Report(Sequence[Outcome]):
             if self.ok
             else f"{self._not_ok()} of {total} did not end well ({said})"
         )
+
+
+class BulkError(E2EError, ExceptionGroup[E2EError]):
+    """Some steps of a run did not end well. An `ExceptionGroup`, so ``except*`` sorts it by cause.
+
+    Attributes:
+        report: The report of the whole run, also on the parts that ``except*`` splits off.
+    """
+
+    report: Report | None = None
+
+    def __new__(
+        cls, message: str, errors: Sequence[E2EError], report: Report | None = None
+    ) -> Self:  # noqa: ARG004  # for __init__
+        """Make the group; an `ExceptionGroup` takes its parts here and not in ``__init__``."""
+        return super().__new__(cls, message, errors)
+
+    def __init__(
+        self, message: str, errors: Sequence[E2EError], report: Report | None = None
+    ) -> None:  # noqa: ARG002  # for __new__
+        self.attempts: int = sum(error.attempts for error in errors)
+        self.report = report
+
+    def derive(self, excs: Sequence[E2EError]) -> BulkError:  # type: ignore[override]  # narrower than typeshed's generic
+        """A group of some of the errors, as ``except*`` and ``split`` make it."""
+        return BulkError(self.message, excs, self.report)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (
+            type(self),
+            (self.message, list(self.exceptions), self.report),
+            {"__notes__": getattr(self, "__notes__", [])},
+        )
+
+
+class ReportBuilder:
+    """The outcomes of a run, each written down once, at the moment it is known.
+
+    Args:
+        plan: The plan that runs; None for an iterable, of which only the outcomes that are not DONE
+            or UNCHANGED are kept, so that memory does not grow with what went well.
+
+    Attributes:
+        done: Steps that ended DONE. A plain number, since a stream has millions of these.
+    """
+
+    def __init__(self, plan: Plan | None) -> None:
+        self._plan = plan
+        self._by_index: dict[int | None, Outcome] = {}
+        self._kept: list[Outcome] = []
+        self._others = dict.fromkeys(Status, 0)
+        self.done = 0
+
+    @property
+    def finished(self) -> int:
+        """Steps that ended, without those that were skipped."""
+        others = self._others
+        return self.done + others[Status.UNCHANGED] + self.failed
+
+    @property
+    def failed(self) -> int:
+        """Steps that ended FAILED or UNKNOWN."""
+        return self._others[Status.FAILED] + self._others[Status.UNKNOWN]
+
+    def enter(self, outcome: Outcome) -> None:
+        """Write an outcome down."""
+        if outcome.status is Status.DONE:
+            self.done += 1
+        else:
+            self._others[outcome.status] += 1
+        if self._plan is not None:
+            self._by_index[outcome.step.index] = outcome
+        elif outcome.error is not None:
+            self._kept.append(outcome)
+
+    def has(self, index: int | None) -> bool:
+        """Whether the step of a plan has its outcome."""
+        return index in self._by_index
+
+    def report(self, elapsed: float) -> Report:
+        """What is known after so many seconds; of every step of a plan once the run is over."""
+        outcomes = self._kept if self._plan is None else self._by_index.values()
+        counts = {**self._others, Status.DONE: self.done}
+        return Report(outcomes, plan=self._plan, counts=counts, elapsed=elapsed)
 
 
 def _error(outcome: Outcome) -> E2EError:

@@ -1,5 +1,4 @@
-"""Where the steps of a run come from: a plan, whose order is known, or an iterable of any
-length."""
+"""Where the steps of a run come from: a plan, whose order is known, or an iterable of any length."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ __all__ = [
     "IterableSource",
     "PlanSource",
     "Source",
-    "planned",
+    "as_plan",
     "source_of",
     "steps_or_plan",
 ]
@@ -139,8 +138,7 @@ class PlanSource:
         return cause
 
     def failed(self, step: Step) -> list[tuple[Step, Step]]:
-        """The steps that can never run now, each with the one that it waited for; all are given
-        up."""
+        """Give up the steps that can never run now; each comes with the one that it waited for."""
         given_up: list[tuple[Step, Step]] = []
         causes = [step]
         for cause in causes:
@@ -270,11 +268,10 @@ def source_of(steps: object) -> Source:
     raise UsageError(f"steps: a Plan or an iterable of Steps is needed, not {_check.shown(steps)}")
 
 
-def planned(
+def as_plan(
     source: Plan | Iterable[Step] | AsyncIterable[Step],
 ) -> Plan | Iterable[Step] | AsyncIterable[Step]:
-    """Steps in a collection with a length are checked and ordered as a plan; what has none is
-    streamed."""
+    """A plan of steps in a collection with a length; what has none is streamed and stays as it is."""
     if isinstance(source, Plan) or not isinstance(source, Iterable) or not is_planned(source):
         return source
     return Plan.of(source)

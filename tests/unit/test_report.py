@@ -136,7 +136,7 @@ def test_what_was_never_sent_or_passes_is_worth_running_again(
 ) -> None:
     outcome = Outcome(PLAN[0], Status.FAILED, error=error)
     assert outcome.passing is passing
-    assert outcome.fate.passing is passing
+    assert outcome.record.passing is passing
     assert len(Report([outcome], plan=Plan(PLAN[:1])).remaining()) == passing
 
 
