@@ -9,15 +9,12 @@ from typing import Final, SupportsIndex
 
 from ._text import escape, shorten
 from .errors import UsageError
-from .models import SavedImage
 
 __all__ = [
     "as_str",
     "checked_name",
     "identifier",
-    "image_id",
     "is_text",
-    "node_id",
     "quoted",
     "require_bool",
     "require_callable",
@@ -115,29 +112,6 @@ def identifier(value: object, argument: str, takes: str) -> str:
     return int.__repr__(number)
 
 
-def image_id(value: object) -> str:
-    """The id that stands for an image.
-
-    Args:
-        value: A `SavedImage`, an id of 1 to 128 letters, digits, ``-`` or ``_``, or a number above
-            0.
-
-    Raises:
-        UsageError: It is none of these.
-    """
-    found = value.image_id if isinstance(value, SavedImage) else value
-    return identifier(found, "image", "a SavedImage, a str or an int")
-
-
-def node_id(value: object) -> str:
-    """The id that stands for a node: of the same form as that of an image, but no `SavedImage`.
-
-    Raises:
-        UsageError: It has another form.
-    """
-    return identifier(value, "node", "a str or an int")
-
-
 def checked_name(value: object) -> str:
     """A name that can be sent, exactly as it was given.
 
@@ -166,7 +140,3 @@ def checked_name(value: object) -> str:
             " control characters and lone surrogates are not allowed"
         )
     return as_str(value)
-
-
-# Older names, until every caller uses the new ones.
-name, flag, function, plain, shown = checked_name, require_bool, require_callable, as_str, quoted

@@ -16,13 +16,11 @@ from typing import Final, cast
 
 import attrs
 
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.progress import Progress
-from aioe2e.bulk.report import Report, Status
+from aioe2e.bulk import Plan, Progress, Report, Status
 from aioe2e.testing import FakeE2E, made_images
 
 from . import select
-from ._table import counted, table
+from ._text import counted, table
 from .errors import E2EError
 from .models import ImageState, SaveAction, SavedImage
 from .session import Session
@@ -128,7 +126,8 @@ class Job:
 
     async def one_by_one(self, images: Sequence[SavedImage]) -> float:
         """Seconds that a write takes when each waits for the one before: renames to the name that
-        is there already."""
+        is there already.
+        """
         start = time.perf_counter()
         for image in images:
             await self.images.rename(image, image.name)

@@ -84,10 +84,6 @@ def shorten(text: str, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-#: The older name, until every caller uses the new one.
-cut = shorten
-
-
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Lines of aligned columns; columns without a single value are left out.
 

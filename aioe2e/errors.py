@@ -8,7 +8,7 @@ a query: whoever raises one passes text through `aioe2e._text` first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 from ._fates import Fate, fate_of
 
@@ -40,7 +40,8 @@ __all__ = [
 
 def _rebuild(cls: type[E2EError], args: tuple[Any, ...], state: dict[str, Any]) -> E2EError:
     """Make an error anew from what `E2EError.__reduce__` wrote, without running its
-    ``__init__``."""
+    ``__init__``.
+    """
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -66,7 +67,8 @@ class E2EError(Exception):
 
 class ConfigError(E2EError, ValueError):
     """A setting has a value that cannot work. The text names the field, the value and what would be
-    right."""
+    right.
+    """
 
 
 class UsageError(E2EError, ValueError):
@@ -86,7 +88,8 @@ class UsageError(E2EError, ValueError):
 
 class SessionError(E2EError, RuntimeError):
     """The session cannot be used like this: closed, bound to another event loop, or carried into a
-    forked child."""
+    forked child.
+    """
 
 
 class TransportError(E2EError):
@@ -260,7 +263,8 @@ class ImageFailedError(E2EError):
 
 class WaitTimeoutError(E2EError, TimeoutError):
     """An image did not come to the state that was waited for in time. The server goes on working at
-    it."""
+    it.
+    """
 
 
 class SkippedError(E2EError):

@@ -11,7 +11,7 @@ from functools import partial
 
 import aioe2e
 from aioe2e._record import Trail
-from aioe2e.bulk.stream import Ending, Stream
+from aioe2e.bulk import Ending, Stream
 
 from ._measure import Spread, cpu_seconds, interleaved, wall_seconds
 from ._peers import Rename, blocking, naive, session

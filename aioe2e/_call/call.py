@@ -18,7 +18,7 @@ import attrs
 
 from aioe2e._actions import ROWS, Repeat
 from aioe2e._fates import Fate
-from aioe2e._http.transport import ConnectTimeout, Flight, connect_timeout
+from aioe2e._http import ConnectTimeout, InFlight, connect_timeout
 from aioe2e._record import Trail
 from aioe2e._wire import retry_after
 from aioe2e._wire.json import SMALL, parse, parse_in_slices
@@ -34,7 +34,7 @@ from aioe2e._wire.request import (
     judge,
     judge_failure,
 )
-from aioe2e.config.values import Dialect, RetryPolicy, Timeouts
+from aioe2e.config import Dialect, RetryPolicy, Timeouts
 from aioe2e.errors import APIError, E2EError, NotFoundError, RateLimitedError, SessionError
 from aioe2e.events import AttemptEvent
 from aioe2e.images.proof import Doubt, look, really_missing
@@ -150,7 +150,8 @@ class Call:
 
     async def attempt(self) -> Verdict:
         """One attempt: one request, or two where the first proved to speak the wrong dialect or
-        carry an old token."""
+        carry an old token.
+        """
         counted = False
         while True:
             if self._core.closed:
@@ -174,7 +175,8 @@ class Call:
 
     async def _weigh(self, verdict: Verdict) -> Verdict:
         """After a maybe, a no proves nothing. If a look does not tell either, it counts as one more
-        maybe."""
+        maybe.
+        """
         core, policy, request = self._core, self._options.retry, self._request
         if (
             core.closed
@@ -226,7 +228,7 @@ class Call:
         self._tell(verdict)
         return self._keep(verdict)
 
-    def _failed(self, error: E2EError, flight: Flight) -> Verdict:
+    def _failed(self, error: E2EError, flight: InFlight) -> Verdict:
         """The verdict on an attempt that got no reply."""
         self.reply = None
         if self._core.closed:
@@ -252,7 +254,8 @@ class Call:
 
     async def _authorize(self, *, renew: bool = False) -> None:
         """Have a token. The user's callable has as long as the call has; its time does not count as
-        the call's."""
+        the call's.
+        """
         core, total = self._core, self._options.timeouts.total
         until = self.deadline
         if not self._begun and total is not None:
@@ -286,7 +289,7 @@ class Call:
         self._ended = "the time is over"
         return Verdict(Fate.NOT_SENT, error=late_error(self._request, self._trail.last), final=True)
 
-    def _start(self) -> Flight:
+    def _start(self) -> InFlight:
         """Start the clocks, now that a slot is held."""
         core, timeouts = self._core, self._options.timeouts
         now = self.sent_at = core.clock.now()
@@ -366,7 +369,8 @@ class Call:
 
     def _switch_dialect(self) -> bool:
         """After a 405: take the other dialect's method, unless it was tried or an attempt may have
-        been carried out."""
+        been carried out.
+        """
         request = self._request
         if not request.fallback or self._in_doubt:
             return False
@@ -376,7 +380,8 @@ class Call:
 
     def _learn_dialect(self) -> None:
         """Remember for the session that the method which was sent last is the right one on this
-        route."""
+        route.
+        """
         row, learned = ROWS[self._request.action], self._core.other_dialect
         if self._request.method == row.current:
             learned.add(row.path)
@@ -397,7 +402,8 @@ class Call:
 
     def wants_another(self, verdict: Verdict) -> bool:
         """Whether to make another attempt; if so, a retry is taken from the budget and the delay is
-        set."""
+        set.
+        """
         core, policy = self._core, self._options.retry
         if verdict.final or core.closed:
             return False
@@ -456,7 +462,8 @@ class Call:
 
     def _is_late(self, verdict: Verdict) -> bool:
         """Whether it was the clock of the whole call that ended it, and not a fault or a
-        refusal."""
+        refusal.
+        """
         if (
             verdict.final
             or verdict.fate is Fate.REFUSED
@@ -468,7 +475,8 @@ class Call:
 
 def write_request(core: Core, action: Action, target: str, name: str = "") -> Request:
     """The request for an action, in the dialect that the session was given or has learned for
-    it."""
+    it.
+    """
     dialect = core.settings.dialect
     learned = dialect is Dialect.AUTO and ROWS[action].path in core.other_dialect
     return encode(action, target, name, dialect, learned=learned)
@@ -476,7 +484,8 @@ def write_request(core: Core, action: Action, target: str, name: str = "") -> Re
 
 def _speaks(verdict: Verdict) -> bool:
     """Whether the API itself answered to a method: a 404 may come from a server that does not know
-    the route."""
+    the route.
+    """
     return verdict.fate is Fate.DONE or (
         verdict.fate is Fate.REFUSED and verdict.http_status not in (404, 405)
     )

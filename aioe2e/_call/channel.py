@@ -1,5 +1,6 @@
 """What all views of a session share, and its life: bound to a loop by the first request, closed
-once."""
+once.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import attrs
 
 from aioe2e._clock import Clock
-from aioe2e._http.transport import Flight, Transport
+from aioe2e._http import InFlight, Transport
 from aioe2e._text import Redactor
-from aioe2e.config.values import Credentials, Dialect, Limits, TokenSource, checked_secret
+from aioe2e.config import Credentials, Dialect, Limits, TokenSource, checked_secret
 from aioe2e.errors import ConfigError, SessionError
 from aioe2e.events import Event, Hook, PauseEvent
 from aioe2e.images.listing import Listing, Listings
@@ -52,7 +53,8 @@ class SessionSettings:
 
 class Core:
     """Pool, gate, budget, locks, and what was learned of the server, for one session and all its
-    views."""
+    views.
+    """
 
     def __init__(
         self,
@@ -80,7 +82,7 @@ class Core:
         self._transport: Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
-        self._flights: set[Flight] = set()
+        self._flights: set[InFlight] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._scopes: set[asyncio.Timeout] = set()
         self._warned_of_limit = False
@@ -131,19 +133,19 @@ class Core:
         transport.authorize(token)
         return token
 
-    def take_off(self, end: float | None) -> Flight:
+    def take_off(self, end: float | None) -> InFlight:
         """A request is about to be sent, its slot held; it is cut off at the loop time `end`.
 
         One alarm serves all requests. Hardly any of them ever needs it, and a timer for each would
         be a tenth of what a call costs.
         """
-        flight = Flight(end, in_company=self.gate.in_flight > 1)
+        flight = InFlight(end, shares_loop=self.gate.in_flight > 1)
         self._flights.add(flight)
         if end is not None and (self._alarm is None or end < self._alarm.when()):
             self._set_alarm(end)
         return flight
 
-    def land(self, flight: Flight) -> None:
+    def land(self, flight: InFlight) -> None:
         """The request is over: its slot goes to the next."""
         self._flights.discard(flight)
         self.gate.leave()
@@ -163,7 +165,7 @@ class Core:
         ]
         for flight in self._flights:
             if flight.end is not None and flight.end <= now:
-                flight.cut_off()
+                flight.abort()
         if ends:
             self._set_alarm(min(ends))
 
@@ -239,7 +241,7 @@ class Core:
                 ):  # its time is over already, and it is about to end
                     scope.reschedule(now)
             for flight in self._flights:
-                flight.cut_off()
+                flight.abort()
             if self._alarm is not None:
                 self._alarm.cancel()
             self.listings.ring()
@@ -254,7 +256,8 @@ def _ring(core: weakref.ref[Core]) -> None:
 
 def _forgotten(transport: Transport, process: int) -> None:
     """What is done for a session that nobody closed. A finalizer, because it must come before those
-    of aiohttp."""
+    of aiohttp.
+    """
     if os.getpid() != process:
         return  # a forked child shares the parent's sockets: they are not its to close
     transport.abandon()
@@ -274,7 +277,8 @@ def closed_error() -> SessionError:
 
 class _Tokens:
     """The auth token: given once, or fetched from the user's callable, once for all who wait for
-    it."""
+    it.
+    """
 
     def __init__(self, source: str | TokenSource, redactor: Redactor) -> None:
         self._source = source

@@ -19,7 +19,7 @@ import backoff
 from aioe2e._actions import Repeat
 from aioe2e._fates import Fate
 from aioe2e._wire.request import Verdict
-from aioe2e.config.values import RetryPolicy
+from aioe2e.config import RetryPolicy
 
 
 class Decision(enum.Enum):
@@ -59,7 +59,8 @@ def decide(verdict: Verdict, repeat: Repeat, *, in_doubt: bool) -> Decision:
 
 def delays(policy: RetryPolicy) -> Generator[float, Any, None]:
     """The longest back-off before each retry, in seconds: doubling from `base`, never above
-    `cap`."""
+    `cap`.
+    """
     doubling = backoff.expo(base=2, factor=policy.base, max_value=policy.cap)
     next(doubling)  # the first value is backoff's own start signal
     yield from islice(doubling, _DOUBLINGS)

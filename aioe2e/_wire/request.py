@@ -22,7 +22,7 @@ import attrs
 from aioe2e._actions import ROWS, Repeat, Row
 from aioe2e._fates import Fate, fate_of
 from aioe2e._text import Redactor
-from aioe2e.config.values import Dialect
+from aioe2e.config import Dialect
 from aioe2e.errors import E2EError, ResponseError
 from aioe2e.models import Action
 
@@ -202,7 +202,8 @@ def _fate(status: int, *, readable: bool) -> Fate | None:
 
 def telling_status(status: int, content: Any) -> int:
     """The one of HTTP's status and the envelope's codes that decides: the one that leaves most in
-    doubt."""
+    doubt.
+    """
     candidates = (status, *envelope_codes(content))
     return max(candidates, key=lambda said: (_DOUBT[fate_of(said)], said == status))
 
@@ -246,7 +247,8 @@ def _unreadable(request: Request, status: int, problem: str) -> Verdict:
 
 def _page_error(request: Request, reply: RawReply, retry_after: float | None) -> E2EError:
     """An HTML page with an error status is that error; with a success status it is an unreadable
-    reply."""
+    reply.
+    """
     if reply.status < 400:
         return ResponseError(
             f"{describe(request)}: an HTML page instead of JSON (HTTP {reply.status})"

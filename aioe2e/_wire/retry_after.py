@@ -43,6 +43,27 @@ def _one(text: str, now: float) -> float | None:
     return None if moment is None else max(0.0, moment - now)
 
 
+def server_now(headers: Mapping[str, Sequence[str]], wall: float) -> float:
+    """The server's clock at the reply, seconds since the epoch; `wall` where it does not tell."""
+    dates = (date(text) for text in headers.get("date", ()))
+    return next((moment for moment in dates if moment is not None), wall)
+
+
+def until_reset(text: str, now: float) -> float | None:
+    """Seconds until the moment that a rate-limit reset names; None if it is unreadable.
+
+    Args:
+        text: Seconds from now or, where the number is that large, seconds since the epoch.
+        now: The server's clock.
+    """
+    value = _number(text.strip())
+    if value is None:
+        return None
+    if value >= _EPOCH:
+        value = max(0.0, value - now)
+    return min(value, _LONGEST)
+
+
 def seconds(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
     """Seconds to wait, 0 or more; None if the headers say nothing readable.
 
@@ -52,8 +73,7 @@ def seconds(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
             ``Date``.
         wall: The local time, seconds since the epoch, for when the server sends no ``Date``.
     """
-    dates = [moment for text in headers.get("date", ()) if (moment := date(text)) is not None]
-    now = dates[0] if dates else wall
+    now = server_now(headers, wall)
     values = [
         value for text in headers.get("retry-after", ()) if (value := _one(text, now)) is not None
     ]
@@ -61,8 +81,8 @@ def seconds(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
         return min(max(values), _LONGEST)
     for name in _RESETS:
         for text in headers.get(name, ()):
-            if (value := _number(text.strip())) is not None:
-                return min(max(0.0, value - now if value >= _EPOCH else value), _LONGEST)
+            if (wait := until_reset(text, now)) is not None:
+                return wait
     return None
 
 

@@ -33,8 +33,8 @@ __all__ = [
     "in_halves",
     "of_cancelled",
     "of_error",
-    "of_second_half",
     "of_predecessor",
+    "of_second_half",
     "skipped",
     "still_open",
 ]

@@ -123,9 +123,7 @@ class Engine:
         self._brake = Brake(settings.workers, settings.clock)
         self._meter: Meter | None = None
         if settings.progress is not None:
-            self._meter = Meter(
-                settings.progress, standing=self.standing, clock=settings.clock
-            )
+            self._meter = Meter(settings.progress, standing=self.standing, clock=settings.clock)
         self._journal: Journal | None = None
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Task[object]] = set()

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from aioe2e._check import shown
+from aioe2e._check import quoted
 from aioe2e.errors import UsageError
 
 from .step import Status, StepRecord
@@ -112,6 +112,7 @@ def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, StepRecor
     """
     lines = whole[:-1].split(b"\n")
     header = _object(lines[0])
+<<<<<<< HEAD
     if header is None or Key.FORMAT not in header:
         raise UsageError(f"{shown(path)} is no journal that this version can read")
     if header[Key.FORMAT] != FORMAT:
@@ -119,16 +120,29 @@ def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, StepRecor
             f"{shown(path)} is no journal that this version can read: it has format"
             f" {shown(header[Key.FORMAT])}, and format {FORMAT} is needed"
         )
+=======
+    if header is None or header.get("aioe2e") != FORMAT:
+        raise UsageError(f"{quoted(path)} is no journal that this version can read")
+>>>>>>> main
     indices = _indices(header)
     if indices is None:
-        raise UsageError(f"the journal {shown(path)} is damaged in line 1")
+        raise UsageError(f"the journal {quoted(path)} is damaged in line 1")
     reader = _Reader(indices)
     for number, line in enumerate(lines[1:], 2):
+<<<<<<< HEAD
         found = _object(line)
         if found is None or not reader.take(found):
             text = line.decode(errors="replace")
             raise UsageError(f"the journal {shown(path)} is damaged in line {number}: {shown(text)}")
     return header, reader.records, indices
+=======
+        record = _object(line)
+        if record is None or not reader.take(record):
+            raise UsageError(
+                f"the journal {quoted(path)} is damaged in line {number}: {quoted(line.decode(errors='replace'))}"
+            )
+    return header, reader.fates, indices
+>>>>>>> main
 
 
 def _indices(header: Mapping[str, Any]) -> frozenset[int] | None:

@@ -52,7 +52,8 @@ class Progress:
 @attrs.frozen
 class Standing:
     """The part of a `Progress` that the engine counts; the rest follows from it and from the
-    time."""
+    time.
+    """
 
     total: int | None
     finished: int
@@ -85,7 +86,7 @@ class Meter:
         standing: Callable[[], Standing],
         clock: Clock,
     ) -> None:
-        _check.function("progress", callback, "print")
+        _check.require_callable("progress", callback, "print")
         self._callback = callback
         self._standing = standing
         self._clock = clock

@@ -8,8 +8,7 @@ from typing import Any, Final, Self, overload
 
 import attrs
 
-from aioe2e._table import counted, table
-from aioe2e._text import cut
+from aioe2e._text import counted, shorten, table
 from aioe2e.errors import (
     APIError,
     E2EError,
@@ -68,13 +67,15 @@ class Outcome:
     @property
     def passing(self) -> bool:
         """Whether the same request may well succeed later: the fault passes, or nothing was sent at
-        all."""
+        all.
+        """
         return isinstance(self.error, SkippedError) or is_passing(self.error)
 
     @property
     def refused(self) -> bool:
         """Of an UNKNOWN step: whether the server's latest word is a lasting refusal, and a look was
-        in vain."""
+        in vain.
+        """
         error = self.error
         if not isinstance(error, OutcomeUnknownError) or not error.looked:
             return False
@@ -89,7 +90,8 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome in a form that JSON can hold; nothing reads it back: it is for a log or an
-        eye."""
+        eye.
+        """
         found: dict[str, Any] = {
             "step": self.step.to_dict(),
             "status": self.status.value,
@@ -208,7 +210,9 @@ class Report(Sequence[Outcome]):
         `unknown`).
         """
         plan = Plan([outcome.step for outcome in self.outcomes]) if self.plan is None else self.plan
-        return remaining_plan(plan, {outcome.step.index or 0: outcome.record for outcome in self.outcomes})
+        return remaining_plan(
+            plan, {outcome.step.index or 0: outcome.record for outcome in self.outcomes}
+        )
 
     def settle(self, settled: Iterable[Outcome]) -> Report:
         """The report with other outcomes in the place of those of the same steps.
@@ -279,13 +283,13 @@ class BulkError(E2EError, ExceptionGroup[E2EError]):
 
     def __new__(
         cls, message: str, errors: Sequence[E2EError], report: Report | None = None
-    ) -> Self:  # noqa: ARG004  # for __init__
+    ) -> Self:  # for __init__
         """Make the group; an `ExceptionGroup` takes its parts here and not in ``__init__``."""
         return super().__new__(cls, message, errors)
 
     def __init__(
         self, message: str, errors: Sequence[E2EError], report: Report | None = None
-    ) -> None:  # noqa: ARG002  # for __new__
+    ) -> None:  # for __new__
         self.attempts: int = sum(error.attempts for error in errors)
         self.report = report
 
@@ -358,4 +362,4 @@ def _error(outcome: Outcome) -> E2EError:
 
 def _reason(outcome: Outcome) -> str:
     error = _error(outcome)
-    return cut(f"{type(error).__name__}: {error}", 200)
+    return shorten(f"{type(error).__name__}: {error}", 200)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypedDict, Unpack
+from typing import Final, Literal, Self, TypedDict, Unpack
 
 from aioe2e._clock import Clock
 from aioe2e.config import Limits

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from functools import partial
-from os import PathLike
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from aioe2e import _check
 from aioe2e._call.call import Options
 from aioe2e._call.channel import Core
 from aioe2e._record import Trail
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.progress import Progress
-from aioe2e.bulk.report import Report
-from aioe2e.bulk.source import planned, steps_or_plan
-from aioe2e.bulk.step import Image, Node, Status, Step
-from aioe2e.bulk.stream import Stream
+from aioe2e.bulk import (
+    ImageLike,
+    NodeLike,
+    Plan,
+    Report,
+    RunOptions,
+    Status,
+    Step,
+    Stream,
+    as_plan,
+    steps_or_plan,
+)
 from aioe2e.errors import ImageFailedError, NotFoundError, UsageError
-from aioe2e.models import Action, ActionResult, ImageState, SaveAction, SavedImage
+from aioe2e.models import (
+    Action,
+    ActionResult,
+    ImageState,
+    SaveAction,
+    SavedImage,
+    image_id_of,
+    node_id_of,
+)
 
 from .fetch_listing import list_images
 from .listing import Listing
@@ -64,11 +77,11 @@ class Images:
                 JSON path.
         """
         if match is not None:
-            _check.function("match", match, "select.name_matches('ci-*')")
+            _check.require_callable("match", match, "select.name_matches('ci-*')")
         listing = await list_images(self._core, self._options, Trail())
         return [image for image in listing.images if match is None or match(image)]
 
-    async def get(self, image: Image) -> SavedImage:
+    async def get(self, image: ImageLike) -> SavedImage:
         """One saved image, out of the listing (the route for a single image is not documented by
         the vendor).
 
@@ -83,7 +96,7 @@ class Images:
         Raises:
             NotFoundError: The listing does not show it.
         """
-        wanted = _check.image_id(image)
+        wanted = image_id_of(image)
         trail = Trail()
         listing = await list_images(self._core, self._options, trail)
         for found in listing.images:
@@ -95,7 +108,7 @@ class Images:
         error.confirmed = error.confirmed and not self._may_be_new(wanted, listing)
         raise error
 
-    async def save(self, node: Node, name: str) -> SaveAction:
+    async def save(self, node: NodeLike, name: str) -> SaveAction:
         """Save an image of a node: accepted, not finished. `wait_saved` waits for the image.
 
         Args:
@@ -116,9 +129,9 @@ class Images:
             OutcomeUnknownError: It was sent, its reply was lost, and the listing does not show its
                 image.
         """
-        return await self._writes.save(_check.node_id(node), _check.name(name), Trail())
+        return await self._writes.save(node_id_of(node), _check.checked_name(name), Trail())
 
-    async def rename(self, image: Image, name: str) -> ActionResult:
+    async def rename(self, image: ImageLike, name: str) -> ActionResult:
         """Give an image a new name.
 
         Args:
@@ -136,9 +149,9 @@ class Images:
             OutcomeUnknownError: It was sent, no reply came, and the listing does not show the new
                 name.
         """
-        return await self._writes.rename(_check.image_id(image), _check.name(name), Trail())
+        return await self._writes.rename(image_id_of(image), _check.checked_name(name), Trail())
 
-    async def delete(self, image: Image, missing_ok: bool = False) -> ActionResult:
+    async def delete(self, image: ImageLike, missing_ok: bool = False) -> ActionResult:
         """Delete an image.
 
         Args:
@@ -159,15 +172,13 @@ class Images:
             OutcomeUnknownError: It was sent, no reply came, and the listing does not show that it
                 is gone.
         """
-        missing_ok = _check.flag("missing_ok", missing_ok)
-        result, _ = await self._writes.delete(
-            _check.image_id(image), Trail(), missing_ok=missing_ok
-        )
+        missing_ok = _check.require_bool("missing_ok", missing_ok)
+        result, _ = await self._writes.delete(image_id_of(image), Trail(), missing_ok=missing_ok)
         return result
 
     async def wait(
         self,
-        image: Image,
+        image: ImageLike,
         state: ImageState = ImageState.READY,
         timeout: float | None = 1800.0,
         interval: float = 5.0,
@@ -191,7 +202,7 @@ class Images:
             NotFoundError: The listing does not show the image.
             WaitTimeoutError: The time is over.
         """
-        wanted = _check.image_id(image)
+        wanted = image_id_of(image)
         if not isinstance(state, ImageState):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
             raise UsageError(f"state must be an ImageState, not {state!r}")
         if state is ImageState.DELETED:
@@ -213,7 +224,7 @@ class Images:
         return await self._poll(found, waiting_for=waiting_for, timeout=timeout, interval=interval)
 
     async def wait_gone(
-        self, image: Image, timeout: float | None = 600.0, interval: float = 5.0
+        self, image: ImageLike, timeout: float | None = 600.0, interval: float = 5.0
     ) -> None:
         """Wait until the listing does not show an image any more, or shows it as DELETED.
 
@@ -227,7 +238,7 @@ class Images:
         Raises:
             WaitTimeoutError: The time is over.
         """
-        wanted = _check.image_id(image)
+        wanted = image_id_of(image)
         await self._poll(
             lambda listing: None if self._may_be_there(wanted, listing) else True,
             waiting_for=f"waiting for image {wanted} to be gone",
@@ -275,28 +286,19 @@ class Images:
     async def run(
         self,
         plan: Plan | Iterable[Step] | AsyncIterable[Step],
-        limit: int | None = None,
-        on_error: Literal["collect", "stop"] = "collect",
-        progress: Callable[[Progress], object] | None = None,
-        deadline: float | None = None,
-        journal: str | PathLike[str] | None = None,
         *,
         missing_ok: bool = False,
+        **options: Unpack[RunOptions],
     ) -> Report:
         """Carry out a plan, or any number of steps from an iterable.
 
         Args:
             plan: A `Plan`; or a sync or async iterable of `Step`, however long: memory grows with
                 `limit` only.
-            limit: Steps under way at the same time, and so requests in flight; `Limits.in_flight`
-                by default.
-            on_error: ``"collect"`` goes on after a failure, ``"stop"`` starts nothing new.
-            progress: Called with a `Progress` at most ten times a second and once at the end.
-            deadline: Seconds from now for the whole run; what is under way then is cancelled and
-                reported.
-            journal: A file that says after a crash what is left: `Plan.resume`. For plans only.
             missing_ok: Whether an image that is not there makes a delete UNCHANGED instead of
                 FAILED.
+            options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline` and
+                `journal`.
 
         Returns:
             The report. Failures are in it and are not raised: see `Report.raise_for_errors`.
@@ -305,21 +307,14 @@ class Images:
             UsageError: An argument cannot be meant, or the journal is not this plan's. Nothing was
                 sent.
         """
-        stream = self.stream(
-            plan, limit, on_error, progress, deadline, journal, missing_ok=missing_ok
-        )
-        return await stream.drain()
+        return await self.stream(plan, missing_ok=missing_ok, **options).drain()
 
     def stream(
         self,
         plan: Plan | Iterable[Step] | AsyncIterable[Step],
-        limit: int | None = None,
-        on_error: Literal["collect", "stop"] = "collect",
-        progress: Callable[[Progress], object] | None = None,
-        deadline: float | None = None,
-        journal: str | PathLike[str] | None = None,
         *,
         missing_ok: bool = False,
+        **options: Unpack[RunOptions],
     ) -> Stream:
         """The same as `run`, as a stream of outcomes in the order of completion.
 
@@ -330,7 +325,7 @@ class Images:
                     ...
 
         Args:
-            plan, limit, on_error, progress, deadline, journal, missing_ok: As for `run`.
+            plan, missing_ok, options: As for `run`.
 
         Returns:
             A stream that has not begun; see `Stream` for how it ends.
@@ -340,34 +335,28 @@ class Images:
                 ``async with``.
         """
         stream = Stream(
-            planned(plan),
-            perform=partial(self._writes.perform, missing_ok=_check.flag("missing_ok", missing_ok)),
-            limit=limit,
-            on_error=on_error,
-            progress=progress,
-            deadline=deadline,
-            journal=journal,
+            as_plan(plan),
+            perform=partial(
+                self._writes.perform, missing_ok=_check.require_bool("missing_ok", missing_ok)
+            ),
             session_limit=self._core.limits.in_flight,
             current_limit=lambda: self._core.gate.limit,
             clock=self._core.clock,
+            **options,
         )
-        if limit is not None:
+        if (limit := options.get("limit")) is not None:
             self._core.warn_of_limit(limit)
         return stream
 
     async def bulk_rename(
         self,
         images: Mapping[Any, str]
-        | Iterable[tuple[Image, str] | Image]
-        | AsyncIterable[tuple[Image, str] | Image],
+        | Iterable[tuple[ImageLike, str] | ImageLike]
+        | AsyncIterable[tuple[ImageLike, str] | ImageLike],
         *,
         to: Callable[[SavedImage], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
-        limit: int | None = None,
-        on_error: Literal["collect", "stop"] = "collect",
-        progress: Callable[[Progress], object] | None = None,
-        deadline: float | None = None,
-        journal: str | PathLike[str] | None = None,
+        **options: Unpack[RunOptions],
     ) -> Report:
         """Plan new names and give them, in one go.
 
@@ -375,7 +364,7 @@ class Images:
             images, to, existing: As for `Plan.rename`. A collection with a length is planned and
                 ordered; any other iterable, sync or async, is streamed: then each item is checked
                 by itself only.
-            limit, on_error, progress, deadline, journal: As for `run`.
+            options: As for `run`.
 
         Returns:
             The report; see `run`. Calling again with the same inputs does no harm.
@@ -386,20 +375,16 @@ class Images:
         source = steps_or_plan(
             Action.RENAME, images, to, existing, partial(Plan.rename, to=to, existing=existing)
         )
-        return await self.run(source, limit, on_error, progress, deadline, journal)
+        return await self.run(source, **options)
 
     async def bulk_delete(
         self,
-        images: Iterable[Image] | AsyncIterable[Image],
+        images: Iterable[ImageLike] | AsyncIterable[ImageLike],
         *,
         missing_ok: bool = False,
         force: bool = False,
         existing: Iterable[SavedImage] | None = None,
-        limit: int | None = None,
-        on_error: Literal["collect", "stop"] = "collect",
-        progress: Callable[[Progress], object] | None = None,
-        deadline: float | None = None,
-        journal: str | PathLike[str] | None = None,
+        **options: Unpack[RunOptions],
     ) -> Report:
         """Plan deletions and carry them out, in one go.
 
@@ -407,7 +392,7 @@ class Images:
             images, existing, force: As for `Plan.delete`; any iterable without a length is
                 streamed.
             missing_ok: Whether an image that is not there is UNCHANGED instead of FAILED.
-            limit, on_error, progress, deadline, journal: As for `run`.
+            options: As for `run`.
 
         Returns:
             The report; see `run`. Calling again with the same inputs does no harm.
@@ -417,23 +402,17 @@ class Images:
         """
         plan = partial(Plan.delete, existing=existing, force=force)
         source = steps_or_plan(Action.DELETE, images, None, existing, plan, force=force)
-        return await self.run(
-            source, limit, on_error, progress, deadline, journal, missing_ok=missing_ok
-        )
+        return await self.run(source, missing_ok=missing_ok, **options)
 
     async def bulk_save(
         self,
         nodes: Mapping[Any, str]
-        | Iterable[tuple[Node, str] | Node]
-        | AsyncIterable[tuple[Node, str] | Node],
+        | Iterable[tuple[NodeLike, str] | NodeLike]
+        | AsyncIterable[tuple[NodeLike, str] | NodeLike],
         *,
         to: Callable[[str], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
-        limit: int | None = None,
-        on_error: Literal["collect", "stop"] = "collect",
-        progress: Callable[[Progress], object] | None = None,
-        deadline: float | None = None,
-        journal: str | PathLike[str] | None = None,
+        **options: Unpack[RunOptions],
     ) -> Report:
         """Plan an image of each node and save them, in one go.
 
@@ -442,7 +421,7 @@ class Images:
 
         Args:
             nodes, to, existing: As for `Plan.save`; any iterable without a length is streamed.
-            limit, on_error, progress, deadline, journal: As for `run`.
+            options: As for `run`.
 
         Returns:
             The report; see `run`. Calling again makes second images: run `Report.remaining`
@@ -454,7 +433,7 @@ class Images:
         source = steps_or_plan(
             Action.SAVE, nodes, to, existing, partial(Plan.save, to=to, existing=existing)
         )
-        return await self.run(source, limit, on_error, progress, deadline, journal)
+        return await self.run(source, **options)
 
     async def reconcile(self, report: Report) -> Report:
         """Settle the UNKNOWN outcomes of a report to DONE where one listing proves it.
@@ -517,7 +496,8 @@ class Images:
 
 def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotFoundError:
     """The error for an image that a listing does not show; its status is what the server would say
-    of it."""
+    of it.
+    """
     text = f"{text} [a listing shows one location of one project]"
     error = NotFoundError(
         text, status=404, message="not in the listing", action=action, attempts=attempts

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aioe2e._call.channel import Core
-from aioe2e.bulk.report import Outcome
-from aioe2e.bulk.step import Status
+from aioe2e.bulk import Outcome, Status
 from aioe2e.models import Action, ActionResult, SaveAction
 
 from .listing import Listing

@@ -9,27 +9,27 @@ from aioe2e._call.channel import Core
 from aioe2e._record import Trail
 from aioe2e._wire.codec import save_action
 from aioe2e._wire.request import Verdict
-from aioe2e.bulk.perform import Performed
-from aioe2e.bulk.step import Status, Step
+from aioe2e.bulk import Ending, Status, Step
 from aioe2e.errors import NotFoundError
 from aioe2e.models import Action, ActionResult, SaveAction
 
 
 class Writes:
     """The actions that change something, for one view of a session. Ids and names were checked
-    before."""
+    before.
+    """
 
     def __init__(self, core: Core, options: Options) -> None:
         self._core = core
         self._options = options
 
-    async def perform(self, step: Step, trail: Trail, *, missing_ok: bool) -> Performed:
+    async def perform(self, step: Step, trail: Trail, *, missing_ok: bool) -> Ending:
         """Carry out one step of a run; what the bulk engine is handed."""
         match step.action:
             case Action.SAVE:
-                return Performed(Status.DONE, await self.save(step.target, str(step.name), trail))
+                return Ending(Status.DONE, await self.save(step.target, str(step.name), trail))
             case Action.RENAME:
-                return Performed(
+                return Ending(
                     Status.DONE,
                     await self.rename(step.target, str(step.name), trail, in_doubt=step.open),
                 )
@@ -37,7 +37,7 @@ class Writes:
                 result, found = await self.delete(
                     step.target, trail, missing_ok=missing_ok, in_doubt=step.open
                 )
-                return Performed(Status.DONE if found else Status.UNCHANGED, result)
+                return Ending(Status.DONE if found else Status.UNCHANGED, result)
             case _:
                 assert_never(step.action)
 

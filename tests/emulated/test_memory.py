@@ -12,7 +12,7 @@ import pytest
 
 from aioe2e import ActionResult, Status, Step
 from aioe2e._record import Trail
-from aioe2e.bulk.stream import Ending, Stream
+from aioe2e.bulk import Ending, Stream
 from aioe2e.testing import FakeE2E
 
 FULL = os.environ.get("AIOE2E_CHAOS") == "full"

@@ -6,9 +6,9 @@ import random
 
 from hypothesis import strategies as st
 
+from aioe2e.bulk import Plan, Status, Step
 from aioe2e.bulk.journal import Journal
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.step import Status, Step, StepRecord
+from aioe2e.bulk.step import StepRecord
 from aioe2e.models import Action, SavedImage
 
 

@@ -14,9 +14,7 @@ import pytest
 
 from aioe2e._clock import Clock
 from aioe2e._record import Trail
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.step import Status, Step
-from aioe2e.bulk.stream import Ending, Stream
+from aioe2e.bulk import Ending, Plan, Status, Step, Stream
 from aioe2e.errors import (
     ConflictError,
     ConnectionLostError,

@@ -18,11 +18,8 @@ from hypothesis import strategies as st
 
 from aioe2e._clock import Clock
 from aioe2e._record import Trail
-from aioe2e.bulk.brake import Brake
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.report import Report
-from aioe2e.bulk.step import Status, Step
-from aioe2e.bulk.stream import Ending, Stream
+from aioe2e.bulk import Ending, Plan, Report, Status, Step, Stream
+from aioe2e.bulk.backpressure import Brake
 from aioe2e.errors import ConflictError, E2EError, OutcomeUnknownError, ServerError, SkippedError
 from aioe2e.models import Action, SavedImage
 

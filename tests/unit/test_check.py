@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aioe2e import _check
 from aioe2e.errors import UsageError
-from aioe2e.models import SavedImage
+from aioe2e.models import SavedImage, image_id_of, node_id_of
 
 
 class Unprintable:
@@ -25,12 +25,12 @@ class Unprintable:
     ],
 )
 def test_ids_may_be_text_or_numbers(value: object, expected: str) -> None:
-    assert _check.image_id(value) == expected
-    assert _check.node_id(value) == expected
+    assert image_id_of(value) == expected
+    assert node_id_of(value) == expected
 
 
 def test_an_image_stands_for_its_own_id() -> None:
-    assert _check.image_id(SavedImage(image_id="7", template_id=9)) == "7"
+    assert image_id_of(SavedImage(image_id="7", template_id=9)) == "7"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_an_image_stands_for_its_own_id() -> None:
      False, None, 1.0, b"1", [], ("1",), {}, object(), Unprintable()],
 )  # fmt: skip
 def test_nothing_else_is_an_id(value: object) -> None:
-    for check, argument in ((_check.image_id, "image: "), (_check.node_id, "node: ")):
+    for check, argument in ((image_id_of, "image: "), (node_id_of, "node: ")):
         with pytest.raises(UsageError) as caught:
             check(value)
         assert str(caught.value).startswith(argument)
@@ -49,17 +49,17 @@ def test_nothing_else_is_an_id(value: object) -> None:
 def test_a_number_too_long_to_print_is_refused_like_any_other() -> None:
     for number in (10**5000, -(10**5000)):
         with pytest.raises(UsageError, match="image: <int> is no id"):
-            _check.image_id(number)
+            image_id_of(number)
 
 
 def test_an_image_is_no_node() -> None:
     with pytest.raises(UsageError, match="node: a str or an int is needed"):
-        _check.node_id(SavedImage(image_id="7"))
+        node_id_of(SavedImage(image_id="7"))
 
 
 def test_an_image_whose_own_id_cannot_be_sent_is_refused() -> None:
     with pytest.raises(UsageError, match="image: 'a/b' is no id"):
-        _check.image_id(SavedImage(image_id="a/b"))
+        image_id_of(SavedImage(image_id="a/b"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from aioe2e.errors import (
     AttemptTimeoutError,
     AuthenticationError,
     BadRequestError,
-    BulkError,
     ConfigError,
     ConflictError,
     ConnectError,

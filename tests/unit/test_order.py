@@ -7,9 +7,9 @@ from bulk_model import Run, Store, images_named, renamings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aioe2e.bulk import Plan, Step
 from aioe2e.bulk.order import is_runnable, is_temporary
-from aioe2e.bulk.plan import Plan, remaining_plan
-from aioe2e.bulk.step import Step
+from aioe2e.bulk.plan import remaining_plan
 from aioe2e.models import SavedImage
 
 

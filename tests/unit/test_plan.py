@@ -12,9 +12,10 @@ from bulk_model import images_named, renamings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aioe2e.bulk import Plan, Status, Step
 from aioe2e.bulk.inputs import is_planned, steps_of
-from aioe2e.bulk.plan import Plan, remaining_plan
-from aioe2e.bulk.step import Status, Step, StepRecord
+from aioe2e.bulk.plan import remaining_plan
+from aioe2e.bulk.step import StepRecord
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage
 
@@ -369,7 +370,9 @@ def test_what_comes_after_a_refused_step_is_left_out_with_it() -> None:
 
 def test_a_swap_refused_half_way_says_which_image_carries_the_temporary_name() -> None:
     plan = Plan.rename([(A, "b"), (B, "a")])
-    rest = remaining_plan(plan, {0: StepRecord(Status.FAILED, False, True), 1: StepRecord(Status.DONE)})
+    rest = remaining_plan(
+        plan, {0: StepRecord(Status.FAILED, False, True), 1: StepRecord(Status.DONE)}
+    )
     assert not rest
     assert any(
         f"image 1 carries the temporary name {plan[0].via!r}" in warning
@@ -396,7 +399,9 @@ def test_an_open_save_is_never_among_the_steps() -> None:
     assert [step.index for step in rest] == [1]
     assert [(step.index, step.open) for step in rest.unknown] == [(0, True)]
     assert remaining_plan(rest, {1: StepRecord(Status.DONE)}).unknown == rest.unknown
-    assert not remaining_plan(rest, {0: StepRecord(Status.DONE), 1: StepRecord(Status.DONE)}).unknown
+    assert not remaining_plan(
+        rest, {0: StepRecord(Status.DONE), 1: StepRecord(Status.DONE)}
+    ).unknown
 
 
 def test_steps_are_made_one_at_a_time_as_they_are_asked_for() -> None:

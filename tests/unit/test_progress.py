@@ -12,10 +12,8 @@ import pytest
 
 from aioe2e._clock import Clock
 from aioe2e._record import Trail
-from aioe2e.bulk.plan import Plan
+from aioe2e.bulk import Ending, Plan, Progress, Status, Step, Stream
 from aioe2e.bulk.progress import Meter, Standing
-from aioe2e.bulk.step import Status, Step
-from aioe2e.bulk.stream import Ending, Progress, Stream
 from aioe2e.errors import ConflictError, ServerError
 
 DONE = Ending(Status.DONE)

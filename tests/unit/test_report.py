@@ -8,11 +8,8 @@ import attrs
 import pytest
 from bulk_model import images_named
 
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.report import Outcome, Report
-from aioe2e.bulk.step import Status, Step
+from aioe2e.bulk import Outcome, Plan, Report, Status, Step
 from aioe2e.errors import (
-    BulkError,
     ConflictError,
     E2EError,
     OutcomeUnknownError,

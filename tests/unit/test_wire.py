@@ -26,7 +26,7 @@ from aioe2e._wire.request import (
     judge,
     judge_failure,
 )
-from aioe2e.config.values import Dialect
+from aioe2e.config import Dialect
 from aioe2e.models import Action
 
 KEY = "k3y-of-the-user"

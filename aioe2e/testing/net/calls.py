@@ -1,5 +1,6 @@
 """Requests as values: what arrived, and what it asks for. The tables of paths, bodies and
-dialects."""
+dialects.
+"""
 
 from __future__ import annotations
 
