@@ -1,6 +1,5 @@
 """What has become of one call so far, for whoever must account for it when it is cut off
-half-way.
-"""
+half-way."""
 
 from __future__ import annotations
 

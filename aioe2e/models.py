@@ -51,8 +51,7 @@ class ImageState(enum.Enum):
     @classmethod
     def of(cls, text: str) -> ImageState:
         """The state that a word of the server stands for; case and surrounding space do not
-        matter.
-        """
+        matter."""
         return _STATES.get(text.strip().upper(), cls.UNKNOWN)
 
 
@@ -72,8 +71,7 @@ def _gigabytes(text: str) -> float | None:
 
 class Extra(Mapping[str, Any]):
     """A read-only mapping of what the server sent beyond the fields of a model. It compares as a
-    dict and pickles.
-    """
+    dict and pickles."""
 
     __slots__ = ("_items",)
 
@@ -155,8 +153,7 @@ class SavedImage:
     @property
     def size_gb(self) -> float | None:
         """The number in `image_size`, in GB; approximate, since the vendor's own unit is neither GB
-        nor GiB.
-        """
+        nor GiB."""
         return None if self.image_size is None else _gigabytes(self.image_size)
 
     @property
@@ -176,8 +173,7 @@ class SavedImage:
 @attrs.frozen(kw_only=True)
 class SaveAction:
     """A save that the server accepted. The image is not finished yet: `Images.wait_saved` waits for
-    it.
-    """
+    it."""
 
     #: The id of the action, not of an image. None when the reply was lost and a listing proved the
     #: save.

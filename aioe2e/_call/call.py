@@ -150,8 +150,7 @@ class Call:
 
     async def attempt(self) -> Verdict:
         """One attempt: one request, or two where the first proved to speak the wrong dialect or
-        carry an old token.
-        """
+        carry an old token."""
         counted = False
         while True:
             if self._core.closed:
@@ -175,8 +174,7 @@ class Call:
 
     async def _weigh(self, verdict: Verdict) -> Verdict:
         """After a maybe, a no proves nothing. If a look does not tell either, it counts as one more
-        maybe.
-        """
+        maybe."""
         core, policy, request = self._core, self._options.retry, self._request
         if (
             core.closed
@@ -254,8 +252,7 @@ class Call:
 
     async def _authorize(self, *, renew: bool = False) -> None:
         """Have a token. The user's callable has as long as the call has; its time does not count as
-        the call's.
-        """
+        the call's."""
         core, total = self._core, self._options.timeouts.total
         until = self.deadline
         if not self._begun and total is not None:
@@ -369,8 +366,7 @@ class Call:
 
     def _switch_dialect(self) -> bool:
         """After a 405: take the other dialect's method, unless it was tried or an attempt may have
-        been carried out.
-        """
+        been carried out."""
         request = self._request
         if not request.fallback or self._in_doubt:
             return False
@@ -380,8 +376,7 @@ class Call:
 
     def _learn_dialect(self) -> None:
         """Remember for the session that the method which was sent last is the right one on this
-        route.
-        """
+        route."""
         row, learned = ROWS[self._request.action], self._core.other_dialect
         if self._request.method == row.current:
             learned.add(row.path)
@@ -402,8 +397,7 @@ class Call:
 
     def wants_another(self, verdict: Verdict) -> bool:
         """Whether to make another attempt; if so, a retry is taken from the budget and the delay is
-        set.
-        """
+        set."""
         core, policy = self._core, self._options.retry
         if verdict.final or core.closed:
             return False
@@ -462,8 +456,7 @@ class Call:
 
     def _is_late(self, verdict: Verdict) -> bool:
         """Whether it was the clock of the whole call that ended it, and not a fault or a
-        refusal.
-        """
+        refusal."""
         if (
             verdict.final
             or verdict.fate is Fate.REFUSED
@@ -475,8 +468,7 @@ class Call:
 
 def write_request(core: Core, action: Action, target: str, name: str = "") -> Request:
     """The request for an action, in the dialect that the session was given or has learned for
-    it.
-    """
+    it."""
     dialect = core.settings.dialect
     learned = dialect is Dialect.AUTO and ROWS[action].path in core.other_dialect
     return encode(action, target, name, dialect, learned=learned)
@@ -484,8 +476,7 @@ def write_request(core: Core, action: Action, target: str, name: str = "") -> Re
 
 def _speaks(verdict: Verdict) -> bool:
     """Whether the API itself answered to a method: a 404 may come from a server that does not know
-    the route.
-    """
+    the route."""
     return verdict.fate is Fate.DONE or (
         verdict.fate is Fate.REFUSED and verdict.http_status not in (404, 405)
     )

@@ -1,6 +1,5 @@
 """What all views of a session share, and its life: bound to a loop by the first request, closed
-once.
-"""
+once."""
 
 from __future__ import annotations
 
@@ -53,8 +52,7 @@ class SessionSettings:
 
 class Core:
     """Pool, gate, budget, locks, and what was learned of the server, for one session and all its
-    views.
-    """
+    views."""
 
     def __init__(
         self,
@@ -256,8 +254,7 @@ def _ring(core: weakref.ref[Core]) -> None:
 
 def _forgotten(transport: Transport, process: int) -> None:
     """What is done for a session that nobody closed. A finalizer, because it must come before those
-    of aiohttp.
-    """
+    of aiohttp."""
     if os.getpid() != process:
         return  # a forked child shares the parent's sockets: they are not its to close
     transport.abandon()
@@ -277,8 +274,7 @@ def closed_error() -> SessionError:
 
 class _Tokens:
     """The auth token: given once, or fetched from the user's callable, once for all who wait for
-    it.
-    """
+    it."""
 
     def __init__(self, source: str | TokenSource, redactor: Redactor) -> None:
         self._source = source

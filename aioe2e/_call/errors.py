@@ -1,6 +1,5 @@
 """The errors of calls that ended in time or doubt: what was tried, what happened last, and what to
-do now.
-"""
+do now."""
 
 from __future__ import annotations
 

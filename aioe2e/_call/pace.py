@@ -119,8 +119,7 @@ class Pace:
 
     def throttled(self, now: float, pause: float) -> None:
         """The server throttled, for the first time since the latest pause; the next one lasts
-        `pause` seconds.
-        """
+        `pause` seconds."""
         if self._since is not None:
             period, busy = now - self._since, max(now - self._resumed, 0.001)
             if self._successes >= _FEWEST and busy <= _LONGEST_PERIOD:

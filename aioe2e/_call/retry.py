@@ -59,8 +59,7 @@ def decide(verdict: Verdict, repeat: Repeat, *, in_doubt: bool) -> Decision:
 
 def delays(policy: RetryPolicy) -> Generator[float, Any, None]:
     """The longest back-off before each retry, in seconds: doubling from `base`, never above
-    `cap`.
-    """
+    `cap`."""
     doubling = backoff.expo(base=2, factor=policy.base, max_value=policy.cap)
     next(doubling)  # the first value is backoff's own start signal
     yield from islice(doubling, _DOUBLINGS)

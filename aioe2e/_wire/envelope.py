@@ -1,6 +1,5 @@
 """Reads the envelope of a reply, ``{"code", "data", "errors", "message"}``, in all the forms in
-which it was seen.
-"""
+which it was seen."""
 
 from __future__ import annotations
 
@@ -61,8 +60,7 @@ _ACCEPTED = frozenset({"message", "status"})
 
 def is_plain_success(content: Any) -> bool:
     """Whether an envelope is of the documented shape and all is well: what nearly every reply
-    is.
-    """
+    is."""
     if not is_object(content) or content.get("code") != HTTPStatus.OK or content.get("errors"):
         return False
     data = content.get("data")
@@ -123,8 +121,7 @@ def _is_bad(status: object) -> bool:
 
 def is_paged(content: Mapping[str, Any]) -> bool:
     """Whether a listing says that there is more than it shows. No source knows it to, but other
-    listings are paged.
-    """
+    listings are paged."""
     total, pages = content.get("total_count"), content.get("total_page_number")
     shown = content.get("data")
     return (is_number(pages) and pages > 1) or (
@@ -134,8 +131,7 @@ def is_paged(content: Mapping[str, Any]) -> bool:
 
 def flatten(errors: Any, depth: int = 3) -> list[str]:
     """The sentences in an ``errors`` value, whatever its shape; a few levels deep, two dozen at the
-    most.
-    """
+    most."""
     return list(islice(_sentences(errors, depth), 24))
 
 

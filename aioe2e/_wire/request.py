@@ -202,8 +202,7 @@ def _fate(status: int, *, readable: bool) -> Fate | None:
 
 def telling_status(status: int, content: Any) -> int:
     """The one of HTTP's status and the envelope's codes that decides: the one that leaves most in
-    doubt.
-    """
+    doubt."""
     candidates = (status, *envelope_codes(content))
     return max(candidates, key=lambda said: (_DOUBT[fate_of(said)], said == status))
 
@@ -247,8 +246,7 @@ def _unreadable(request: Request, status: int, problem: str) -> Verdict:
 
 def _page_error(request: Request, reply: RawReply, retry_after: float | None) -> E2EError:
     """An HTML page with an error status is that error; with a success status it is an unreadable
-    reply.
-    """
+    reply."""
     if reply.status < 400:
         return ResponseError(
             f"{describe(request)}: an HTML page instead of JSON (HTTP {reply.status})"

@@ -135,7 +135,7 @@ class OutcomeQueue:
         await self._room.wait()
 
     async def take(self) -> Outcome | None:
-        """The next outcome, waiting for it if need be; None when the run is over and all are taken."""
+        """The next outcome once it is there; None when the run is over and all are taken."""
         while not self._ready:
             if self._over:
                 return None

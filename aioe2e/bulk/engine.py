@@ -15,7 +15,7 @@ from typing import Final, TypeVar, cast
 
 import attrs
 
-from aioe2e._check import shown
+from aioe2e._check import quoted
 from aioe2e._clock import Clock
 from aioe2e._record import Trail
 from aioe2e.errors import APIError, E2EError, SkippedError, UsageError, is_passing
@@ -44,21 +44,21 @@ def _check_limit(_: object, __: object, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"limit: a whole number of 1 or more is needed, not {shown(value)}")
+        raise UsageError(f"limit: a whole number of 1 or more is needed, not {quoted(value)}")
 
 
 def _check_on_error(_: object, __: object, value: object) -> None:
     if value not in ("collect", "stop"):
-        raise UsageError(f'on_error: "collect" or "stop" is needed, not {shown(value)}')
+        raise UsageError(f'on_error: "collect" or "stop" is needed, not {quoted(value)}')
 
 
 def _check_deadline(_: object, __: object, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise UsageError(f"deadline: a number of seconds is needed, not {shown(value)}")
+        raise UsageError(f"deadline: a number of seconds is needed, not {quoted(value)}")
     if not 0 < value < math.inf:
-        raise UsageError(f"deadline: a number of seconds above 0 is needed, not {shown(value)}")
+        raise UsageError(f"deadline: a number of seconds above 0 is needed, not {quoted(value)}")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

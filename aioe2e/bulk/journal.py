@@ -132,7 +132,7 @@ class Journal:
         raise SkippedError(problem)
 
     def half_done(self, index: int) -> None:
-        """Note that a step with a `via` made its first request: its image has the temporary name."""
+        """Note that the first request of a step with a `via` is done."""
         self._note(f'{{"{Key.HALF_DONE}":{index}}}\n')
 
     def ended(
@@ -217,30 +217,13 @@ class Journal:
             )
 
 
-<<<<<<< HEAD
-=======
-def _text(path: str | os.PathLike[str]) -> str:
-    """A path as text.
-
-    Raises:
-        UsageError: It is no path.
-    """
-    try:
-        text: object = os.fspath(path)
-    except TypeError:
-        text = path
-    if isinstance(text, str):
-        return text
-    raise UsageError(f"journal: a path is needed, not {quoted(text)}")
-
-
->>>>>>> main
 def _opened(path: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
     try:
         return os.open(path, flags, MODE)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        problem = f"the journal {quoted(path)} cannot be opened: {getattr(error, 'strerror', None) or error}"
+        reason = getattr(error, "strerror", None) or error
+        problem = f"the journal {quoted(path)} cannot be opened: {reason}"
     raise UsageError(problem)
 
 
@@ -249,7 +232,7 @@ def _index(step: Step) -> int:
 
 
 def _lock(descriptor: int, path: str) -> None:
-    """Keep a second run off the file while it is open; where nothing can be locked, trust the user."""
+    """Keep a second run off the file while it is open, where files can be locked."""
     if sys.platform == "win32":
         return
     try:
@@ -262,90 +245,40 @@ def _lock(descriptor: int, path: str) -> None:
         taken = False
     if taken:
         raise UsageError(
-            f"the journal {quoted(path)} is being written by another run; let it end, then Plan.resume it"
+            f"the journal {quoted(path)} is being written by another run;"
+            " let it end, then Plan.resume it"
         )
 
 
-<<<<<<< HEAD
 def _begin(path: str, whole: bytes, torn: bytes, plan: Journaled) -> str:
-    """The line that a run begins with: the header in a new file, a ``run`` where one went before."""
-=======
-def _content(path: str) -> tuple[bytes, bytes]:
-    """The whole lines of a file, and what stands behind the last of them.
-
-    Raises:
-        UsageError: It cannot be read.
-    """
-    try:
-        if (
-            Path(path).exists() and not Path(path).is_file()
-        ):  # reading a pipe or a device may never end
-            raise UsageError(f"{quoted(path)} is no journal: it is no regular file")
-        data = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        problem = f"the journal {quoted(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
-    else:
-        end = data.rfind(b"\n") + 1
-        return data[:end], data[end:]
-    raise UsageError(problem)
-
-
-def _begin(path: str, whole: bytes, torn: bytes, plan: Planned) -> str:
-    """The line that a run begins with: the header in a new file, a ``run`` in that of the same
-    plan."""
->>>>>>> main
+    """The line that a run begins with: a header in a new file, else a ``run``."""
     if not whole:
         first = {Key.FORMAT: FORMAT, Key.DIGEST: plan.digest, Key.PLAN: plan.to_dict()}
         line = json.dumps(first, separators=(",", ":"))
         if not line.encode().startswith(torn):
             raise UsageError(f"{quoted(path)} is no journal: choose another path")
         return line + "\n"
-<<<<<<< HEAD
     header, records, indices = parsed(path, whole)
     if header[Key.DIGEST] != plan.digest:
-        raise UsageError(f"the journal {shown(path)} is that of another plan: choose another path")
-=======
-    header, fates, indices = parsed(path, whole)
-    if header["digest"] != plan.digest:
-        raise UsageError(f"the journal {quoted(path)} is that of another plan: choose another path")
->>>>>>> main
+        problem = f"the journal {quoted(path)} is that of another plan: choose another path"
+        raise UsageError(problem)
     if not plan.resumed and whole.count(b"\n") > 1:
         raise UsageError(
-            f"the journal {quoted(path)} has lines of this plan already: go on with Plan.resume(path)"
+            f"the journal {quoted(path)} has lines of this plan already:"
+            " go on with Plan.resume(path)"
         )
     for step in plan.to_dict()["steps"]:
         record = records.get(step["index"])
-        if step["index"] not in indices or (record is not None and _is_past(step, record)):
+        is_past = record is not None and _is_past(step, record)
+        if is_past or step["index"] not in indices:
             raise UsageError(
-                f"the journal {quoted(path)} knows more of step {step['index']} than this plan does:"
-                " go on with Plan.resume(path)"
+                f"the journal {quoted(path)} knows more of step {step['index']}"
+                " than this plan does: go on with Plan.resume(path)"
             )
     return f'{{"{Key.RUN}":"again"}}\n'
 
 
 def _is_past(step: Mapping[str, Any], record: StepRecord) -> bool:
-    """Whether a step must not be sent any more: an earlier run settled it, or it is an open save."""
+    """Whether a step must not be sent any more: it is settled, or it is an open save."""
     once = ROWS[step["action"]].repeat is Repeat.ONCE
-<<<<<<< HEAD
     return record.settled or (once and record.status is Status.UNKNOWN)
-=======
-    return fate.settled or (once and fate.status is Status.UNKNOWN)
-
-
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, StepFate]]:
-    """The stored plan of a journal, and by index what became of its steps; a missing one was never
-    sent.
-
-    Raises:
-        UsageError: The file cannot be read, is no journal, or is damaged before its last line.
-    """
-    text = _text(path)
-    whole, torn = _content(text)
-    if not whole:
-        what = (
-            "ends within its header: no step was sent, so run the plan anew" if torn else "is empty"
-        )
-        raise UsageError(f"the journal {quoted(text)} {what}")
-    header, fates, _ = parsed(text, whole)
-    return header["plan"], fates
->>>>>>> main

@@ -63,7 +63,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, StepRe
         what = (
             "ends within its header: no step was sent, so run the plan anew" if torn else "is empty"
         )
-        raise UsageError(f"the journal {shown(text)} {what}")
+        raise UsageError(f"the journal {quoted(text)} {what}")
     header, records, _ = parsed(text, whole)
     return header[Key.PLAN], records
 
@@ -80,7 +80,7 @@ def path_text(path: str | os.PathLike[str]) -> str:
         text = path
     if isinstance(text, str):
         return text
-    raise UsageError(f"journal: a path is needed, not {shown(text)}")
+    raise UsageError(f"journal: a path is needed, not {quoted(text)}")
 
 
 def content_of(path: str) -> tuple[bytes, bytes]:
@@ -92,12 +92,11 @@ def content_of(path: str) -> tuple[bytes, bytes]:
     try:
         # Reading a pipe or a device may never end.
         if Path(path).exists() and not Path(path).is_file():
-            raise UsageError(f"{shown(path)} is no journal: it is no regular file")
+            raise UsageError(f"{quoted(path)} is no journal: it is no regular file")
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        problem = (
-            f"the journal {shown(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
-        )
+        reason = getattr(error, "strerror", None) or error
+        problem = f"the journal {quoted(path)} cannot be read: {reason}"
     else:
         end = data.rfind(b"\n") + 1
         return data[:end], data[end:]
@@ -112,37 +111,23 @@ def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, StepRecor
     """
     lines = whole[:-1].split(b"\n")
     header = _object(lines[0])
-<<<<<<< HEAD
     if header is None or Key.FORMAT not in header:
-        raise UsageError(f"{shown(path)} is no journal that this version can read")
+        raise UsageError(f"{quoted(path)} is no journal that this version can read")
     if header[Key.FORMAT] != FORMAT:
         raise UsageError(
-            f"{shown(path)} is no journal that this version can read: it has format"
-            f" {shown(header[Key.FORMAT])}, and format {FORMAT} is needed"
+            f"{quoted(path)} is no journal that this version can read: it has format"
+            f" {quoted(header[Key.FORMAT])}, and format {FORMAT} is needed"
         )
-=======
-    if header is None or header.get("aioe2e") != FORMAT:
-        raise UsageError(f"{quoted(path)} is no journal that this version can read")
->>>>>>> main
     indices = _indices(header)
     if indices is None:
         raise UsageError(f"the journal {quoted(path)} is damaged in line 1")
     reader = _Reader(indices)
     for number, line in enumerate(lines[1:], 2):
-<<<<<<< HEAD
         found = _object(line)
         if found is None or not reader.take(found):
-            text = line.decode(errors="replace")
-            raise UsageError(f"the journal {shown(path)} is damaged in line {number}: {shown(text)}")
+            text = quoted(line.decode(errors="replace"))
+            raise UsageError(f"the journal {quoted(path)} is damaged in line {number}: {text}")
     return header, reader.records, indices
-=======
-        record = _object(line)
-        if record is None or not reader.take(record):
-            raise UsageError(
-                f"the journal {quoted(path)} is damaged in line {number}: {quoted(line.decode(errors='replace'))}"
-            )
-    return header, reader.fates, indices
->>>>>>> main
 
 
 def _indices(header: Mapping[str, Any]) -> frozenset[int] | None:

@@ -184,7 +184,8 @@ class Plan(Sequence[Step]):
         items = collection(action, source, to)
         if isinstance(items, AsyncIterable):
             raise UsageError(
-                "a plan needs all of its items at once: hand an async one to a bulk call or Images.stream"
+                "a plan needs all of its items at once:"
+                " hand an async iterable to a bulk call or Images.stream"
             )
         steps, warnings = checked_steps(action, items, to=to, existing=existing, force=force)
         return cls(steps, warnings=warnings)
@@ -250,7 +251,8 @@ class Plan(Sequence[Step]):
             header = ("step", "action", "target", "current name", "new name", "notes")
             lines += table(header, map(_row, self.steps))
         if self.unknown:
-            lines += ["", "Sent, not known to be carried out, never sent again (see Images.reconcile):"]
+            title = "Sent, not known to be carried out, never sent again (see Images.reconcile):"
+            lines += ["", title]
             lines += table(
                 ("step", "action", "target", "name"),
                 ((s.index, s.action, s.target, s.name) for s in self.unknown),
@@ -281,11 +283,7 @@ class Plan(Sequence[Step]):
         stored = isinstance(data, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
         if not stored or data.get("version") != VERSION:
             raise UsageError(
-<<<<<<< HEAD
-                f"this is no plan that Plan.to_dict wrote in version {VERSION}: {_check.shown(data)}"
-=======
-                f"this is no plan that Plan.to_dict wrote in version {FORMAT}: {_check.quoted(data)}"
->>>>>>> main
+                f"this is no plan that Plan.to_dict wrote in version {VERSION}: {_check.quoted(data)}"
             )
         digest, resumed, warnings = (data.get(key) for key in ("digest", "resumed", "warnings"))
         if not isinstance(digest, str) or not isinstance(resumed, bool) or not _are_texts(warnings):

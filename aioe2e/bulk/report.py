@@ -37,26 +37,23 @@ _DETAILS: Final = ("status", "code", "retry_after", "sent", "reason", "attempts"
 
 @attrs.frozen
 class Outcome:
-    """What became of one step.
+    """How one step ended."""
 
-    Attributes:
-        step: The step.
-        status: What became of it.
-        result: What the server said to a step that is DONE: a `SaveAction` for a save, else an
-            `ActionResult`.
-        error: Why it is not DONE or UNCHANGED; None when it is.
-        attempts: Requests sent for it.
-        elapsed: Seconds from its first slot to its end.
-        halfway: Whether its image surely left its old name for the temporary one (`Step.via`), and
-            the step did not get further.
-    """
-
+    #: The step.
     step: Step
+    #: How it ended.
     status: Status
+    #: What the server said to a step that is DONE: a `SaveAction` for a save, else an
+    #: `ActionResult`.
     result: SaveAction | ActionResult | None = None
+    #: Why it is not DONE or UNCHANGED; None when it is.
     error: E2EError | None = None
+    #: Requests sent for it.
     attempts: int = 0
+    #: Seconds from its first slot to its end.
     elapsed: float = 0.0
+    #: Whether its image left its old name for the temporary one (`Step.via`), and the step did not
+    #: get further.
     halfway: bool = False
 
     @property
@@ -66,15 +63,14 @@ class Outcome:
 
     @property
     def passing(self) -> bool:
-        """Whether the same request may well succeed later: the fault passes, or nothing was sent at
-        all.
-        """
+        """Whether the same request may succeed later: the fault passes, or nothing was sent."""
         return isinstance(self.error, SkippedError) or is_passing(self.error)
 
     @property
     def refused(self) -> bool:
-        """Of an UNKNOWN step: whether the server's latest word is a lasting refusal, and a look was
-        in vain.
+        """Of an UNKNOWN step: whether it was refused for good when it was sent once more.
+
+        The listing did not show it either.
         """
         error = self.error
         if not isinstance(error, OutcomeUnknownError) or not error.looked:
@@ -89,9 +85,7 @@ class Outcome:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The outcome in a form that JSON can hold; nothing reads it back: it is for a log or an
-        eye.
-        """
+        """The outcome in a form that JSON can hold."""
         found: dict[str, Any] = {
             "step": self.step.to_dict(),
             "status": self.status.value,
@@ -282,14 +276,20 @@ class BulkError(E2EError, ExceptionGroup[E2EError]):
     report: Report | None = None
 
     def __new__(
-        cls, message: str, errors: Sequence[E2EError], report: Report | None = None
-    ) -> Self:  # for __init__
+        cls,
+        message: str,
+        errors: Sequence[E2EError],
+        report: Report | None = None,  # noqa: ARG004  # for __init__
+    ) -> Self:
         """Make the group; an `ExceptionGroup` takes its parts here and not in ``__init__``."""
         return super().__new__(cls, message, errors)
 
     def __init__(
-        self, message: str, errors: Sequence[E2EError], report: Report | None = None
-    ) -> None:  # for __new__
+        self,
+        message: str,  # noqa: ARG002  # for __new__
+        errors: Sequence[E2EError],
+        report: Report | None = None,
+    ) -> None:
         self.attempts: int = sum(error.attempts for error in errors)
         self.report = report
 

@@ -1,4 +1,4 @@
-"""Where the steps of a run come from: a plan, whose order is known, or an iterable of any length."""
+"""Where the steps of a run come from: an ordered plan, or an iterable of any length."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ _END: Final = object()
 
 
 class PlanSource:
-    """The steps of a plan, each given out once those it waits for are done; apart from that, in
-    their order.
+    """The steps of a plan, in their order, each given out once those it waits for are done.
 
     A step that waits is parked here and holds nobody up. A step with a `via` is given out twice: at
     once for its first half, and for its second when it was reported `halved` and those in its
@@ -102,9 +101,7 @@ class PlanSource:
         return step
 
     def _advance(self) -> None:
-        """Move the cursor on to a step that can run; those it passes come back when they are
-        freed.
-        """
+        """Move the cursor on to a step that can run. Those it passes come back when they are freed."""
         while self._cursor < len(self.steps):
             place = self._cursor
             waits = place in self._missing and self.steps[place].via is None

@@ -108,9 +108,9 @@ class Step:
     #: The indices of the steps that must be DONE or UNCHANGED before this one is sent. A step among
     #: them that has a `via` need only have got as far as that: its old name is free then.
     after: tuple[int, ...] = attrs.field(default=(), kw_only=True)
-    #: The temporary name through which this rename goes, so that a swap or a longer cycle can begin.
-    #: The step makes two requests then: to `via` at once, and to `name` once the steps in `after`
-    #: are done.
+    #: The temporary name through which this rename goes, so that a swap or a longer cycle can
+    #: begin. The step makes two requests then: to `via` at once, and to `name` once the steps in
+    #: `after` are done.
     via: str | None = attrs.field(default=None, kw_only=True)
     #: Whether a write of it was sent earlier and it is not known whether it was applied. An open
     #: save is never sent again.

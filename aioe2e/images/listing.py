@@ -165,8 +165,7 @@ class Listings:
 
     def recent(self, moment: float) -> Listing | None:
         """The latest listing, if it was asked for at `moment` or later and somebody waits for the
-        next one.
-        """
+        next one."""
         latest = self._latest
         return None if latest is None or latest.started < moment else latest
 

@@ -1,6 +1,5 @@
 """One lock for each image that a write is under way for, so that two writes of one image never
-overlap.
-"""
+overlap."""
 
 from __future__ import annotations
 
@@ -10,8 +9,7 @@ from collections import deque
 
 class KeyedLocks:
     """Locks by key, which exist only while somebody holds or wants them. First come, first
-    served.
-    """
+    served."""
 
     def __init__(self) -> None:
         self._held: dict[str, deque[asyncio.Future[None]]] = {}

@@ -135,8 +135,7 @@ class SaveBook:
 
     def product(self, ticket: SaveTicket, listing: Listing) -> SavedImage | None:
         """The one image that the save surely made; None if there is none or more than one might be
-        it.
-        """
+        it."""
         found = [
             image
             for image in listing.images
@@ -155,8 +154,7 @@ class SaveBook:
 
     def _rivals(self, ticket: SaveTicket) -> Iterable[SaveTicket]:
         """Other saves without an image of their own that may have made what this one is taken
-        for.
-        """
+        for."""
         return (
             other
             for other in self._tickets
@@ -187,8 +185,7 @@ class SaveBook:
 
     def awaited(self, action: SaveAction, listing: Listing) -> SavedImage | None:
         """The image of an accepted save, which is there or will come; None while none or more than
-        one may be it.
-        """
+        one may be it."""
         ticket = self.ticket_of(action)
         fitting = [
             image
@@ -205,8 +202,7 @@ class SaveBook:
         self, image: SavedImage, action: SaveAction, ticket: SaveTicket | None, listing: Listing
     ) -> bool:
         """Whether an image may be that of an accepted save, and not that of another save of this
-        session.
-        """
+        session."""
         if not fits(image, action.name) or image.image_id in self._claimed:
             return False
         exact = image.name == action.name
@@ -227,8 +223,7 @@ class SaveBook:
 
 def _is_of_age(image: SavedImage, ticket: SaveTicket, listing: Listing) -> bool:
     """Whether an image was surely made between the save and the listing, by the server's own
-    clock.
-    """
+    clock."""
     if listing.date is None or image.creation_time is None:
         return False
     age = listing.date - image.creation_time

@@ -93,8 +93,7 @@ class Sightings:
 
     def doubt_began(self, image_id: str) -> float:
         """When the latest write in doubt of an image began; long ago, if that was not in this
-        session.
-        """
+        session."""
         return self._doubted.get(image_id, float("-inf"))
 
     def is_old(self, image_id: str, listing: Listing, lag: float) -> bool:

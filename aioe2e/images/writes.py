@@ -42,6 +42,7 @@ class Writes:
                 assert_never(step.action)
 
     async def save(self, node: str, name: str, trail: Trail) -> SaveAction:
+        """Save an image of a node."""
         core = self._core
         ticket = core.saves.begin(name, core.clock.now())
         try:

@@ -1,6 +1,5 @@
 """What may stand for a number, an action or an object of the emulator: anything else is a
-`UsageError` naming it.
-"""
+`UsageError` naming it."""
 
 from __future__ import annotations
 

@@ -174,8 +174,7 @@ class FakeE2E:
     @property
     def inside_retry_after(self) -> int:
         """Requests that came although a 429 had told the client to stay away (0.1 s are allowed for
-        the way).
-        """
+        the way)."""
         return self._service.throttle.ignored if self._service.throttle else 0
 
     @property

@@ -10,6 +10,7 @@ import traceback
 import pytest
 
 from aioe2e import errors
+from aioe2e.bulk import BulkError
 from aioe2e.errors import (
     APIError,
     AttemptTimeoutError,

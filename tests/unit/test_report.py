@@ -8,7 +8,7 @@ import attrs
 import pytest
 from bulk_model import images_named
 
-from aioe2e.bulk import Outcome, Plan, Report, Status, Step
+from aioe2e.bulk import BulkError, Outcome, Plan, Report, Status, Step
 from aioe2e.errors import (
     ConflictError,
     E2EError,

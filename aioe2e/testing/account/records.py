@@ -1,6 +1,5 @@
 """Objects of the emulator that notice when they are changed, so that a listing is only encoded
-where it changed.
-"""
+where it changed."""
 
 from __future__ import annotations
 
@@ -17,8 +16,7 @@ def _nothing() -> None:
 
 class Record(dict[str, Any]):
     """One wire object (an image or a node). It may be changed freely, also by a test that plays
-    another user.
-    """
+    another user."""
 
     __slots__ = ("_changed", "_wire")
 
@@ -38,8 +36,7 @@ class Record(dict[str, Any]):
 
     def touch(self) -> None:
         """Forget what was encoded. Only needed after a change deep inside a value (a list within
-        `vm_info`).
-        """
+        `vm_info`)."""
         self._wire = None
         self._changed()
 
@@ -113,8 +110,7 @@ class Records(dict[str, Record]):
 
     def wire(self, hidden: frozenset[str] | set[str] = frozenset()) -> bytes:
         """All records but the hidden ones as a JSON array; encoded again only where something
-        changed.
-        """
+        changed."""
         if hidden:
             return b"[%b]" % b",".join(
                 record.wire for key, record in self.items() if key not in hidden

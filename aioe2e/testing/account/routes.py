@@ -1,6 +1,5 @@
 """What the API answers: who may ask, in which dialect, and what each action does to the store. No
-sockets.
-"""
+sockets."""
 
 from __future__ import annotations
 
@@ -145,8 +144,7 @@ def _unknown(task: _Task) -> Reply:
 
 def pretended(call: Call) -> Reply:
     """What a success would look like, for a fault that shows part of a reply without doing what was
-    asked.
-    """
+    asked."""
     return _PRETENDED[call.action](call)
 
 

@@ -1,6 +1,5 @@
 """Images and nodes to start with: made up but realistic, and the same for the same seed on every
-machine and day.
-"""
+machine and day."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """The emulated account: images, nodes, what happens to them over time, and what the API refuses. No
-HTTP in here.
-"""
+HTTP in here."""
 
 from __future__ import annotations
 
@@ -89,8 +88,7 @@ def _count(value: Any) -> float:
 @attrs.define
 class _Saving:
     """The saves of one node that are going on, and the status that it had before and will have
-    again.
-    """
+    again."""
 
     saves: int = 0
     before: Any = "Running"
@@ -312,8 +310,7 @@ class Store:
 
     def _known_names(self) -> Counter[str]:
         """How many images have each name; counted anew only after somebody else changed the
-        images.
-        """
+        images."""
         if self._names_version != self.images.version:
             self._names = Counter(str(image.get("name", "")) for image in self.images.values())
             self._names_version = self.images.version

@@ -1,6 +1,5 @@
 """Faults in what a reply says: envelopes that say no under HTTP 200, odd spellings of yes, bodies
-nobody can read.
-"""
+nobody can read."""
 
 from __future__ import annotations
 

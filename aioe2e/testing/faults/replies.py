@@ -1,6 +1,5 @@
 """Faults in a reply's status and headers: refusals, gateway pages, throttles, redirects, secrets
-that come back.
-"""
+that come back."""
 
 from __future__ import annotations
 

@@ -66,8 +66,7 @@ def respelled(summary: str, respell: Callable[[dict[str, Any]], Any]) -> Kind:
 
 def elements(summary: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Kind:
     """The right envelope with every object of a listing changed; replies without a list stay as
-    they are.
-    """
+    they are."""
 
     def deep(envelope: dict[str, Any]) -> dict[str, Any]:
         data: Any = envelope.get("data")

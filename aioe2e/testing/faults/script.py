@@ -1,6 +1,5 @@
 """Which request meets which fault: by script, by rule, by seeded chance, or as a function of the
-request decides.
-"""
+request decides."""
 
 from __future__ import annotations
 
@@ -120,8 +119,7 @@ def _method(method: object) -> str | None:
 
 class Injected:
     """Faults for the next requests that fit them: first in, first out, and gone once they were
-    played.
-    """
+    played."""
 
     def __init__(self) -> None:
         self._rules: list[Rule] = []
@@ -169,8 +167,7 @@ class Faults:
     @classmethod
     def of(cls, faults: FaultsLike) -> Faults:
         """Faults from whatever says so: a fault or a kind (every request), a script, a function of
-        the call.
-        """
+        the call."""
         if faults is None:
             return cls()
         if isinstance(faults, Faults):
@@ -190,8 +187,7 @@ class Faults:
     @classmethod
     def script(cls, *faults: FaultLike) -> Faults:
         """The first fault for the first request, and so on; None lets one pass; healthy after the
-        last.
-        """
+        last."""
         queue = iter([Fault.of(fault) for fault in faults])
         return cls(lambda _: next(queue, None))
 

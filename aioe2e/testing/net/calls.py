@@ -1,6 +1,5 @@
 """Requests as values: what arrived, and what it asks for. The tables of paths, bodies and
-dialects.
-"""
+dialects."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """Connections of the emulator: aiohttp's own, but they notice a client that leaves, and bear what
-clients send.
-"""
+clients send."""
 
 from __future__ import annotations
 
@@ -125,8 +124,7 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Refuse what is no HTTP. That is the client's mistake; aiohttp would log a traceback of
-        it.
-        """
+        it."""
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         response = response_of(refusal(status, message or "Bad Request"))

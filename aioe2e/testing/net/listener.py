@@ -1,6 +1,5 @@
 """The socket on which the emulator listens: opened, closed for a while, open to connections that
-are cut at once.
-"""
+are cut at once."""
 
 from __future__ import annotations
 

@@ -118,15 +118,13 @@ def renamed() -> Reply:
 
 def deleted() -> Reply:
     """A delete that worked. A Go client of the vendor's checks the status; the document does not
-    show any.
-    """
+    show any."""
     return success({"status": True, "message": "Image deleted successfully"})
 
 
 def saved(node_id: str, action_id: int, image_id: str | None, *, documented: bool) -> Reply:
     """A save that was accepted, as the document shows it (202) or as today's clients meet it
-    (200).
-    """
+    (200)."""
     if documented:
         data: dict[str, Any] = {
             "id": action_id,

@@ -1,6 +1,5 @@
 """What happens to one request inside the emulator: it is recorded, delayed, throttled, answered, or
-made to fail.
-"""
+made to fail."""
 
 from __future__ import annotations
 

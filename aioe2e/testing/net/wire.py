@@ -73,14 +73,12 @@ class Wire:
 
     def doom(self, end: Callable[[asyncio.Transport], None]) -> None:
         """Let `end` end the connection when its next request comes, before anything is done about
-        it.
-        """
+        it."""
         self._connection.doomed = end
 
     def later(self, seconds: float, happen: Callable[[], None]) -> None:
         """Do something on the idle connection; nothing if its next request is there by then, or on
-        its way.
-        """
+        its way."""
         connection, heard = self._connection, self._connection.heard
 
         def unless_busy() -> None:
