@@ -40,9 +40,7 @@ __all__ = [
 
 
 def _rebuild(cls: type[E2EError], args: tuple[Any, ...], state: dict[str, Any]) -> E2EError:
-    """Make an error anew from what `E2EError.__reduce__` wrote, without running its
-    ``__init__``.
-    """
+    """Make an error anew, without its ``__init__``, from what `E2EError.__reduce__` wrote."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -67,8 +65,9 @@ class E2EError(Exception):
 
 
 class ConfigError(E2EError, ValueError):
-    """A setting has a value that cannot work. The text names the field, the value and what would be
-    right.
+    """A setting has a value that cannot work.
+
+    The text names the field, the value and what would be right.
     """
 
 
@@ -88,8 +87,9 @@ class UsageError(E2EError, ValueError):
 
 
 class SessionError(E2EError, RuntimeError):
-    """The session cannot be used like this: closed, bound to another event loop, or carried into a
-    forked child.
+    """The session cannot be used like this.
+
+    It is closed, bound to another event loop, or was carried into a forked child.
     """
 
 
@@ -150,8 +150,9 @@ class OutcomeUnknownError(E2EError):
 
 
 class DeadlineExceededError(E2EError, TimeoutError):
-    """The time for the whole call (`Timeouts.total`, or the deadline of a run) is over; nothing was
-    applied.
+    """The time for the whole call is over, and nothing was applied.
+
+    It is that of `Timeouts.total`, or the deadline of a run.
 
     Attributes:
         last: The error of the last attempt, if there was one.
@@ -263,8 +264,9 @@ class ImageFailedError(E2EError):
 
 
 class WaitTimeoutError(E2EError, TimeoutError):
-    """An image did not come to the state that was waited for in time. The server goes on working at
-    it.
+    """An image did not come to the state that was waited for in time.
+
+    The server goes on working at it.
     """
 
 

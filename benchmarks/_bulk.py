@@ -106,7 +106,8 @@ async def _over_the_wire(scale: Scale) -> list[Row]:
         ),
         Row(
             f"client CPU of {what}, no latency: aioe2e / naive gather",
-            f"{per_item.median:.2f} ({cpu.of('aioe2e').median / scale.renames * 1e6:.0f} µs a step)",
+            f"{per_item.median:.2f}"
+            f" ({cpu.of('aioe2e').median / scale.renames * 1e6:.0f} µs a step)",
             "",
             per_item.range(),
         ),

@@ -11,7 +11,7 @@ import asyncio
 import math
 import os
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
@@ -40,19 +40,19 @@ _STRETCH: Final = 32
 CANCELLED: Final = "the run was cancelled"
 
 
-def _check_limit(_: object, __: object, value: object) -> None:
+def _check_limit(_: object, __: object, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UsageError(f"limit: a whole number of 1 or more is needed, not {quoted(value)}")
 
 
-def _check_on_error(_: object, __: object, value: object) -> None:
+def _check_on_error(_: object, __: object, value: Any) -> None:
     if value not in ("collect", "stop"):
         raise UsageError(f'on_error: "collect" or "stop" is needed, not {quoted(value)}')
 
 
-def _check_deadline(_: object, __: object, value: object) -> None:
+def _check_deadline(_: object, __: object, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -252,9 +252,10 @@ class Engine:
     async def _work(self) -> None:
         queue, brake = self._queue, self._brake
         stretch = 0
-        # A task factory may run a new task at once (asyncio.eager_task_factory). Nothing may be
-        # taken before the worker is counted as one.
-        await asyncio.sleep(0)
+        if asyncio.current_task() not in self._workers:
+            # A task factory began this task at once (asyncio.eager_task_factory), before `_hire`
+            # counted it as a worker. Until it is one, it must not take a step.
+            await asyncio.sleep(0)
         try:
             while not self._ended:
                 if not brake.on:

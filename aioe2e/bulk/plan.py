@@ -91,7 +91,9 @@ class Plan(Sequence[Step]):
     ) -> Self:
         """Plan new names, ordered so that no rename collides with an existing name.
 
-        Chains, swaps and longer cycles are ordered. An image that has the name already stays in the plan and is reported UNCHANGED without a
+        Chains, swaps and longer cycles are ordered, too.
+
+        An image that has the name already stays in the plan and is reported UNCHANGED without a
         request.
 
         Args:
@@ -283,7 +285,8 @@ class Plan(Sequence[Step]):
         stored = isinstance(data, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
         if not stored or data.get("version") != VERSION:
             raise UsageError(
-                f"this is no plan that Plan.to_dict wrote in version {VERSION}: {_check.quoted(data)}"
+                f"this is no plan that Plan.to_dict wrote in version {VERSION}:"
+                f" {_check.quoted(data)}"
             )
         digest, resumed, warnings = (data.get(key) for key in ("digest", "resumed", "warnings"))
         if not isinstance(digest, str) or not isinstance(resumed, bool) or not _are_texts(warnings):

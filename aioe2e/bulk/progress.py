@@ -61,8 +61,8 @@ class Standing:
 class Meter:
     """Calls back with a `Progress` when something has changed, at most ten times a second.
 
-    It calls once more at the end. It looks by a timer and not when a step ends, so that it costs a fast run nothing and a slow one
-    still shows what is under way.
+    It calls once more at the end. It looks by a timer and not when a step ends, so that it costs a
+    fast run nothing, and a slow one still shows what is under way.
 
     Args:
         callback: What is called. An exception in it is logged, the first time, and goes no further.

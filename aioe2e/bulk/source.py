@@ -101,7 +101,7 @@ class PlanSource:
         return step
 
     def _advance(self) -> None:
-        """Move the cursor on to a step that can run. Those it passes come back when they are freed."""
+        """Move the cursor on to a step that can run; those it passes come back when freed."""
         while self._cursor < len(self.steps):
             place = self._cursor
             waits = place in self._missing and self.steps[place].via is None
@@ -269,7 +269,7 @@ def source_of(steps: object) -> Source:
 def as_plan(
     source: Plan | Iterable[Step] | AsyncIterable[Step],
 ) -> Plan | Iterable[Step] | AsyncIterable[Step]:
-    """A plan of steps in a collection with a length; what has none is streamed and stays as it is."""
+    """A plan of steps in a collection with a length; what has none is streamed, and comes back."""
     if isinstance(source, Plan) or not isinstance(source, Iterable) or not is_planned(source):
         return source
     return Plan.of(source)
@@ -284,8 +284,7 @@ def steps_or_plan(
     *,
     force: bool = False,
 ) -> Plan | Iterable[Step] | AsyncIterable[Step]:
-    """What a bulk call runs: a plan of a collection with a length, a stream of steps from anything
-    else.
+    """What a bulk call runs: a plan of a collection with a length; else a stream of steps.
 
     Raises:
         UsageError: Some inputs cannot be right.

@@ -39,8 +39,8 @@ class RunOptions(TypedDict, total=False):
     #: Steps under way at the same time, and so requests in flight: 1 or more. None and by default
     #: `Limits.in_flight` of the session, which holds as well.
     limit: int | None
-    #: ``"collect"`` (the default) goes on after a failure. With ``"stop"`` nothing new starts once a
-    #: step has ended FAILED or UNKNOWN; a save that is UNKNOWN from an earlier run does not count.
+    #: ``"collect"`` (the default) goes on after a failure. With ``"stop"`` nothing new starts once
+    #: a step has ended FAILED or UNKNOWN. A save that is UNKNOWN from an earlier run is no reason.
     on_error: OnError
     #: Called with a `Progress` when something has changed, at most ten times a second, and once at
     #: the end. An exception in it is logged once and goes no further.

@@ -60,8 +60,9 @@ class Images:
         self._writes = Writes(core, options)
 
     async def list(self, match: Callable[[SavedImage], object] | None = None) -> list[SavedImage]:
-        """All saved images, in the server's order (``GET images/saved-images/``; the server does
-        not paginate).
+        """All saved images, in the server's order.
+
+        (``GET images/saved-images/``; the server does not paginate.)
 
         Args:
             match: Keeps the images for which it is true; the predicates of `aioe2e.select` fit.
@@ -82,8 +83,9 @@ class Images:
         return [image for image in listing.images if match is None or match(image)]
 
     async def get(self, image: ImageLike) -> SavedImage:
-        """One saved image, out of the listing (the route for a single image is not documented by
-        the vendor).
+        """One saved image, out of the listing.
+
+        (The route for a single image is not documented by the vendor.)
 
         Args:
             image: A `SavedImage` or an id.
@@ -495,9 +497,7 @@ class Images:
 
 
 def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotFoundError:
-    """The error for an image that a listing does not show; its status is what the server would say
-    of it.
-    """
+    """The error for an image that a listing does not show, with the status of the server's own."""
     text = f"{text} [a listing shows one location of one project]"
     error = NotFoundError(
         text, status=404, message="not in the listing", action=action, attempts=attempts

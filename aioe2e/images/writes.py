@@ -15,8 +15,9 @@ from aioe2e.models import Action, ActionResult, SaveAction
 
 
 class Writes:
-    """The actions that change something, for one view of a session. Ids and names were checked
-    before.
+    """The actions that change something, for one view of a session.
+
+    Ids and names were checked before.
     """
 
     def __init__(self, core: Core, options: Options) -> None:
@@ -59,6 +60,7 @@ class Writes:
     async def rename(
         self, image: str, name: str, trail: Trail, *, in_doubt: bool = False
     ) -> ActionResult:
+        """Give an image a new name."""
         verdict = await self._write(Action.RENAME, image, name, trail, in_doubt=in_doubt)
         return ActionResult(message=verdict.message)
 

@@ -482,7 +482,7 @@ async def test_a_plan_ended_at_any_point_has_a_true_word_for_every_step(how: str
         if how == "stop":
             stream.stop()
         else:
-            stream._engine.cut("the deadline of the run is over")
+            stream._engine.cancel("the deadline of the run is over")
         async with asyncio.timeout(1):
             report = await task
         check_words(plan, report, store, BEFORE)
@@ -646,9 +646,9 @@ async def test_a_journal_that_cannot_be_written_stops_the_run_and_the_report_say
 
     async def through_the_journal(step: Step, trail: Trail) -> Ending:
         if step.target == "10":
-            notes = stream._engine._notes
-            assert notes is not None
-            notes._journal.sent = full  # type: ignore[assignment,method-assign]  # a full disk
+            journal = stream._engine._journal
+            assert journal is not None
+            journal.sent = full  # type: ignore[assignment,method-assign]  # a full disk
         return await store(step, trail)
 
     stream = Stream(
