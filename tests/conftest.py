@@ -8,6 +8,10 @@ import inspect
 import signal
 
 import hypothesis
+
+# Hypothesis imports this one in the middle of a test. Compiled at that depth, with the collector
+# running, Python 3.11 ends with "AST constructor recursion depth mismatch".
+import hypothesis.internal.conjecture.optimiser
 import pytest
 
 # A busy machine makes examples slowly; that says nothing about the code under test.

@@ -91,15 +91,18 @@ class RetryPolicy:
         max_retry_after: A longer Retry-After (in seconds) ends the call at once with
             `RateLimitedError`.
         look: How long (in seconds) a write whose reply was lost is looked for in listings that do
-            not show it, and by how much a listing may be late and still be believed. A listing that
-            fails is asked for again on top of that, a few times, within `Timeouts.total`.
+            not show it, by how much a listing may be late and still be believed, and how long after
+            a lost reply its request may still take effect. On this API an old status was seen for 5
+            to 10 seconds after a write that had been acknowledged (the notes of a public client).
+            A listing that fails is asked for again on top of that, a few times, within
+            `Timeouts.total`.
     """
 
     attempts: int = attrs.field(default=4, validator=_count(least=1))
     base: float = attrs.field(default=0.5, validator=_seconds(least=0))
     cap: float = attrs.field(default=20.0, validator=_seconds(least=0))
     max_retry_after: float = attrs.field(default=120.0, validator=_seconds(least=0))
-    look: float = attrs.field(default=2.0, validator=_seconds(least=0))
+    look: float = attrs.field(default=10.0, validator=_seconds(least=0))
 
     @classmethod
     def none(cls) -> Self:
