@@ -8,7 +8,7 @@ from .address import (
 )
 from .environment import from_environment
 from .profiles import from_files
-from .secrecy import looks_secret, refuse_secrets
+from .secrecy import looks_secret, settings_with_secrets
 from .values import (
     Credentials,
     Dialect,
@@ -34,5 +34,5 @@ __all__ = [
     "from_environment",
     "from_files",
     "looks_secret",
-    "refuse_secrets",
+    "settings_with_secrets",
 ]

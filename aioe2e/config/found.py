@@ -13,7 +13,7 @@ import attrs
 from aioe2e.errors import ConfigError
 
 from .address import checked_base_url, checked_location, checked_project_id
-from .secrecy import label, redactor_of
+from .secrecy import label, redactor_of, settings_with_secrets
 from .values import Credentials, checked_secret
 
 log = logging.getLogger("aioe2e")
@@ -85,6 +85,8 @@ def session_arguments(
     found = {name: used[name].value for name in CHECKS if name in used}
     if "credentials" not in overrides:
         secrets: dict[str, Any] = {name: used[name].value for name in SECRETS}
+        for name in settings_with_secrets(found, secrets.values()):
+            raise ConfigError(f"{used[name].source}: {used[name].word} holds the key or the token")
         found["credentials"] = Credentials(**secrets)
     return {**found, **overrides}
 

@@ -55,7 +55,7 @@ class Profile:
     @property
     def source(self) -> str:
         """Where it was found, for people."""
-        return f"{self.path}, profile {label(self.name)!r}"
+        return f"{self.path}, profile '{label(self.name)}'"
 
     @property
     def secrets(self) -> list[object]:
@@ -70,7 +70,7 @@ class Profile:
             ConfigError: What is stored is no object.
         """
         if not _is_object(self.stored):
-            raise ConfigError(f"{self.path}: the profile {label(self.name)!r} is no object")
+            raise ConfigError(f"{self.path}: the profile '{label(self.name)}' is no object")
         return {
             name: Setting(name=name, value=self.stored[key], source=self.source, word=key)
             for name, key in self.keys.items()
@@ -183,7 +183,7 @@ def find_profile(name: str | None) -> Profile:
     secrets = [
         secret for file in files for profile in file.profiles.values() for secret in profile.secrets
     ]
-    raise ConfigError(hidden(f"no profile {label(name)!r}: {inventories}", secrets))
+    raise ConfigError(hidden(f"no profile '{label(name)}': {inventories}", secrets))
 
 
 def _default_of(file: ProfileFile) -> Profile:

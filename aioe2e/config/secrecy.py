@@ -8,7 +8,6 @@ from typing import Final
 
 from aioe2e import _check
 from aioe2e._text import Redactor, escape, shorten
-from aioe2e.errors import ConfigError
 
 #: Below this, hiding a secret in texts would eat the texts.
 SHORTEST_SECRET: Final = 6
@@ -57,17 +56,16 @@ def redactor_of(values: Iterable[object]) -> Redactor:
     )
 
 
-def refuse_secrets(settings: Mapping[str, str | None], secrets: Iterable[object]) -> None:
-    """Refuse settings in which a secret stands.
+def settings_with_secrets(settings: Mapping[str, object], secrets: Iterable[object]) -> list[str]:
+    """The names of the settings in which a secret stands. They would show it in URLs and logs.
 
     Args:
         settings: By name.
         secrets: What is known to be secret.
-
-    Raises:
-        ConfigError: A setting holds a secret; the text shows neither.
     """
     redactor = redactor_of(secrets)
-    for name, value in settings.items():
-        if value is not None and redactor.hide(value) != value:
-            raise ConfigError(f"{name} holds a secret: credentials go into Credentials alone")
+    return [
+        name
+        for name, value in settings.items()
+        if isinstance(value, str) and redactor.hide(value) != value
+    ]
