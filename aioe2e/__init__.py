@@ -14,7 +14,7 @@ from .bulk.progress import Progress
 from .bulk.report import Outcome, Report
 from .bulk.step import Status, Step
 from .bulk.stream import Stream
-from .config.values import Credentials, Dialect, Limits, RetryPolicy, Timeouts
+from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
 from .errors import (
     APIError,
     AttemptTimeoutError,

@@ -15,8 +15,7 @@ from typing import Final
 
 import attrs
 
-from . import _check
-from .models import Action
+from .models import Action, image_id_of, node_id_of
 
 
 class Repeat(enum.Enum):
@@ -65,7 +64,7 @@ class Row:
         Raises:
             UsageError: It cannot be sent.
         """
-        return _check.node_id(value) if self.of_node else _check.image_id(value)
+        return node_id_of(value) if self.of_node else image_id_of(value)
 
 
 _AGAIN_IN_RUN: Final = "it may be sent again (Report.remaining does), or Images.reconcile looks"

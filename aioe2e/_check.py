@@ -1,5 +1,4 @@
-"""What may stand for an image, a node or a name: checked before it is sent, explained when it is
-refused."""
+"""What an argument may be: checked before it is sent, explained when it is refused."""
 
 from __future__ import annotations
 
@@ -8,11 +7,18 @@ import operator
 import re
 from typing import Final, SupportsIndex
 
-from ._text import cut, escape
+from ._text import escape, shorten
 from .errors import UsageError
-from .models import SavedImage
 
-__all__ = ["flag", "function", "image_id", "is_text", "name", "node_id", "plain", "shown"]
+__all__ = [
+    "as_str",
+    "checked_name",
+    "identifier",
+    "is_text",
+    "quoted",
+    "require_bool",
+    "require_callable",
+]
 
 LONGEST_NAME: Final = 255
 LONGEST_SHOWN: Final = 80
@@ -33,7 +39,7 @@ def is_text(value: str) -> bool:
     return True
 
 
-def plain(text: str) -> str:
+def as_str(text: str) -> str:
     """The characters of a string as a string and nothing else.
 
     A subclass (a member of an enum, a string of NumPy) may say something else of itself than what
@@ -42,87 +48,71 @@ def plain(text: str) -> str:
     return text if type(text) is str else str.__str__(text)
 
 
-def flag(name: str, value: object) -> bool:
+def require_bool(argument: str, value: object) -> bool:
     """A yes or a no. Anything else that counts as true is refused, since ``"no"`` does.
 
     Raises:
         UsageError: It is no bool.
     """
     if not isinstance(value, bool):
-        raise UsageError(f"{name}: True or False is needed, not {shown(value)}")
+        raise UsageError(f"{argument}: True or False is needed, not {quoted(value)}")
     return value
 
 
-def function(argument: str, value: object, example: str) -> None:
-    """Refuse what cannot be called, and what gives a coroutine when it is: that would count as
-    true.
+def require_callable(argument: str, value: object, example: str) -> None:
+    """Refuse what cannot be called, and async functions: a coroutine would count as true.
 
     Raises:
         UsageError: It is no plain callable.
     """
     if not callable(value) or inspect.iscoroutinefunction(value):
         raise UsageError(
-            f"{argument}: a plain callable is needed, such as {example}, not {shown(value)}"
+            f"{argument}: a plain callable is needed, such as {example}, not {quoted(value)}"
         )
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """A value as an error may show it: its repr, escaped and short."""
     if isinstance(value, str):
-        value = cut(
-            plain(value), LONGEST_SHOWN
-        )  # before the repr: that of a megabyte is not worth making
+        # Shortened before the repr: that of a megabyte is not worth making.
+        value = shorten(as_str(value), LONGEST_SHOWN)
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001  # the value is the user's, and so is a repr that does not work
         text = f"<{type(value).__name__}>"
-    return cut(escape(text), LONGEST_SHOWN)
+    return shorten(escape(text), LONGEST_SHOWN)
 
 
-def _identifier(value: object, argument: str, takes: str) -> str:
-    if isinstance(value, str):
-        if _ID.fullmatch(value) is None:
-            raise UsageError(
-                f"{argument}: {shown(value)} is no id; an id has 1 to 128 letters, digits, '-' or '_'"
-            )
-        return plain(value)
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise UsageError(f"{argument}: {takes} is needed, not {shown(value)}")
-    number = operator.index(value)
-    if not 0 < number < _TOO_LARGE:
-        raise UsageError(
-            f"{argument}: {shown(number)} is no id; a number must be above 0 and have up to 128 digits"
-        )
-    return int.__repr__(number)
-
-
-def image_id(value: object) -> str:
-    """The id that stands for an image.
+def identifier(value: object, argument: str, takes: str) -> str:
+    """An id that can be sent: of 1 to 128 letters, digits, ``-`` or ``_``, or a number above 0.
 
     Args:
-        value: A `SavedImage`, an id of 1 to 128 letters, digits, ``-`` or ``_``, or a number above
-            0.
+        value: The id, as text or as a number.
+        argument: Its name, for the text of the error.
+        takes: What the argument takes, for the text of the error.
 
     Raises:
         UsageError: It is none of these.
     """
-    return _identifier(
-        value.image_id if isinstance(value, SavedImage) else value,
-        "image",
-        "a SavedImage, a str or an int",
-    )
+    if isinstance(value, str):
+        if _ID.fullmatch(value) is None:
+            raise UsageError(
+                f"{argument}: {quoted(value)} is no id;"
+                " an id has 1 to 128 letters, digits, '-' or '_'"
+            )
+        return as_str(value)
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise UsageError(f"{argument}: {takes} is needed, not {quoted(value)}")
+    number = operator.index(value)
+    if not 0 < number < _TOO_LARGE:
+        raise UsageError(
+            f"{argument}: {quoted(number)} is no id;"
+            f" a number must be above 0 and have up to 128 digits"
+        )
+    return int.__repr__(number)
 
 
-def node_id(value: object) -> str:
-    """The id that stands for a node: of the same form as that of an image, but no `SavedImage`.
-
-    Raises:
-        UsageError: It has another form.
-    """
-    return _identifier(value, "node", "a str or an int")
-
-
-def name(value: object) -> str:
+def checked_name(value: object) -> str:
     """A name that can be sent, exactly as it was given.
 
     Nothing is trimmed or changed: what the report says is what the server was sent.
@@ -132,20 +122,21 @@ def name(value: object) -> str:
             end, or holds a control character or half of a surrogate pair.
     """
     if not isinstance(value, str):
-        raise UsageError(f"name: a str is needed, not {shown(value)}")
+        raise UsageError(f"name: a str is needed, not {quoted(value)}")
     if not value:
         raise UsageError("name: it is empty; 1 to 255 characters are needed")
     if len(value) > LONGEST_NAME:
         raise UsageError(
-            f"name: {shown(value)} has {len(value)} characters; {LONGEST_NAME} are allowed"
+            f"name: {quoted(value)} has {len(value)} characters; {LONGEST_NAME} are allowed"
         )
     if value != value.strip():
         raise UsageError(
-            f"name: {shown(value)} has white space at an end; strip it, since names are sent as given"
+            f"name: {quoted(value)} has white space at an end;"
+            " strip it, since names are sent as given"
         )
     if not value.isprintable() and (match := re.search(_NOT_IN_NAMES, value)) is not None:
         raise UsageError(
-            f"name: {shown(value)} holds {escape(match[0])} at position {match.start()};"
+            f"name: {quoted(value)} holds {escape(match[0])} at position {match.start()};"
             " control characters and lone surrogates are not allowed"
         )
-    return plain(value)
+    return as_str(value)

@@ -22,7 +22,7 @@ from aioe2e.bulk.report import Report, Status
 from aioe2e.testing import FakeE2E, made_images
 
 from . import select
-from ._table import counted, table
+from ._text import counted, table
 from .errors import E2EError
 from .models import ImageState, SaveAction, SavedImage
 from .session import Session

@@ -1,4 +1,4 @@
-"""Keeps secrets, control characters and endless text out of everything that a person may read.
+"""What a person may read: no secrets, no control characters, no endless text; and text tables.
 
 Servers echo requests: a refusal may hold the api key as it stood in the URL (percent-encoded), as
 it stood in a header, or as JSON wrote it. `Redactor` knows every such spelling of the secrets of
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -35,8 +35,7 @@ _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 
 def _spellings(secret: str) -> str:
-    """A pattern for every way in which a secret of printable ASCII may come back, character by
-    character.
+    """A pattern for every way in which a secret of printable ASCII may come back.
 
     Any character may stand percent-encoded (which ones are is a matter of the encoder, and so is
     the case of the digits), as a JSON escape, or behind backslashes.
@@ -66,15 +65,13 @@ def _spelling(c: str) -> str:
 
 
 def _common(secret: str) -> tuple[str, ...]:
-    """How a secret stands in a reply that echoes it: plain, percent-encoded, or as JSON or HTML
-    writes it."""
+    """How a reply echoes a secret: plain, percent-encoded, or as JSON or HTML writes it."""
     in_html = "".join(f"&{_ENTITIES[c]};" if c in _ENTITIES else c for c in secret)
     return secret, quote(secret, safe=""), json.dumps(secret)[1:-1], in_html
 
 
 def escape(text: str) -> str:
-    r"""Write control characters, text-direction marks and lone surrogates as escapes such as
-    ``\x1b``."""
+    r"""Write control characters, direction marks and lone surrogates as escapes (``\x1b``)."""
     if text.isprintable():  # as most texts are; then none of them is in it
         return text
     return re.sub(
@@ -82,9 +79,29 @@ def escape(text: str) -> str:
     )
 
 
-def cut(text: str, longest: int = LONGEST) -> str:
+def shorten(text: str, longest: int = LONGEST) -> str:
     """At most `longest` characters of a text, with an ellipsis where some were left out."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Lines of aligned columns; columns without a single value are left out.
+
+    Names come from a server and go to a terminal, so control characters in them are escaped.
+    """
+    cells = [[escape("" if value is None else str(value)) for value in row] for row in rows]
+    used = [column for column in range(len(header)) if any(row[column] for row in cells)]
+    lines = [
+        [header[column] for column in used],
+        *([row[column] for column in used] for row in cells),
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 step``, ``2 steps``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class Redactor:
@@ -160,7 +177,7 @@ class Redactor:
         """
         if longest == LONGEST and (known := self._cleaned.get(text)) is not None:
             return known
-        cleaned = cut(escape(self.hide(text)), longest)
+        cleaned = shorten(escape(self.hide(text)), longest)
         if len(text) < _SHORT and longest == LONGEST:
             if len(self._cleaned) >= _MOST_CLEANED:
                 self._cleaned.clear()

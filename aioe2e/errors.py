@@ -174,7 +174,11 @@ class APIError(E2EError):
         retry_after: Seconds the server asked to wait, where it did.
         action: What was tried: ``"list"``, ``"get"``, ``"wait"``, ``"save"``, ``"rename"``,
             ``"delete"`` or ``"request"``.
+        passing: Whether the server said that the refusal passes by itself ("try again later"), so
+            that the same request is worth sending again in a while.
     """
+
+    passing: bool = False
 
     def __init__(
         self,
@@ -311,12 +315,12 @@ class BulkError(E2EError, ExceptionGroup[E2EError]):
 def is_passing(error: E2EError | None) -> bool:
     """Whether what ended a step is a fault that passes, so that the step is worth running again.
 
-    Refusals (a name taken, a bad id, no permission) are for good; lost connections, throttles,
-    server errors, unreadable replies and deadlines pass; so does a `ConfigError`, which a call
-    raises only where the callable that gives the token failed.
+    Refusals (a name taken, a bad id, no permission) are for good, unless their text says that they
+    pass; lost connections, throttles, server errors, unreadable replies and deadlines pass; so does
+    a `ConfigError`, which a call raises only where the callable that gives the token failed.
     """
     if isinstance(error, APIError):
-        return fate_of(error.status) in (Fate.WAIT, Fate.MAYBE)
+        return error.passing or fate_of(error.status) in (Fate.WAIT, Fate.MAYBE)
     return isinstance(
         error,
         TransportError | ResponseError | DeadlineExceededError | OutcomeUnknownError | ConfigError,

@@ -16,7 +16,18 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Action", "ActionResult", "Extra", "ImageState", "Reply", "SaveAction", "SavedImage"]
+from ._check import identifier
+
+__all__ = [
+    "Action",
+    "ActionResult",
+    "Extra",
+    "ImageState",
+    "RateLimit",
+    "Reply",
+    "SaveAction",
+    "SavedImage",
+]
 
 
 class Action(enum.StrEnum):
@@ -198,3 +209,49 @@ class Reply:
     message: str = ""
     #: How many requests were sent for it.
     attempts: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class RateLimit:
+    """The account's request budget, as the latest reply that spoke of it told it.
+
+    Each of the three numbers is None where the server did not say it.
+    """
+
+    #: Requests that the server allows in one of its windows (the vendor documents 5,000 an hour).
+    limit: int | None = None
+    #: Requests that are left in this window.
+    remaining: int | None = None
+    #: When the next window begins. Aware, by the local clock.
+    reset_at: datetime | None = None
+    #: When that reply was read. Aware, by the local clock.
+    seen_at: datetime
+
+
+#: What stands for an image where one is asked for.
+ImageLike = SavedImage | str | int
+#: What stands for a node where one is asked for.
+NodeLike = str | int
+
+
+def image_id_of(value: object) -> str:
+    """The id that stands for an image.
+
+    Args:
+        value: A `SavedImage`, an id of 1 to 128 letters, digits, ``-`` or ``_``, or a number above
+            0.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    found = value.image_id if isinstance(value, SavedImage) else value
+    return identifier(found, "image", "a SavedImage, a str or an int")
+
+
+def node_id_of(value: object) -> str:
+    """The id that stands for a node: of the same form as that of an image, but no `SavedImage`.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    return identifier(value, "node", "a str or an int")

@@ -110,7 +110,7 @@ class Predicate:
 def _predicate(test: Callable[[SavedImage], bool]) -> Predicate:
     if isinstance(test, Predicate):
         return test
-    _check.function("a predicate", test, "lambda image: image.is_windows")
+    _check.require_callable("a predicate", test, "lambda image: image.is_windows")
     return Predicate(test)
 
 
@@ -153,7 +153,7 @@ def older_than(age: timedelta | str, *, now: datetime | None = None) -> Predicat
     """
     span = _span(age)
     if now is not None and _aware(now) is None:
-        raise UsageError(f"now: a datetime with a time zone is needed, not {_check.shown(now)}")
+        raise UsageError(f"now: a datetime with a time zone is needed, not {_check.quoted(now)}")
     start = now or datetime.now(UTC)
     try:
         limit = start - span
@@ -177,7 +177,7 @@ def _span(age: object) -> timedelta:
             span = timedelta.max
     if not isinstance(span, timedelta) or span < timedelta():
         raise UsageError(
-            f"age: a timedelta of 0 or more, or a text such as '30d', is needed, not {_check.shown(age)}"
+            f"age: a timedelta of 0 or more, or a text such as '30d', is needed, not {_check.quoted(age)}"
         )
     return span
 
@@ -198,7 +198,7 @@ def name_matches(*globs: str) -> Predicate:
     """
     if not globs or not all(isinstance(glob, str) for glob in globs):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(
-            f"name_matches: one or more patterns such as 'ci-*' are needed, not {_check.shown(globs)}"
+            f"name_matches: one or more patterns such as 'ci-*' are needed, not {_check.quoted(globs)}"
         )
     pattern = re.compile("|".join(map(fnmatch.translate, globs)))
     return Predicate(
@@ -215,7 +215,7 @@ def state_is(*states: ImageState) -> Predicate:
     """
     if not states or not all(isinstance(state, ImageState) for state in states):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(
-            f"state_is: one or more ImageStates are needed, not {_check.shown(states)}"
+            f"state_is: one or more ImageStates are needed, not {_check.quoted(states)}"
         )
     return Predicate(
         lambda image: image.state in states, " or ".join(state.name for state in states)
@@ -263,7 +263,7 @@ def by_os_distribution(*, until: str) -> Key:
 
 def _until(marker: str, read: Callable[[SavedImage], str]) -> Key:
     if not marker or not isinstance(marker, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"until: a text such as '-nightly' is needed, not {_check.shown(marker)}")
+        raise UsageError(f"until: a text such as '-nightly' is needed, not {_check.quoted(marker)}")
 
     def key(image: SavedImage) -> str | None:
         before, found, _ = read(image).partition(marker)
@@ -312,12 +312,12 @@ def all_but_newest(
 
 def _images(images: object) -> list[SavedImage]:
     if isinstance(images, str | bytes) or not isinstance(images, Iterable):
-        raise UsageError(f"images: SavedImages are needed, not {_check.shown(images)}")
+        raise UsageError(f"images: SavedImages are needed, not {_check.quoted(images)}")
     found = list(cast("Iterable[object]", images))
     for place, image in enumerate(found):
         if not isinstance(image, SavedImage):
             raise UsageError(
-                f"images: item {place} must be a SavedImage, not {_check.shown(image)}"
+                f"images: item {place} must be a SavedImage, not {_check.quoted(image)}"
             )
     return cast("list[SavedImage]", found)
 
@@ -330,7 +330,9 @@ def _distinct(images: object) -> list[SavedImage]:
 
 def _counted(count: object) -> int:
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        raise UsageError(f"count: a whole number of 0 or more is needed, not {_check.shown(count)}")
+        raise UsageError(
+            f"count: a whole number of 0 or more is needed, not {_check.quoted(count)}"
+        )
     return count
 
 
@@ -338,14 +340,14 @@ def _ranked(images: Iterable[SavedImage], per: Key | None) -> list[list[SavedIma
     """The dated images of each group, the newest first; of two of one moment the one that came
     first."""
     if per is not None:
-        _check.function("per", per, "select.by_name(until='-nightly')")
+        _check.require_callable("per", per, "select.by_name(until='-nightly')")
     groups: dict[Hashable, list[tuple[datetime, SavedImage]]] = {}
     for image in images:
         group = "" if per is None else per(image)
         made = _aware(image.creation_time)
         if not isinstance(group, Hashable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users may be untyped
             raise UsageError(
-                f"per: it gave {_check.shown(group)} for image {image.image_id}, which is no group"
+                f"per: it gave {_check.quoted(group)} for image {image.image_id}, which is no group"
             )
         if made is not None and group is not None:
             groups.setdefault(group, []).append((made, image))

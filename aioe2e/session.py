@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from aioe2e._call.call import Call, Options
 from aioe2e._call.channel import Core, SessionSettings
-from aioe2e._wire.request import Request
-from aioe2e.config import address, profiles
-from aioe2e.config.values import Credentials, Dialect, Limits, RetryPolicy, Timeouts
+from aioe2e._wire.request import Context, Request
+from aioe2e.config import (
+    DEFAULT_BASE_URL,
+    Credentials,
+    Dialect,
+    Limits,
+    RetryPolicy,
+    Timeouts,
+    checked_base_url,
+    checked_location,
+    checked_project_id,
+    from_environment,
+    from_files,
+)
 from aioe2e.images.actions import Images
 from aioe2e.images.fetch_listing import fetch_listing
 from aioe2e.images.listing import Listing
@@ -90,7 +101,7 @@ class Session:
         *,
         project_id: int | str | None = None,
         location: str | None = None,
-        base_url: str = address.DEFAULT_BASE_URL,
+        base_url: str = DEFAULT_BASE_URL,
         http: aiohttp.ClientSession | None = None,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
@@ -102,16 +113,13 @@ class Session:
         _clock: Clock | None = None,
     ) -> None:
         options = Options(
-            _given("timeouts", timeouts, Timeouts), _given("retry", retry, RetryPolicy)
+            _given("timeouts", timeouts, Timeouts),
+            _given("retry", retry, RetryPolicy),
+            Context(checked_project_id(project_id), checked_location(location)),
         )
-        context = {
-            "project_id": address.project(project_id),
-            "location": address.location(location),
-        }
         settings = SessionSettings(
             credentials=_instance("credentials", credentials, Credentials),
-            base=address.base_url(base_url),
-            context={key: value for key, value in context.items() if value is not None},
+            base=checked_base_url(base_url),
             limits=_given("limits", limits, Limits),
             dialect=_instance("dialect", dialect, Dialect),
             hooks=_hooks(hooks),
@@ -132,8 +140,9 @@ class Session:
 
     @classmethod
     def from_env(cls, **overrides: Unpack[SessionOptions]) -> Self:
-        """A session from ``E2E_API_KEY``, ``E2E_AUTH_TOKEN``, ``E2E_PROJECT_ID`` and
-        ``E2E_LOCATION``.
+        """A session from environment variables.
+
+        Read are ``E2E_API_KEY``, ``E2E_AUTH_TOKEN``, ``E2E_PROJECT_ID`` and ``E2E_LOCATION``.
 
         Args:
             overrides: Any argument of `Session`; it stands above the environment.
@@ -142,7 +151,7 @@ class Session:
             ConfigError: A variable that is needed is missing or wrong; the text names it and never
                 shows a secret.
         """
-        return cls(**profiles.from_environment(os.environ, overrides))
+        return cls(**from_environment(os.environ, overrides))
 
     @classmethod
     def from_profile(cls, name: str | None = None, **overrides: Unpack[SessionOptions]) -> Self:
@@ -161,7 +170,7 @@ class Session:
             ConfigError: There is no such file or profile, e2ectl's file can be read by others
                 (e2e-cli's is a logged warning), or something in it is wrong.
         """
-        return cls(**profiles.from_files(name, overrides))
+        return cls(**from_files(name, overrides))
 
     @cached_property
     def images(self) -> Images:
@@ -171,10 +180,10 @@ class Session:
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
     ) -> Session:
-        """A view of this session with other timeouts or retries, on the same pool and behind the
-        same gate.
+        """A view of this session with other timeouts or retries.
 
-        Views are light: make one for a single call. Closing a view does nothing.
+        It uses the same pool and limits. Views are light: make one for a single call. Closing a
+        view does nothing.
 
         Args:
             timeouts: None keeps those of this session.
@@ -191,6 +200,7 @@ class Session:
             if timeouts is None
             else _instance("timeouts", timeouts, Timeouts),
             self._options.retry if retry is None else _instance("retry", retry, RetryPolicy),
+            self._options.context,
         )
         view = Session.__new__(type(self))
         view._share(self._core, options, view=True)  # noqa: SLF001  # a session of the same class
@@ -227,7 +237,7 @@ class Session:
             E2EError: Otherwise as the coroutines of `Images`.
         """
         verb = _method(method)
-        again = _check.flag("repeatable", repeatable)
+        again = _check.require_bool("repeatable", repeatable)
         repeat = Repeat.READ if verb in _READS else Repeat.IDEMPOTENT if again else Repeat.ONCE
         if json is not None and verb in _READS:
             raise UsageError(f"json: a {verb} has no body; parameters go into query")
@@ -242,10 +252,10 @@ class Session:
         )
 
     async def close(self) -> None:
-        """End the session: calls under way end with `SessionError` (or as unknown, when they were
-        sent).
+        """End the session.
 
-        Closes only what the session opened. A second call does nothing, and so does closing a view.
+        Calls under way end with `SessionError` (or as unknown, when they were sent). Closes only
+        what the session opened. A second call does nothing, and so does closing a view.
         """
         if not self._view:
             await self._core.close()
@@ -269,11 +279,11 @@ class Session:
         await self.close()
 
     def __repr__(self) -> str:
-        settings = self._core.settings
-        context = "".join(f", {key}={value!r}" for key, value in settings.context.items())
+        context = self._options.context.query()
+        shown = "".join(f", {key}={value!r}" for key, value in context.items())
         kind = "view of a session" if self._view else "session"
         state = " (closed)" if self.closed else ""
-        return f"<aioe2e {kind}: {settings.base}{context}{state}>"
+        return f"<aioe2e {kind}: {self._core.settings.base}{shown}{state}>"
 
 
 def _instance(name: str, value: Any, type_: type[Any]) -> Any:
@@ -300,7 +310,7 @@ def _agent(user_agent: object) -> str:
         return own
     if not isinstance(user_agent, str) or not _AGENT.fullmatch(user_agent):
         raise ConfigError("user_agent must be 1 to 200 characters of printable ASCII")
-    return f"{_check.plain(user_agent)} {own}"
+    return f"{_check.as_str(user_agent)} {own}"
 
 
 def _borrowed(http: Any) -> Any:
@@ -312,17 +322,17 @@ def _borrowed(http: Any) -> Any:
 def _method(method: object) -> str:
     if not isinstance(method, str) or method.upper() not in _METHODS:
         raise UsageError(
-            f"method must be one of {', '.join(sorted(_METHODS))}, not {_check.shown(method)}"
+            f"method must be one of {', '.join(sorted(_METHODS))}, not {_check.quoted(method)}"
         )
-    return _check.plain(method).upper()
+    return _check.as_str(method).upper()
 
 
 def _path(path: object) -> str:
     if not isinstance(path, str) or not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
         # What follows a question mark may be an api key.
-        shown = _check.shown(path.partition("?")[0] if isinstance(path, str) else path)
+        shown = _check.quoted(path.partition("?")[0] if isinstance(path, str) else path)
         raise UsageError(f"path must be relative, without query, such as 'nodes/', not {shown}")
-    return _check.plain(path)
+    return _check.as_str(path)
 
 
 def _query(query: Mapping[Any, Any]) -> dict[str, str]:
@@ -332,10 +342,11 @@ def _query(query: Mapping[Any, Any]) -> dict[str, str]:
     for key, value in query.items():
         if not isinstance(key, str) or key.lower() == "apikey" or not _check.is_text(key):
             raise UsageError(
-                f"query: {_check.shown(key)} cannot be a parameter; the api key is added by the session"
+                f"query: {_check.quoted(key)} cannot be a parameter;"
+                " the api key is added by the session"
             )
         text = (
-            _check.plain(value)
+            _check.as_str(value)
             if isinstance(value, str)
             else int.__repr__(value)
             if isinstance(value, int)
@@ -343,9 +354,9 @@ def _query(query: Mapping[Any, Any]) -> dict[str, str]:
         )
         if isinstance(value, bool) or not isinstance(value, str | int) or not _check.is_text(text):
             raise UsageError(
-                f"query: {key} must be text or a whole number, not {_check.shown(value)}"
+                f"query: {key} must be text or a whole number, not {_check.quoted(value)}"
             )
-        found[_check.plain(key)] = text
+        found[_check.as_str(key)] = text
     return found
 
 

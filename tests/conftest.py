@@ -7,7 +7,18 @@ import gc
 import inspect
 import signal
 
+import hypothesis
+
+# Hypothesis imports this one in the middle of a test. Compiled at that depth, with the collector
+# running, Python 3.11 ends with "AST constructor recursion depth mismatch".
+import hypothesis.internal.conjecture.optimiser
 import pytest
+
+# A busy machine makes examples slowly; that says nothing about the code under test.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN

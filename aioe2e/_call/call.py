@@ -18,12 +18,13 @@ import attrs
 
 from aioe2e._actions import ROWS, Repeat
 from aioe2e._fates import Fate
-from aioe2e._http.transport import ConnectTimeout, Flight, connect_timeout
+from aioe2e._http import ConnectTimeout, InFlight, connect_timeout
 from aioe2e._record import Trail
 from aioe2e._wire import retry_after
 from aioe2e._wire.json import SMALL, parse, parse_in_slices
 from aioe2e._wire.request import (
     LIST,
+    Context,
     RawReply,
     Request,
     Verdict,
@@ -33,7 +34,7 @@ from aioe2e._wire.request import (
     judge,
     judge_failure,
 )
-from aioe2e.config.values import Dialect, RetryPolicy, Timeouts
+from aioe2e.config import Dialect, RetryPolicy, Timeouts
 from aioe2e.errors import APIError, E2EError, NotFoundError, RateLimitedError, SessionError
 from aioe2e.events import AttemptEvent
 from aioe2e.images.proof import Doubt, look, really_missing
@@ -57,11 +58,13 @@ class Options:
     Attributes:
         timeouts: Clocks of the calls.
         retry: Attempts and delays.
+        context: Which project and location are meant.
         connect: The connect timeout as the transport takes it, made once.
     """
 
     timeouts: Timeouts
     retry: RetryPolicy
+    context: Context
     connect: ConnectTimeout = attrs.field(
         init=False,
         default=attrs.Factory(lambda self: connect_timeout(self.timeouts.connect), takes_self=True),
@@ -197,7 +200,9 @@ class Call:
             if self._write and trail.before_send is not None:
                 trail.before_send()
             most = core.limits.max_body if request is LIST else _SMALL_BODY
-            result = await self._transport.send(request, flight, self._options.connect, most)
+            result = await self._transport.send(
+                request, self._options.context, flight, self._options.connect, most
+            )
         finally:
             core.land(flight)
             # Whatever comes next, be it a cancellation: what was sent may have been carried out.
@@ -221,7 +226,7 @@ class Call:
         self._tell(verdict)
         return self._keep(verdict)
 
-    def _failed(self, error: E2EError, flight: Flight) -> Verdict:
+    def _failed(self, error: E2EError, flight: InFlight) -> Verdict:
         """The verdict on an attempt that got no reply."""
         self.reply = None
         if self._core.closed:
@@ -281,7 +286,7 @@ class Call:
         self._ended = "the time is over"
         return Verdict(Fate.NOT_SENT, error=late_error(self._request, self._trail.last), final=True)
 
-    def _start(self) -> Flight:
+    def _start(self) -> InFlight:
         """Start the clocks, now that a slot is held."""
         core, timeouts = self._core, self._options.timeouts
         now = self.sent_at = core.clock.now()

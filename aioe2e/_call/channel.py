@@ -10,15 +10,15 @@ import logging
 import os
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
 from aioe2e._clock import Clock
-from aioe2e._http.transport import Flight, Transport
+from aioe2e._http import InFlight, Transport
 from aioe2e._text import Redactor
-from aioe2e.config.values import Credentials, Dialect, Limits, TokenSource, checked_secret
+from aioe2e.config import Credentials, Dialect, Limits, TokenSource, checked_secret
 from aioe2e.errors import ConfigError, SessionError
 from aioe2e.events import Event, Hook, PauseEvent
 from aioe2e.images.listing import Listing, Listings
@@ -42,7 +42,6 @@ class SessionSettings:
 
     credentials: Credentials
     base: str
-    context: Mapping[str, str]
     limits: Limits
     dialect: Dialect
     hooks: tuple[Hook, ...]
@@ -81,7 +80,7 @@ class Core:
         self._transport: Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
-        self._flights: set[Flight] = set()
+        self._flights: set[InFlight] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._scopes: set[asyncio.Timeout] = set()
         self._warned_of_limit = False
@@ -114,7 +113,7 @@ class Core:
         settings = self.settings
         self._transport = Transport(
             settings.base,
-            {"apikey": settings.credentials.api_key, **settings.context},
+            settings.credentials.api_key,
             user_agent=settings.user_agent,
             trust_env=settings.trust_env,
             borrowed=self._borrowed,
@@ -132,19 +131,19 @@ class Core:
         transport.authorize(token)
         return token
 
-    def take_off(self, end: float | None) -> Flight:
+    def take_off(self, end: float | None) -> InFlight:
         """A request is about to be sent, its slot held; it is cut off at the loop time `end`.
 
         One alarm serves all requests. Hardly any of them ever needs it, and a timer for each would
         be a tenth of what a call costs.
         """
-        flight = Flight(end, in_company=self.gate.in_flight > 1)
+        flight = InFlight(end, shares_loop=self.gate.in_flight > 1)
         self._flights.add(flight)
         if end is not None and (self._alarm is None or end < self._alarm.when()):
             self._set_alarm(end)
         return flight
 
-    def land(self, flight: Flight) -> None:
+    def land(self, flight: InFlight) -> None:
         """The request is over: its slot goes to the next."""
         self._flights.discard(flight)
         self.gate.leave()
@@ -164,7 +163,7 @@ class Core:
         ]
         for flight in self._flights:
             if flight.end is not None and flight.end <= now:
-                flight.cut_off()
+                flight.abort()
         if ends:
             self._set_alarm(min(ends))
 
@@ -240,7 +239,7 @@ class Core:
                 ):  # its time is over already, and it is about to end
                     scope.reschedule(now)
             for flight in self._flights:
-                flight.cut_off()
+                flight.abort()
             if self._alarm is not None:
                 self._alarm.cancel()
             self.listings.ring()

@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable
 
 from aioe2e._clock import Clock
-from aioe2e.config.values import Limits
+from aioe2e.config import Limits
 
+from .hourly import HourlyBudget
 from .pace import Pace
 
 #: Added to a pause, so that the loop's clock resolution never lets a request go early.
@@ -59,6 +60,7 @@ class Gate:
         self._clock = clock
         self._on_pause = on_pause
         self._pace = Pace(limits.per_second)
+        self._hour = None if limits.per_hour is None else HourlyBudget(limits.per_hour)
         self._waiting: tuple[deque[asyncio.Future[None]], deque[asyncio.Future[None]]] = (
             deque(),
             deque(),
@@ -71,16 +73,24 @@ class Gate:
         self.in_flight: int = 0
 
     def pause_left(self) -> float:
-        """Seconds until the session may send again; 0 when it may now."""
-        return max(0.0, self._paused_until - self._clock.now()) if self._paused_until else 0.0
+        """Seconds until the session may send again; 0 when it may now.
+
+        Counted are the server's pauses and the hourly budget, not the pace.
+        """
+        until = self._paused_until
+        if self._hour is not None:
+            until = max(until, self._hour.ready_at())
+        return max(0.0, until - self._clock.now()) if until else 0.0
 
     def _may_go(self) -> bool:
         """Whether the next in line may go now; if only time holds it back, a timer is set."""
         if self.in_flight >= self.limit:
             return False
-        if self._paused_until or self._pace.active:
+        if self._paused_until or self._pace.active or self._hour is not None:
             now = self._clock.now()
             ready = max(self._paused_until, self._pace.ready_at())
+            if self._hour is not None:
+                ready = max(ready, self._hour.ready_at())
             if ready > now:
                 self._wake_at(ready)
                 return False
@@ -111,6 +121,8 @@ class Gate:
         self.in_flight += 1
         if self._pace.active:
             self._pace.start(self._clock.now())
+        if self._hour is not None:
+            self._hour.start(self._clock.now())
 
     def try_enter(self, *, under_way: bool) -> bool:
         """Take a slot if one is free and nobody stands in line before the caller."""
@@ -200,6 +212,13 @@ class Gate:
             self._pace.throttled(now, seconds)
         if self._on_pause is not None:
             self._on_pause(seconds, self.limit)
+
+    def hold(self, seconds: float) -> None:
+        """Nothing may be sent for so long: the server's request budget is used up.
+
+        Unlike a throttle it says nothing against the number of requests in flight.
+        """
+        self._paused_until = max(self._paused_until, self._clock.now() + seconds + _MARGIN)
 
     def close(self, error: Callable[[], BaseException]) -> None:
         """Send everybody in line away with an error."""

@@ -1,5 +1,4 @@
-"""Whose certificates are believed: the system's, and nobody's whom an environment variable
-names."""
+"""Which certificates are trusted: the system's, and none that an environment variable names."""
 
 from __future__ import annotations
 
@@ -11,11 +10,10 @@ from pathlib import Path
 
 @functools.cache
 def verified_context() -> ssl.SSLContext:
-    """A TLS context that verifies certificates and host names and ignores ``SSL_CERT_FILE`` and
-    ``SSL_CERT_DIR``.
+    """A TLS context that verifies certificates and host names.
 
-    Python's own default context reads both variables, so that whoever sets them could read every
-    credential.
+    It ignores ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``. Python's own default context reads both
+    variables, so that a program that sets them could read every credential.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

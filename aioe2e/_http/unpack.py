@@ -40,7 +40,7 @@ class Unpacker:
         self._stream: Any = None
 
     def feed(self, chunk: bytes) -> Generator[None, None, None]:
-        """Take a chunk; yields whenever it is time to let others run.
+        """Take a chunk; yields to let others run.
 
         Raises:
             BodyTooLargeError: There are more bytes than accepted.
@@ -65,8 +65,10 @@ class Unpacker:
             yield
 
     def _window(self, chunk: bytes) -> int:
-        """The format in the words of zlib: "deflate" is zlib's own with some servers and bare with
-        others."""
+        """The format in the words of zlib.
+
+        "deflate" is zlib's own with some servers and bare with others.
+        """
         if self._encoding != "deflate":
             return 16 + zlib.MAX_WBITS
         return zlib.MAX_WBITS if chunk[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS

@@ -1,5 +1,6 @@
-"""The one cattrs converter: from JSON to models, tolerant where the API wobbles, strict where it
-must not.
+"""From JSON to models, by the one cattrs converter.
+
+It is tolerant where the API wobbles, and strict where it must not.
 
 The server types the same field as text here and as a number there, so every type of a model field
 has a *reader*: a function that gives the value, or `UNREADABLE`. What cannot be read goes to
@@ -62,22 +63,25 @@ def _date(text: str) -> datetime | _Unreadable:
 
 
 def read_date(value: Any, _: Any = None) -> Any:
-    """Day first (``31-10-2019 11:59:58``, ``01-Jan-2025 10:00:00``) or ISO 8601; Indian time where
-    no zone is named."""
+    """A time: day first (``31-10-2019 11:59:58``, ``01-Jan-2025 10:00:00``) or ISO 8601.
+
+    Where no zone is named it is Indian time.
+    """
     return _date(value) if isinstance(value, str) and len(value) < 64 else UNREADABLE
 
 
 def read_count(value: Any, _: Any = None) -> Any:
     """A whole number of 0 or more, as a number or as text."""
     if type(value) is str:
-        return (
-            int(value.split(".")[0])
-            if _WHOLE.fullmatch(value := value.strip()) and value[0] != "-"
-            else UNREADABLE
-        )
+        digits = value.strip()
+        if not _WHOLE.fullmatch(digits) or digits[0] == "-":
+            return UNREADABLE
+        return int(digits.split(".")[0])
     if type(value) is int and value >= 0:
         return value
-    return int(value) if type(value) is float and value.is_integer() and value >= 0 else UNREADABLE
+    if type(value) is float and value.is_integer() and value >= 0:
+        return int(value)
+    return UNREADABLE
 
 
 def read_text(value: Any, _: Any = None) -> Any:
@@ -86,16 +90,16 @@ def read_text(value: Any, _: Any = None) -> Any:
         return value
     if type(value) is int:
         return str(value)
-    return repr(value) if type(value) is float and math.isfinite(value) else UNREADABLE
+    if type(value) is float and math.isfinite(value):
+        return repr(value)
+    return UNREADABLE
 
 
 def read_flag(value: Any, _: Any = None) -> Any:
     """True or false, as JSON, as text or as 1 and 0."""
-    return (
-        _FLAGS.get(str(value).strip().lower(), UNREADABLE)
-        if isinstance(value, str | int)
-        else UNREADABLE
-    )
+    if not isinstance(value, str | int):
+        return UNREADABLE
+    return _FLAGS.get(str(value).strip().lower(), UNREADABLE)
 
 
 _FLAGS: Mapping[str, bool] = {"true": True, "false": False, "1": True, "0": False}
@@ -105,14 +109,18 @@ def read_objects(value: Any, _: Any = None) -> Any:
     """A list, as a tuple; a single object or text is a tuple of one."""
     if is_array(value):
         return tuple(value)
-    return (value,) if isinstance(value, dict | str) else UNREADABLE
+    if isinstance(value, dict | str):
+        return (value,)
+    return UNREADABLE
 
 
 def read_id(value: Any, _: Any = None) -> Any:
     """An id: digits or text. Never a bool, a float, a list or an object."""
     if type(value) is str:
         return value.strip() or UNREADABLE
-    return str(value) if type(value) is int and 0 <= value < 10**128 else UNREADABLE
+    if type(value) is int and 0 <= value < 10**128:
+        return str(value)
+    return UNREADABLE
 
 
 _READERS: Mapping[Any, Callable[[Any, Any], Any]] = {
@@ -126,7 +134,7 @@ _READERS: Mapping[Any, Callable[[Any, Any], Any]] = {
 }
 
 
-class NotReadable(Exception):  # noqa: N818  # not an error: how a hook tells its caller what is missing where
+class NotReadable(Exception):  # noqa: N818  # no error: how a hook tells its caller what is missing
     """An object cannot become a model; `problem` names the path below it."""
 
     def __init__(self, problem: str) -> None:
@@ -134,7 +142,7 @@ class NotReadable(Exception):  # noqa: N818  # not an error: how a hook tells it
         self.problem = problem
 
 
-#: Optional fields that hold an id all the same.
+#: Optional fields that hold an id, too.
 _IDS = frozenset({"action_id", "image_id"})
 
 #: Other spellings of a key, used when the key itself is missing or empty.
@@ -187,7 +195,7 @@ def _reader_of(
         return read_id
     if field.type not in _READERS:
         raise TypeError(
-            f"the field {field.name} is of type {field.type}, for which there is no reader in _READERS"
+            f"the field {field.name} is of type {field.type}, which has no reader in _READERS"
         )
     return converter.get_structure_hook(field.type)
 
@@ -221,7 +229,7 @@ _MOST_PROBLEMS = 20
 
 
 def images_in_slices(data: Sequence[Any]) -> Generator[None, None, list[SavedImage]]:
-    """The images of a listing, as a generator that yields whenever it is time to let others run.
+    """The images of a listing, as a generator that yields to let others run.
 
     Raises:
         ResponseError: Elements without an id, such as those of the catalogue of plans; each with
@@ -250,6 +258,10 @@ def images_in_slices(data: Sequence[Any]) -> Generator[None, None, list[SavedIma
 
 def save_action(data: Any, node: str, name: str) -> SaveAction:
     """The accepted save; the reply's ``data`` may be missing, empty, or not an object at all."""
-    raw = data if is_object(data) else {} if data is None else {"data": data}
+    raw: dict[str, Any] = {}
+    if is_object(data):
+        raw = data
+    elif data is not None:
+        raw = {"data": data}
     known: SaveAction = CONVERTER.structure({**raw, "node_id": node, "name": name}, SaveAction)
     return known

@@ -1,4 +1,4 @@
-"""JSON out of bytes that nobody vouches for, in slices where there is much of it.
+"""JSON out of untrusted bytes, in slices where there is much of it.
 
 Parsing a listing of ten thousand images at once would stall an event loop for 65 ms and more, and a
 thread does not help: the parser holds the interpreter. So the elements of a large array are parsed
@@ -77,9 +77,8 @@ def _reason(error: Exception) -> str:
 def parse(body: bytes) -> Any:
     """The JSON value, or an `Unreadable`."""
     try:
-        if (
-            body[:2] == b'{"'
-        ):  # an object in UTF-8, as nearly every reply is: no need to look for its encoding
+        # An object in UTF-8, as nearly every reply is: no need to look for its encoding.
+        if body[:2] == b'{"':
             return _loads(body.decode("utf-8", "surrogatepass"))
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -87,8 +86,7 @@ def parse(body: bytes) -> Any:
 
 
 def parse_in_slices(body: bytes) -> Generator[None, None, Any]:
-    """The same as `parse` for an object, as a generator that yields whenever it is time to let
-    others run.
+    """The same as `parse` for an object, as a generator that yields to let others run.
 
     Sliced are the elements of arrays that are values of the outermost object (the ``data`` of an
     envelope). No other value, and no element, may be larger than a quarter of a megabyte: no
@@ -114,8 +112,7 @@ def _skip(text: str, at: int) -> int:
 
 
 class _Slicer:
-    """Parses one text, value by value, through a window that bounds what a single value may
-    cost."""
+    """Parses one text value by value, through a window that bounds what one value may cost."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -129,9 +126,8 @@ class _Slicer:
         try:
             value, end = _raw_decode(self._window, at - self._base)
             last = self._base + len(self._window) >= len(self._text)
-            if last or end + _LONGEST_TAIL < len(
-                self._window
-            ):  # else a number may go on behind the window
+            may_go_on = not last and end + _LONGEST_TAIL >= len(self._window)  # a number may
+            if not may_go_on:
                 return value, self._base + end
         except JSONDecodeError:
             pass  # it may only have been cut off by the end of the window

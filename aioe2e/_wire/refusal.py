@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 from aioe2e.errors import (
     APIError,
@@ -30,11 +31,24 @@ _CLASSES: Mapping[int, type[APIError]] = {
 # The vendor documents no texts, so these are loose patterns and never exact sentences. They are
 # compiled when a text first needs them: compiling takes longer than importing the module.
 _ABSENT = r"not found|does ?n[o']t exist|no such"
-_TAKEN = r"already exists|in use|running|duplicate|already taken"
 _CREDENTIALS = r"credential|token|unauthori[sz]ed|api ?key|authenticat"
 _PROJECT = r"project"
 #: A missing project is no missing image; "image not found in project 12" is.
 _NO_PROJECT = r"project\b[^.;]{0,40}?(?:not found|does ?n[o']t exist)|no such project"
+
+#: What the text of a refusal says where its status does not: the API refuses nearly everything
+#: with 412. The first row that fits counts. The sentences of OpenNebula, which stands behind the
+#: API, are among them: "There are 2 VMs using it.", "NAME is already taken by IMAGE 43".
+_CLASSES_BY_TEXT: Sequence[tuple[str, type[APIError]]] = (
+    (_ABSENT, NotFoundError),
+    (r"already exists|in use|duplicate|already taken", ConflictError),
+    (r"running|\bVMs? using|active clone operation", ConflictError),
+)
+#: Texts of refusals that pass by themselves: the same request may succeed a little later.
+_PASSING_TEXTS: Sequence[str] = (
+    r"try again (?:later|in|after)|retry (?:later|in|after)",
+    r"already in \w+ state",
+)
 
 _HINTS: Mapping[type[APIError], str] = {
     AuthenticationError: "check the api key and the auth token",
@@ -50,20 +64,24 @@ def _tells(said: str, pattern: str) -> bool:
 
 
 def _class(status: int, said: str) -> type[APIError]:
-    if status == 412:  # the API's usual refusal: only its text tells which
-        return (
-            NotFoundError
-            if _tells(said, _ABSENT)
-            else ConflictError
-            if _tells(said, _TAKEN)
-            else APIError
-        )
-    if status == 403 and _tells(said, _CREDENTIALS):
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        fitting = (cls for pattern, cls in _CLASSES_BY_TEXT if _tells(said, pattern))
+        return next(fitting, APIError)
+    if status == HTTPStatus.FORBIDDEN and _tells(said, _CREDENTIALS):
         return AuthenticationError
-    return ServerError if status >= 500 else _CLASSES.get(status, APIError)
+    if status >= 500:
+        return ServerError
+    return _CLASSES.get(status, APIError)
 
 
-def _hint(cls: type[APIError], status: int, said: str) -> str:
+def _passes(said: str) -> bool:
+    """Whether a refusal says of itself that it passes."""
+    return any(_tells(said, pattern) for pattern in _PASSING_TEXTS)
+
+
+def _hint(cls: type[APIError], status: int, said: str, action: str) -> str:
+    if status == HTTPStatus.NOT_FOUND and action == "list":
+        return "this route is there on every account: check base_url, then project_id and location"
     if status in (400, 404, 412) and _tells(said, _PROJECT):
         return "set project_id and location to those of the image"
     if status == 405:
@@ -95,18 +113,16 @@ def refusal(
     """
     said = " ".join((message, *errors))
     cls = _class(status, said)
-    more = (
-        ""
-        if not errors or message in errors or "; ".join(errors) == message
-        else f" ({'; '.join(errors)[:200]})"
-    )
-    hint = _hint(cls, status, said)
-    answer = (
-        f"answered {status}" if status >= 300 else f"answered {status}, but says that it failed"
-    )
-    text = f"{subject}: the server {answer}: {message}{more}" + (f" [{hint}]" if hint else "")
-    return cls(
-        text,
+    detail = "; ".join(errors)
+    is_said = not errors or message in errors or detail == message
+    more = "" if is_said else f" ({detail[:200]})"
+    hint = _hint(cls, status, said, action)
+    advice = f" [{hint}]" if hint else ""
+    answer = f"answered {status}"
+    if status < 300:
+        answer += ", but says that it failed"
+    error = cls(
+        f"{subject}: the server {answer}: {message}{more}{advice}",
         status=status,
         code=code,
         message=message,
@@ -114,11 +130,13 @@ def refusal(
         retry_after=retry_after,
         action=action,
     )
+    if _passes(said):
+        error.passing = True
+    return error
 
 
 def means_missing(error: object) -> bool:
-    """Whether a refusal says that the image itself is not there (a missing project is another
-    matter)."""
+    """Whether a refusal says that the image itself is missing, and not the project."""
     return isinstance(error, NotFoundError) and not _tells(
         " ".join((error.message, *error.errors)), _NO_PROJECT
     )

@@ -22,7 +22,7 @@ import attrs
 from aioe2e._actions import ROWS, Repeat, Row
 from aioe2e._fates import Fate, fate_of
 from aioe2e._text import Redactor
-from aioe2e.config.values import Dialect
+from aioe2e.config import Dialect
 from aioe2e.errors import E2EError, ResponseError
 from aioe2e.models import Action
 
@@ -38,11 +38,24 @@ from .envelope import (
 )
 from .json import Unreadable, is_array, is_object
 from .refusal import means_missing, refusal
+from .retry_after import seconds_said
+
+
+@attrs.frozen(cache_hash=True)
+class Context:
+    """Which project and which location requests are about; None for the server's own choice."""
+
+    project_id: str | None = None
+    location: str | None = None
+
+    def query(self) -> dict[str, str]:
+        """The parameters that say so."""
+        return {key: value for key, value in attrs.asdict(self).items() if value is not None}
 
 
 @attrs.define(eq=False)
 class Request:
-    """One request, but for the base URL, the credentials and the context that the session adds."""
+    """One request, but for the base URL, the credentials and the context that are added to it."""
 
     action: str
     target: str
@@ -159,15 +172,13 @@ def judge(
         return _unreadable(request, status, "no final status")
     unreadable = isinstance(content, Unreadable)
     if unreadable and content.html:
-        return Verdict(
-            Fate.MAYBE,
-            status,
-            error=_page_error(request, reply, retry_after),
-            retry_after=retry_after,
-        )
-    fate = _fate(telling_status(status, content), readable=not unreadable)
-    if fate is not None:
-        return refusal_verdict(fate, request, reply, content, redactor, retry_after)
+        # A 405 names no request that was carried out, whoever answers with it.
+        fate = Fate.REFUSED if status == HTTPStatus.METHOD_NOT_ALLOWED else Fate.MAYBE
+        page = _page_error(request, reply, retry_after)
+        return Verdict(fate, status, error=page, retry_after=retry_after)
+    said = _fate(telling_status(status, content), readable=not unreadable)
+    if said is not None:
+        return refusal_verdict(said, request, reply, content, redactor, retry_after)
     if not reply.body and (
         request.method == "HEAD" or (status == HTTPStatus.NO_CONTENT and request is not LIST)
     ):
@@ -266,7 +277,11 @@ def refusal_verdict(
     envelope = content if is_object(content) else {}
     errors = tuple(redactor.clean(text) for text in flatten(envelope.get("errors")) if text)
     message = redactor.clean(spoken(envelope)) or _reason(reply)
+    if retry_after is None:
+        retry_after = seconds_said(envelope, message, errors)
     error = refusal(describe(request), request.action, status, code, message, errors, retry_after)
+    if fate is Fate.REFUSED and error.passing and retry_after is not None:
+        fate = Fate.WAIT
     return Verdict(
         fate, reply.status, error=error, retry_after=retry_after, missing=means_missing(error)
     )

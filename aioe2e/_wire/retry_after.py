@@ -1,4 +1,4 @@
-"""How long a server wants to be left alone, read from whatever headers it says it in."""
+"""How long a server wants to be left alone, as its headers or its words say."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
+
+from .envelope import is_number
+from .json import is_object
 
 _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 #: A reset above this is a moment in seconds since the epoch, below it a number of seconds from now.
@@ -39,6 +43,27 @@ def _one(text: str, now: float) -> float | None:
     return None if moment is None else max(0.0, moment - now)
 
 
+def server_now(headers: Mapping[str, Sequence[str]], wall: float) -> float:
+    """The server's clock at the reply, seconds since the epoch; `wall` where it does not tell."""
+    dates = (date(text) for text in headers.get("date", ()))
+    return next((moment for moment in dates if moment is not None), wall)
+
+
+def until_reset(text: str, now: float) -> float | None:
+    """Seconds until the moment that a rate-limit reset names; None if it is unreadable.
+
+    Args:
+        text: Seconds from now or, where the number is that large, seconds since the epoch.
+        now: The server's clock.
+    """
+    value = _number(text.strip())
+    if value is None:
+        return None
+    if value >= _EPOCH:
+        value = max(0.0, value - now)
+    return min(value, _LONGEST)
+
+
 def seconds(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
     """Seconds to wait, 0 or more; None if the headers say nothing readable.
 
@@ -48,8 +73,7 @@ def seconds(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
             ``Date``.
         wall: The local time, seconds since the epoch, for when the server sends no ``Date``.
     """
-    dates = [moment for text in headers.get("date", ()) if (moment := date(text)) is not None]
-    now = dates[0] if dates else wall
+    now = server_now(headers, wall)
     values = [
         value for text in headers.get("retry-after", ()) if (value := _one(text, now)) is not None
     ]
@@ -57,8 +81,40 @@ def seconds(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
         return min(max(values), _LONGEST)
     for name in _RESETS:
         for text in headers.get(name, ()):
-            if (value := _number(text.strip())) is not None:
-                return min(max(0.0, value - now if value >= _EPOCH else value), _LONGEST)
+            if (wait := until_reset(text, now)) is not None:
+                return wait
+    return None
+
+
+#: The usual sentence of the framework behind the API, "Request was throttled. Expected available in
+#: 45 seconds.", and its like.
+_SENTENCE = r"""\b(?:available|again|retry|wait)\b \D{0,20}? (\d{1,9}(?:\.\d{1,9})?)
+    \s* (s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b"""
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+#: Under which a body says it as a number of seconds.
+_KEYS = ("retry_after", "retryAfter", "retry-after", "wait", "wait_seconds")
+
+
+def seconds_said(envelope: Mapping[str, Any], message: str, errors: Sequence[str]) -> float | None:
+    """Seconds to wait as the body of a refusal says them; None if it says nothing of the kind.
+
+    Args:
+        envelope: The body; a number under one of the usual keys, there or in its ``data``, counts
+            before the texts.
+        message: The sentence for people.
+        errors: The sentences of ``errors``.
+    """
+    data = envelope.get("data")
+    for place in (envelope, data if is_object(data) else {}):
+        for key in _KEYS:
+            value = place.get(key)
+            if isinstance(value, str):
+                value = _number(value.strip())
+            if is_number(value) and value >= 0:
+                return min(float(value), _LONGEST)
+    for text in (message, *errors):
+        if found := re.search(_SENTENCE, text, re.IGNORECASE | re.VERBOSE):
+            return min(float(found[1]) * _UNITS[found[2][0].lower()], _LONGEST)
     return None
 
 

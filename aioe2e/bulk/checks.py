@@ -9,7 +9,7 @@ import attrs
 
 from aioe2e import _check
 from aioe2e._actions import ROWS
-from aioe2e._table import counted
+from aioe2e._text import counted
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage
 
@@ -44,7 +44,7 @@ def planned(
         UsageError: With every fault in `problems`.
     """
     checks = _Checks(_listing(existing))
-    force = _check.flag("force", force)
+    force = _check.require_bool("force", force)
     for index, item in enumerate(items):
         try:
             step = step_of(action, item, index, to, checks.known)
@@ -70,13 +70,13 @@ def _listing(existing: Any) -> dict[str, SavedImage] | None:
         return None
     if isinstance(existing, str | bytes) or not isinstance(existing, Iterable):
         raise UsageError(
-            f"existing: a listing of SavedImages is needed, not {_check.shown(existing)}"
+            f"existing: a listing of SavedImages is needed, not {_check.quoted(existing)}"
         )
     found: dict[str, SavedImage] = {}
     for place, image in enumerate(cast("Iterable[object]", existing)):
         if not isinstance(image, SavedImage):
             raise UsageError(
-                f"existing: item {place} must be a SavedImage, not {_check.shown(image)}"
+                f"existing: item {place} must be a SavedImage, not {_check.quoted(image)}"
             )
         found[image.image_id] = image
     return found
@@ -116,7 +116,7 @@ class _Checks:
                 self._in_use(step, image, force=force)
             if step.name is not None and any(map(str.isspace, step.name)):
                 self.warnings.append(
-                    f"item {step.index}: the name {_check.shown(step.name)} has a space in it"
+                    f"item {step.index}: the name {_check.quoted(step.name)} has a space in it"
                 )
             self.steps.append(step)
 
@@ -128,8 +128,8 @@ class _Checks:
             return step
         if step.previous is not None:
             self.warnings.append(
-                f"item {step.index}: image {step.target} was {_check.shown(step.previous)} when it was read,"
-                f" and is {_check.shown(listed.name)} in the listing"
+                f"item {step.index}: image {step.target} was {_check.quoted(step.previous)} when it was read,"
+                f" and is {_check.quoted(listed.name)} in the listing"
             )
         return attrs.evolve(step, previous=name)
 
@@ -152,7 +152,7 @@ class _Checks:
             rival = self._by_name.setdefault(step.name, step)
             if rival is not step:
                 self.problems.append(
-                    f"item {step.index}: the name {_check.shown(step.name)} goes to item {rival.index}"
+                    f"item {step.index}: the name {_check.quoted(step.name)} goes to item {rival.index}"
                     f" already ({rival})"
                 )
                 return False
@@ -173,7 +173,7 @@ class _Checks:
             for holder in self.holders.get(step.name or "", ()):
                 if (False, holder) not in self._by_target:
                     yield (
-                        f"item {step.index}: the name {_check.shown(step.name)} is that of image {holder},"
+                        f"item {step.index}: the name {_check.quoted(step.name)} is that of image {holder},"
                         " which this plan does not touch"
                     )
 

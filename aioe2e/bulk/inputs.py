@@ -16,9 +16,9 @@ from typing import Any, Final, cast, overload
 
 from aioe2e import _check
 from aioe2e._actions import ROWS, Row
-from aioe2e._table import counted
+from aioe2e._text import counted
 from aioe2e.errors import UsageError
-from aioe2e.models import Action, SavedImage
+from aioe2e.models import Action, SavedImage, image_id_of
 
 from .step import Step, current_name
 
@@ -46,7 +46,7 @@ def collection(
         UsageError: It is no collection, or one that would be read in a way nobody means.
     """
     if to is not None:
-        _check.function("to", to, "lambda image: f'old-{image.name}'")
+        _check.require_callable("to", to, "lambda image: f'old-{image.name}'")
     wanted = f"a collection of {'steps' if action is None else ROWS[action].items} is needed"
     if isinstance(source, str | bytes | bytearray):
         raise UsageError(
@@ -55,7 +55,7 @@ def collection(
     if isinstance(source, AsyncIterable):
         return source  # pyright: ignore[reportUnknownVariableType]  # the items are judged one by one
     if not isinstance(source, Iterable):
-        raise UsageError(f"{wanted}, not {_check.shown(source)}: put it in a list")
+        raise UsageError(f"{wanted}, not {_check.quoted(source)}: put it in a list")
     if not isinstance(source, Mapping):
         return source  # pyright: ignore[reportUnknownVariableType]  # likewise
     if to is not None:
@@ -89,7 +89,7 @@ def step_of(
     """
     if action is None:
         if not isinstance(item, Step):
-            raise UsageError(f"a Step is needed, not {_check.shown(item)}")
+            raise UsageError(f"a Step is needed, not {_check.quoted(item)}")
         # What orders it belongs to the plan that it was taken from.
         return Step(
             item.action,
@@ -113,7 +113,7 @@ def _pair(item: Any) -> tuple[Any, Any]:
         parts = cast("Sequence[Any]", item)
         if len(parts) == 2:
             return parts[0], parts[1]
-    shown = _check.shown(cast("object", item))
+    shown = _check.quoted(cast("object", item))
     raise UsageError(
         f"a pair of an id and a name is needed, not {shown}, unless to= makes the names"
     )
@@ -122,10 +122,10 @@ def _pair(item: Any) -> tuple[Any, Any]:
 def _named(row: Row, item: Any, to: Namer, known: Mapping[str, SavedImage]) -> Any:
     if row.of_node:
         return to(row.checked_id(item))
-    image = item if isinstance(item, SavedImage) else known.get(_check.image_id(item))
+    image = item if isinstance(item, SavedImage) else known.get(image_id_of(item))
     if image is None:
         raise UsageError(
-            f"image: to= needs a SavedImage to make a name of, not {_check.shown(item)}"
+            f"image: to= needs a SavedImage to make a name of, not {_check.quoted(item)}"
         )
     return to(image)
 
@@ -168,7 +168,7 @@ def steps_of(
             when an item cannot be sent.
     """
     items = collection(action, source, to)
-    force = _check.flag("force", force)
+    force = _check.require_bool("force", force)
     if isinstance(items, AsyncIterable):
         return _drawn(action, items, to, force)
     return (_numbered(action, item, index, to, force) for index, item in enumerate(items))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
 from aioe2e._actions import ROWS, Repeat
-from aioe2e._check import shown
+from aioe2e._check import quoted
 from aioe2e.errors import SkippedError, UsageError
 
 from .journal_reader import FORMAT, parsed
@@ -75,7 +75,7 @@ class Journal:
             journal = cls(descriptor, text, len(whole))
             journal._write(lines)
         except OSError as error:
-            problem = f"the journal {shown(text)} cannot be written: {error.strerror or error}"
+            problem = f"the journal {quoted(text)} cannot be written: {error.strerror or error}"
         except BaseException:
             os.close(descriptor)
             raise
@@ -100,7 +100,7 @@ class Journal:
             self._write(f'{{"sent":{index}{half_of},"at":{time.time():.3f}}}\n')
         except OSError as error:
             problem = (
-                f"the journal {shown(self._path)} cannot be written: {error.strerror or error}"
+                f"the journal {quoted(self._path)} cannot be written: {error.strerror or error}"
             )
         else:
             return
@@ -162,7 +162,7 @@ class Journal:
             if not self._complained:
                 _log.warning(
                     "the journal %s cannot be written: %s",
-                    shown(self._path),
+                    quoted(self._path),
                     error.strerror or error,
                 )
             self._complained = True
@@ -185,7 +185,7 @@ class Journal:
             os.ftruncate(self._descriptor, self._size)
         except OSError as error:
             _log.warning(
-                "the journal %s cannot be mended: %s", shown(self._path), error.strerror or error
+                "the journal %s cannot be mended: %s", quoted(self._path), error.strerror or error
             )
 
 
@@ -201,7 +201,7 @@ def _text(path: str | os.PathLike[str]) -> str:
         text = path
     if isinstance(text, str):
         return text
-    raise UsageError(f"journal: a path is needed, not {shown(text)}")
+    raise UsageError(f"journal: a path is needed, not {quoted(text)}")
 
 
 def _opened(path: str) -> int:
@@ -209,7 +209,7 @@ def _opened(path: str) -> int:
     try:
         return os.open(path, flags, MODE)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        problem = f"the journal {shown(path)} cannot be opened: {getattr(error, 'strerror', None) or error}"
+        problem = f"the journal {quoted(path)} cannot be opened: {getattr(error, 'strerror', None) or error}"
     raise UsageError(problem)
 
 
@@ -228,7 +228,7 @@ def _lock(descriptor: int, path: str) -> None:
         taken = False
     if taken:
         raise UsageError(
-            f"the journal {shown(path)} is being written by another run; let it end, then Plan.resume it"
+            f"the journal {quoted(path)} is being written by another run; let it end, then Plan.resume it"
         )
 
 
@@ -242,12 +242,10 @@ def _content(path: str) -> tuple[bytes, bytes]:
         if (
             Path(path).exists() and not Path(path).is_file()
         ):  # reading a pipe or a device may never end
-            raise UsageError(f"{shown(path)} is no journal: it is no regular file")
+            raise UsageError(f"{quoted(path)} is no journal: it is no regular file")
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        problem = (
-            f"the journal {shown(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
-        )
+        problem = f"the journal {quoted(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
     else:
         end = data.rfind(b"\n") + 1
         return data[:end], data[end:]
@@ -261,20 +259,20 @@ def _begin(path: str, whole: bytes, torn: bytes, plan: Planned) -> str:
         first = {"aioe2e": FORMAT, "digest": plan.digest, "plan": plan.to_dict()}
         line = json.dumps(first, separators=(",", ":"))
         if not line.encode().startswith(torn):
-            raise UsageError(f"{shown(path)} is no journal: choose another path")
+            raise UsageError(f"{quoted(path)} is no journal: choose another path")
         return line + "\n"
     header, fates, indices = parsed(path, whole)
     if header["digest"] != plan.digest:
-        raise UsageError(f"the journal {shown(path)} is that of another plan: choose another path")
+        raise UsageError(f"the journal {quoted(path)} is that of another plan: choose another path")
     if not plan.resumed and whole.count(b"\n") > 1:
         raise UsageError(
-            f"the journal {shown(path)} has lines of this plan already: go on with Plan.resume(path)"
+            f"the journal {quoted(path)} has lines of this plan already: go on with Plan.resume(path)"
         )
     for step in plan.to_dict()["steps"]:
         fate = fates.get(step["index"])
         if step["index"] not in indices or (fate is not None and _is_past(step, fate)):
             raise UsageError(
-                f"the journal {shown(path)} knows more of step {step['index']} than this plan does:"
+                f"the journal {quoted(path)} knows more of step {step['index']} than this plan does:"
                 " go on with Plan.resume(path)"
             )
     return '{"run":"again"}\n'
@@ -300,6 +298,6 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, StepFa
         what = (
             "ends within its header: no step was sent, so run the plan anew" if torn else "is empty"
         )
-        raise UsageError(f"the journal {shown(text)} {what}")
+        raise UsageError(f"the journal {quoted(text)} {what}")
     header, fates, _ = parsed(text, whole)
     return header["plan"], fates

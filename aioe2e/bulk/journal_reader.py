@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from aioe2e._check import shown
+from aioe2e._check import quoted
 from aioe2e.errors import UsageError
 
 from .step import Status, StepFate
@@ -26,16 +26,16 @@ def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, StepFate]
     lines = whole[:-1].split(b"\n")
     header = _object(lines[0])
     if header is None or header.get("aioe2e") != FORMAT:
-        raise UsageError(f"{shown(path)} is no journal that this version can read")
+        raise UsageError(f"{quoted(path)} is no journal that this version can read")
     indices = _indices(header)
     if indices is None:
-        raise UsageError(f"the journal {shown(path)} is damaged in line 1")
+        raise UsageError(f"the journal {quoted(path)} is damaged in line 1")
     reader = _Reader(indices)
     for number, line in enumerate(lines[1:], 2):
         record = _object(line)
         if record is None or not reader.take(record):
             raise UsageError(
-                f"the journal {shown(path)} is damaged in line {number}: {shown(line.decode(errors='replace'))}"
+                f"the journal {quoted(path)} is damaged in line {number}: {quoted(line.decode(errors='replace'))}"
             )
     return header, reader.fates, indices
 

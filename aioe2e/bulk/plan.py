@@ -17,8 +17,7 @@ from typing import Any, Final, Self, TypeGuard, cast, overload
 import attrs
 
 from aioe2e import _check
-from aioe2e._table import counted, table
-from aioe2e._text import escape
+from aioe2e._text import counted, escape, table
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage
 
@@ -44,7 +43,7 @@ def _as_steps(steps: Iterable[Step]) -> tuple[Step, ...]:
     found = tuple(steps)
     for step in found:
         if not isinstance(step, Step):  # pyright: ignore[reportUnnecessaryIsInstance]  # users may be untyped
-            raise UsageError(f"a plan has Steps, not {_check.shown(step)}")
+            raise UsageError(f"a plan has Steps, not {_check.quoted(step)}")
     return found
 
 
@@ -288,7 +287,7 @@ class Plan(Sequence[Step]):
         stored = isinstance(data, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
         if not stored or data.get("version") != FORMAT:
             raise UsageError(
-                f"this is no plan that Plan.to_dict wrote in version {FORMAT}: {_check.shown(data)}"
+                f"this is no plan that Plan.to_dict wrote in version {FORMAT}: {_check.quoted(data)}"
             )
         digest, resumed, warnings = (data.get(key) for key in ("digest", "resumed", "warnings"))
         if not isinstance(digest, str) or not isinstance(resumed, bool) or not _are_texts(warnings):

@@ -85,7 +85,7 @@ class Meter:
         standing: Callable[[], Standing],
         clock: Clock,
     ) -> None:
-        _check.function("progress", callback, "print")
+        _check.require_callable("progress", callback, "print")
         self._callback = callback
         self._standing = standing
         self._clock = clock

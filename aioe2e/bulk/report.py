@@ -8,8 +8,7 @@ from typing import Any, Final, overload
 
 import attrs
 
-from aioe2e._table import counted, table
-from aioe2e._text import cut
+from aioe2e._text import counted, shorten, table
 from aioe2e.errors import (
     APIError,
     BulkError,
@@ -275,4 +274,4 @@ def _error(outcome: Outcome) -> E2EError:
 
 def _reason(outcome: Outcome) -> str:
     error = _error(outcome)
-    return cut(f"{type(error).__name__}: {error}", 200)
+    return shorten(f"{type(error).__name__}: {error}", 200)

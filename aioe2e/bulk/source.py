@@ -192,7 +192,7 @@ class IterableSource:
     def _checked(self, step: object) -> Step:
         if not isinstance(step, Step):
             self.more = False
-            raise UsageError(f"steps: item {self.taken} is no Step but {_check.shown(step)}")
+            raise UsageError(f"steps: item {self.taken} is no Step but {_check.quoted(step)}")
         if step.after or step.via is not None:
             self.more = False
             raise UsageError(f"steps: item {self.taken} waits for others; that needs a Plan")
@@ -267,7 +267,7 @@ def source_of(steps: object) -> Source:
         return AsyncSource(cast("AsyncIterable[object]", steps))
     if isinstance(steps, Iterable) and not isinstance(steps, str | bytes):
         return IterableSource(cast("Iterable[object]", steps))
-    raise UsageError(f"steps: a Plan or an iterable of Steps is needed, not {_check.shown(steps)}")
+    raise UsageError(f"steps: a Plan or an iterable of Steps is needed, not {_check.quoted(steps)}")
 
 
 def planned(

@@ -11,7 +11,7 @@ import attrs
 from aioe2e import _check
 from aioe2e._actions import ROWS, Repeat
 from aioe2e.errors import UsageError
-from aioe2e.models import Action, SavedImage
+from aioe2e.models import Action, SavedImage, image_id_of, node_id_of
 
 __all__ = ["Image", "Node", "Status", "Step", "StepFate"]
 
@@ -138,17 +138,17 @@ class Step:
         if target is not self.target:
             object.__setattr__(self, "target", target)
         if row.named:
-            name = _check.name(self.name)
+            name = _check.checked_name(self.name)
             if name is not self.name:
                 object.__setattr__(self, "name", name)
         elif self.name is not None:
-            raise UsageError(f"name: a {action} takes none, not {_check.shown(self.name)}")
+            raise UsageError(f"name: a {action} takes none, not {_check.quoted(self.name)}")
         if self.via is not None:
             if action is not Action.RENAME:
                 raise UsageError(
                     f"via: only a rename goes through a temporary name, not a {action}"
                 )
-            _check.name(self.via)
+            _check.checked_name(self.via)
 
     @classmethod
     def rename(cls, image: Image, name: str) -> Self:
@@ -157,7 +157,7 @@ class Step:
         Raises:
             UsageError: The id or the name cannot be sent.
         """
-        return cls(Action.RENAME, _check.image_id(image), name, previous=current_name(image))
+        return cls(Action.RENAME, image_id_of(image), name, previous=current_name(image))
 
     @classmethod
     def delete(cls, image: Image) -> Self:
@@ -166,7 +166,7 @@ class Step:
         Raises:
             UsageError: The id cannot be sent.
         """
-        return cls(Action.DELETE, _check.image_id(image), previous=current_name(image))
+        return cls(Action.DELETE, image_id_of(image), previous=current_name(image))
 
     @classmethod
     def save(cls, node: str | int, name: str) -> Self:
@@ -175,7 +175,7 @@ class Step:
         Raises:
             UsageError: The id or the name cannot be sent.
         """
-        return cls(Action.SAVE, _check.node_id(node), name)
+        return cls(Action.SAVE, node_id_of(node), name)
 
     @property
     def repeatable(self) -> bool:
@@ -191,7 +191,7 @@ class Step:
         )
 
     def __str__(self) -> str:
-        return ROWS[self.action].sentence.format(self.target, _check.shown(self.name))
+        return ROWS[self.action].sentence.format(self.target, _check.quoted(self.name))
 
     def to_dict(self) -> dict[str, Any]:
         """The step in a form that JSON can hold; what has its default is left out."""
@@ -213,16 +213,16 @@ class Step:
             UsageError: It is damaged.
         """
         if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
-            raise UsageError(f"a stored step is an object, not {_check.shown(data)}")
+            raise UsageError(f"a stored step is an object, not {_check.quoted(data)}")
         rest = {
             key: value for key, value in data.items() if key not in ("action", "target", "name")
         }
         for key, value in rest.items():
             check, expected = _STORED.get(key, (None, ""))
             if check is None:
-                raise UsageError(f"a stored step has no field {_check.shown(key)}")
+                raise UsageError(f"a stored step has no field {_check.quoted(key)}")
             if not check(value):
-                raise UsageError(f"{key}: {expected} is needed, not {_check.shown(value)}")
+                raise UsageError(f"{key}: {expected} is needed, not {_check.quoted(value)}")
         if "after" in rest:
             rest["after"] = tuple(rest["after"])
         return cls(_action(data.get("action")), data.get("target", ""), data.get("name"), **rest)
@@ -235,7 +235,7 @@ def _action(value: object) -> Action:
     action = _BY_WORD.get(value) if isinstance(value, str) else None
     if action is None:
         raise UsageError(
-            f"action: one of {', '.join(_BY_WORD)} is needed, not {_check.shown(value)}"
+            f"action: one of {', '.join(_BY_WORD)} is needed, not {_check.quoted(value)}"
         )
     return action
 

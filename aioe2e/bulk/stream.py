@@ -16,7 +16,7 @@ from typing import Final, Literal, Self, cast
 
 from aioe2e import _check
 from aioe2e._clock import Clock
-from aioe2e.config.values import Limits
+from aioe2e.config import Limits
 from aioe2e.errors import UsageError
 
 from .engine import CANCELLED, Engine
@@ -206,14 +206,16 @@ class Stream:
 
 def _check_options(limit: object, on_error: object, deadline: float | None) -> None:
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise UsageError(f"limit: a whole number of 1 or more is needed, not {_check.shown(limit)}")
+        raise UsageError(
+            f"limit: a whole number of 1 or more is needed, not {_check.quoted(limit)}"
+        )
     if on_error not in _ON_ERROR:
-        raise UsageError(f'on_error: "collect" or "stop" is needed, not {_check.shown(on_error)}')
+        raise UsageError(f'on_error: "collect" or "stop" is needed, not {_check.quoted(on_error)}')
     if deadline is None:
         return
     if not isinstance(cast("object", deadline), int | float) or isinstance(deadline, bool):
-        raise UsageError(f"deadline: a number of seconds is needed, not {_check.shown(deadline)}")
+        raise UsageError(f"deadline: a number of seconds is needed, not {_check.quoted(deadline)}")
     if not 0 < deadline < math.inf:
         raise UsageError(
-            f"deadline: a number of seconds above 0 is needed, not {_check.shown(deadline)}"
+            f"deadline: a number of seconds above 0 is needed, not {_check.quoted(deadline)}"
         )

@@ -1,1 +1,34 @@
 """Settings, and where users keep them."""
+
+from .address import (
+    DEFAULT_BASE_URL,
+    checked_base_url,
+    checked_location,
+    checked_project_id,
+)
+from .profiles import from_environment, from_files
+from .values import (
+    Credentials,
+    Dialect,
+    Limits,
+    RetryPolicy,
+    Timeouts,
+    TokenSource,
+    checked_secret,
+)
+
+__all__ = [
+    "DEFAULT_BASE_URL",
+    "Credentials",
+    "Dialect",
+    "Limits",
+    "RetryPolicy",
+    "Timeouts",
+    "TokenSource",
+    "checked_base_url",
+    "checked_location",
+    "checked_project_id",
+    "checked_secret",
+    "from_environment",
+    "from_files",
+]

@@ -1,5 +1,4 @@
-"""Where requests go: the base URL, the project and the location, checked before a credential can
-travel there."""
+"""Where requests go: base URL, project and location, checked before a credential travels there."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ DEFAULT_BASE_URL: Final = "https://api.e2enetworks.com/myaccount/api/v1/"
 _API: Final = "/api/v1/"
 
 
-def base_url(value: object) -> str:
+def checked_base_url(value: object) -> str:
     """The base URL in its one form: with ``/api/v1`` and a final slash.
 
     Args:
@@ -54,7 +53,8 @@ def base_url(value: object) -> str:
         )
     if parts.scheme == "http" and not _is_loopback(host):
         raise ConfigError(
-            f"base_url must be https: over http to {host} anybody on the way could read the credentials"
+            f"base_url must be https: over http to {host} anybody on the way could read"
+            " the credentials"
         )
     segments = [segment for segment in parts.path.split("/") if segment]
     if {".", ".."} & {segment.replace("%2e", ".").replace("%2E", ".") for segment in segments}:
@@ -79,7 +79,7 @@ def _shown(value: object) -> str:
     """A base URL as an error may show it: what may be user information or a query is left out."""
     if not isinstance(value, str):
         return type(value).__name__
-    return _check.shown(value.split("?")[0].rpartition("@")[2])
+    return _check.quoted(value.split("?")[0].rpartition("@")[2])
 
 
 def _is_loopback(host: str) -> bool:
@@ -89,7 +89,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def project(value: object) -> str | None:
+def checked_project_id(value: object) -> str | None:
     """The project id as it is sent.
 
     Raises:
@@ -108,12 +108,12 @@ def project(value: object) -> str | None:
         or int(text) == 0
     ):
         raise ConfigError(
-            f"project_id must be a positive whole number, such as 12345, not {_check.shown(value)}"
+            f"project_id must be a positive whole number, such as 12345, not {_check.quoted(value)}"
         )
     return str(int(text))
 
 
-def location(value: object) -> str | None:
+def checked_location(value: object) -> str | None:
     """The location as it is sent. Any name will do: the vendor's list has changed three times.
 
     Raises:
@@ -128,6 +128,6 @@ def location(value: object) -> str | None:
         or not all(c.isascii() and (c.isalnum() or c in "-_ ") for c in value)
     ):
         raise ConfigError(
-            f"location must be a name such as 'Delhi' or 'Chennai', not {_check.shown(value)}"
+            f"location must be a name such as 'Delhi' or 'Chennai', not {_check.quoted(value)}"
         )
-    return _check.plain(value)
+    return _check.as_str(value)

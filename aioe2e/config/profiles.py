@@ -1,5 +1,4 @@
-"""Credentials and context that users already have: environment variables, and the files of the
-vendor's tools."""
+"""Credentials and context that users already have: environment variables and the tools' files."""
 
 from __future__ import annotations
 
@@ -10,21 +9,24 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
-from aioe2e._wire.json import is_object
 from aioe2e.errors import ConfigError
 
-from . import address
+from .address import checked_location, checked_project_id
 from .values import Credentials, checked_secret
 
 log = logging.getLogger("aioe2e")
 
 _VARIABLES = {"api_key": "E2E_API_KEY", "auth_token": "E2E_AUTH_TOKEN"}
 _CONTEXT = {"project_id": "E2E_PROJECT_ID", "location": "E2E_LOCATION"}
-_CHECKS = {"project_id": address.project, "location": address.location}
+_CHECKS = {"project_id": checked_project_id, "location": checked_location}
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 def from_environment(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +41,8 @@ def from_environment(environ: Mapping[str, str], overrides: Mapping[str, Any]) -
         missing = [_VARIABLES[key] for key, value in secrets.items() if not value]
         if missing:
             raise ConfigError(
-                f"{' and '.join(missing)} not set: get both from MyAccount (API & IAM), or pass credentials="
+                f"{' and '.join(missing)} not set: get both from MyAccount (API & IAM),"
+                " or pass credentials="
             )
         for key, secret in secrets.items():
             _checked(
@@ -115,7 +118,7 @@ def _arguments(source: _Source, name: str | None, overrides: Mapping[str, Any]) 
             raise ConfigError(f"no default profile: {_inventory(source)}; say which")
         name = names[0]
     profile = source.profiles[name]
-    if not is_object(profile):
+    if not _is_object(profile):
         raise ConfigError(f"{source.path}: the profile {name!r} is no object")
     found = {key: profile[key] for key in _CONTEXT if profile.get(key) not in (None, "")}
     problem = ""
@@ -134,7 +137,7 @@ def _arguments(source: _Source, name: str | None, overrides: Mapping[str, Any]) 
     return {**found, **overrides}
 
 
-def _see_to_mode(path: Path, mode: int, *, strict: bool) -> None:
+def _check_permissions(path: Path, mode: int, *, strict: bool) -> None:
     """A file that others can read is refused if its tool refuses it too, else it is a warning."""
     if sys.platform == "win32" or not stat.S_IMODE(mode) & 0o077:
         return
@@ -153,8 +156,8 @@ def _json_object(path: Path, *, strict: bool) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         problem = "not JSON"
     else:
-        _see_to_mode(path, mode, strict=strict)
-        if is_object(content):
+        _check_permissions(path, mode, strict=strict)
+        if _is_object(content):
             return content
         problem = "not a JSON object"
     raise ConfigError(f"{path} cannot be read: {problem}")
@@ -174,9 +177,9 @@ def _e2ectl(path: Path) -> _Source:
             "project_id": profile.get("default_project_id"),
             "location": profile.get("default_location"),
         }
-        if is_object(profile)
+        if _is_object(profile)
         else profile
-        for name, profile in (stored if is_object(stored) else {}).items()
+        for name, profile in (stored if _is_object(stored) else {}).items()
     }
     return _Source(path, profiles, content.get("default"))
 
@@ -186,11 +189,13 @@ def _e2e_cli(path: Path) -> _Source:
 
 
 def _from_download(path: Path, content: Mapping[str, Any]) -> _Source:
-    """e2e-cli: ``{alias: {api_key, api_auth_token}}``; its "default" holds an alias and the
-    context, no secrets."""
+    """e2e-cli: ``{alias: {api_key, api_auth_token}}``.
+
+    Its "default" holds an alias and the context, no secrets.
+    """
     pointer = content.get("default")
-    alias = pointer.get("api_key") if is_object(pointer) else None
-    if is_object(pointer) and alias != pointer.get("api_auth_token"):
+    alias = pointer.get("api_key") if _is_object(pointer) else None
+    if _is_object(pointer) and alias != pointer.get("api_auth_token"):
         alias, pointer = (
             "default",
             {},
@@ -200,14 +205,14 @@ def _from_download(path: Path, content: Mapping[str, Any]) -> _Source:
     profiles: dict[str, Any] = {}
     for name, profile in content.items():
         # The context belongs to the alias that the pointer names, and to no other.
-        context = pointer if is_object(pointer) and name == alias else {}
+        context = pointer if _is_object(pointer) and name == alias else {}
         profiles[name] = (
             {
                 **{key: context.get(key) for key in _CONTEXT},
                 **profile,
                 "auth_token": profile.get("api_auth_token"),
             }
-            if is_object(profile)
+            if _is_object(profile)
             else profile
         )
     if isinstance(alias, str) and alias in profiles:
@@ -216,8 +221,7 @@ def _from_download(path: Path, content: Mapping[str, Any]) -> _Source:
 
 
 def _ini(path: Path) -> _Source:
-    """The INI files of third-party tools: secrets in ``credentials``, the context in ``config``
-    beside it."""
+    """The INI files of third-party tools: secrets in ``credentials``, the context in ``config``."""
     import configparser  # noqa: PLC0415  # for this format alone
 
     profiles: dict[str, dict[str, Any]] = {}
@@ -235,7 +239,7 @@ def _ini(path: Path) -> _Source:
                 profiles.setdefault(section.removeprefix(prefix), {}).update(parser[section])
             continue
         raise ConfigError(f"{file} cannot be read: {problem}")
-    _see_to_mode(path, path.stat().st_mode, strict=False)
+    _check_permissions(path, path.stat().st_mode, strict=False)
     return _Source(path, profiles, "default" if "default" in profiles else None)
 
 

@@ -18,7 +18,15 @@ from aioe2e.bulk.source import planned, steps_or_plan
 from aioe2e.bulk.step import Image, Node, Status, Step
 from aioe2e.bulk.stream import Stream
 from aioe2e.errors import ImageFailedError, NotFoundError, UsageError
-from aioe2e.models import Action, ActionResult, ImageState, SaveAction, SavedImage
+from aioe2e.models import (
+    Action,
+    ActionResult,
+    ImageState,
+    SaveAction,
+    SavedImage,
+    image_id_of,
+    node_id_of,
+)
 
 from .fetch_listing import list_images
 from .listing import Listing
@@ -64,7 +72,7 @@ class Images:
                 JSON path.
         """
         if match is not None:
-            _check.function("match", match, "select.name_matches('ci-*')")
+            _check.require_callable("match", match, "select.name_matches('ci-*')")
         listing = await list_images(self._core, self._options, Trail())
         return [image for image in listing.images if match is None or match(image)]
 
@@ -83,7 +91,7 @@ class Images:
         Raises:
             NotFoundError: The listing does not show it.
         """
-        wanted = _check.image_id(image)
+        wanted = image_id_of(image)
         trail = Trail()
         listing = await list_images(self._core, self._options, trail)
         for found in listing.images:
@@ -116,7 +124,7 @@ class Images:
             OutcomeUnknownError: It was sent, its reply was lost, and the listing does not show its
                 image.
         """
-        return await self._writes.save(_check.node_id(node), _check.name(name), Trail())
+        return await self._writes.save(node_id_of(node), _check.checked_name(name), Trail())
 
     async def rename(self, image: Image, name: str) -> ActionResult:
         """Give an image a new name.
@@ -136,7 +144,7 @@ class Images:
             OutcomeUnknownError: It was sent, no reply came, and the listing does not show the new
                 name.
         """
-        return await self._writes.rename(_check.image_id(image), _check.name(name), Trail())
+        return await self._writes.rename(image_id_of(image), _check.checked_name(name), Trail())
 
     async def delete(self, image: Image, missing_ok: bool = False) -> ActionResult:
         """Delete an image.
@@ -159,10 +167,8 @@ class Images:
             OutcomeUnknownError: It was sent, no reply came, and the listing does not show that it
                 is gone.
         """
-        missing_ok = _check.flag("missing_ok", missing_ok)
-        result, _ = await self._writes.delete(
-            _check.image_id(image), Trail(), missing_ok=missing_ok
-        )
+        missing_ok = _check.require_bool("missing_ok", missing_ok)
+        result, _ = await self._writes.delete(image_id_of(image), Trail(), missing_ok=missing_ok)
         return result
 
     async def wait(
@@ -191,7 +197,7 @@ class Images:
             NotFoundError: The listing does not show the image.
             WaitTimeoutError: The time is over.
         """
-        wanted = _check.image_id(image)
+        wanted = image_id_of(image)
         if not isinstance(state, ImageState):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
             raise UsageError(f"state must be an ImageState, not {state!r}")
         if state is ImageState.DELETED:
@@ -227,7 +233,7 @@ class Images:
         Raises:
             WaitTimeoutError: The time is over.
         """
-        wanted = _check.image_id(image)
+        wanted = image_id_of(image)
         await self._poll(
             lambda listing: None if self._may_be_there(wanted, listing) else True,
             waiting_for=f"waiting for image {wanted} to be gone",
@@ -341,7 +347,9 @@ class Images:
         """
         stream = Stream(
             planned(plan),
-            perform=partial(self._writes.perform, missing_ok=_check.flag("missing_ok", missing_ok)),
+            perform=partial(
+                self._writes.perform, missing_ok=_check.require_bool("missing_ok", missing_ok)
+            ),
             limit=limit,
             on_error=on_error,
             progress=progress,

@@ -23,7 +23,7 @@ async def list_images(core: Core, options: Options, trail: Trail) -> Listing:
 
 async def fetch_listing(core: Core, options: Options, until: float | None) -> Listing:
     """List all saved images in one attempt that costs no retry: for looks and waits."""
-    once = Options(options.timeouts, attrs.evolve(options.retry, attempts=1))
+    once = attrs.evolve(options, retry=attrs.evolve(options.retry, attempts=1))
     call = Call(core, once, LIST, Trail(deadline=until))
     verdict = await call.run(free=True)
     return await _listing_of(core, call, verdict)

@@ -14,7 +14,7 @@ import attrs
 
 from aioe2e._fates import Fate
 from aioe2e._wire.request import Verdict
-from aioe2e.config.values import RetryPolicy
+from aioe2e.config import RetryPolicy
 from aioe2e.errors import E2EError, NotFoundError
 from aioe2e.models import Action
 

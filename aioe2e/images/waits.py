@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from aioe2e._call.channel import closed_error
-from aioe2e._check import shown
+from aioe2e._check import quoted
 from aioe2e.errors import E2EError, UsageError, WaitTimeoutError, is_passing
 
 from .listing import Listing
@@ -39,12 +39,12 @@ def check_times(timeout: float | None, interval: float) -> None:
     if timeout is not None and not (_is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
         raise UsageError(
             f"timeout must be a number of seconds above 0 and up to {_LONGEST_TIMEOUT:g}, or None for no limit, "
-            f"not {shown(timeout)}"
+            f"not {quoted(timeout)}"
         )
     if not _is_number(interval) or not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
         raise UsageError(
             f"interval must be a number of seconds from {SHORTEST_INTERVAL:g} to {LONGEST_INTERVAL:g}, "
-            f"not {shown(interval)}"
+            f"not {quoted(interval)}"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from aioe2e.config.values import Dialect
+from aioe2e.config import Dialect
 from aioe2e.testing.net.calls import DIALECTS
 
 from . import _checks as checks

@@ -10,7 +10,7 @@ from typing import Any, Never, TypeGuard
 
 import attrs
 
-from aioe2e._check import shown
+from aioe2e._check import quoted
 from aioe2e.errors import UsageError
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
@@ -22,7 +22,7 @@ def refuse(name: str, expected: str, value: object) -> Never:
     Raises:
         UsageError: Always.
     """
-    raise UsageError(f"{name} must be {expected}, not {shown(value)}")
+    raise UsageError(f"{name} must be {expected}, not {quoted(value)}")
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -104,7 +104,7 @@ def known(what: str, value: object, among: Collection[str], *, more: str) -> str
         return value
     near = difflib.get_close_matches(value, among) if isinstance(value, str) else []
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    raise UsageError(f"there is no {what} {shown(value)}; {hint}{more}")
+    raise UsageError(f"there is no {what} {quoted(value)}; {hint}{more}")
 
 
 def checked(check: Callable[[str, Any], object]) -> Validator:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from aioe2e.config.values import Credentials, Dialect
+from aioe2e.config import Credentials, Dialect, RetryPolicy
 from aioe2e.testing.account.records import Records
 from aioe2e.testing.account.routes import Account
 from aioe2e.testing.account.rules import RuleOptions, Rules
@@ -215,7 +215,8 @@ class FakeE2E:
         """A `Session` for this server.
 
         Args:
-            **options: Anything that `Session` takes.
+            **options: Anything that `Session` takes. By default a lost write is looked for during
+                2 s instead of 10 s, since the emulator shows late only what it is told to.
         """
         # Here and not above: the emulator serves other clients, too, and then needs no client of
         # ours.
@@ -225,6 +226,7 @@ class FakeE2E:
             "base_url": self.url,
             "project_id": self.project_id,
             "location": self.location,
+            "retry": RetryPolicy(look=2.0),
         }
         return Session(options.pop("credentials", self.credentials), **(defaults | options))
 

@@ -18,7 +18,7 @@ import pytest
 
 import aioe2e
 from aioe2e._clock import Clock
-from aioe2e._http.transport import _see_to_aiohttp
+from aioe2e._http.request import _require_known_aiohttp
 from aioe2e.testing import FakeE2E, Fault, Faults
 
 FAST = aioe2e.RetryPolicy(base=0.01, cap=0.02, look=0.05)
@@ -682,4 +682,4 @@ def test_an_aiohttp_that_has_lost_what_is_replaced_here_is_refused(
 ) -> None:
     monkeypatch.delattr(aiohttp.ClientRequest, "update_body_from_data")
     with pytest.raises(ImportError, match="update_body_from_data"):
-        _see_to_aiohttp()
+        _require_known_aiohttp()

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioe2e.config.address import DEFAULT_BASE_URL, base_url, location, project
+from aioe2e.config import (
+    DEFAULT_BASE_URL,
+    checked_base_url,
+    checked_location,
+    checked_project_id,
+)
 from aioe2e.errors import ConfigError
 
 HOST = "https://api.e2enetworks.com/myaccount"
@@ -35,8 +40,8 @@ HOST = "https://api.e2enetworks.com/myaccount"
     ],
 )
 def test_every_form_in_use_comes_to_one(value: str, expected: str) -> None:
-    assert base_url(value) == expected
-    assert base_url(expected) == expected
+    assert checked_base_url(value) == expected
+    assert checked_base_url(expected) == expected
 
 
 @pytest.mark.parametrize(
@@ -88,7 +93,7 @@ def test_every_form_in_use_comes_to_one(value: str, expected: str) -> None:
 )  # fmt: skip
 def test_anything_else_is_refused_with_a_reason(value: Any, why: str) -> None:
     with pytest.raises(ConfigError, match=f"base_url must .*{why}|{why}") as caught:
-        base_url(value)
+        checked_base_url(value)
     assert type(caught.value) is ConfigError
     assert caught.value.__cause__ is None
     assert len(str(caught.value)) < 300
@@ -101,7 +106,7 @@ def test_anything_else_is_refused_with_a_reason(value: Any, why: str) -> None:
 )  # fmt: skip
 def test_what_may_be_a_secret_in_a_url_is_not_shown(value: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        base_url(value)
+        checked_base_url(value)
     assert "s3cret-pass" not in str(caught.value)
     assert caught.value.__context__ is None
 
@@ -112,14 +117,14 @@ def test_what_may_be_a_secret_in_a_url_is_not_shown(value: str) -> None:
 )
 def test_any_text_is_a_safe_base_url_or_refused(value: str) -> None:
     try:
-        found = base_url(value)
+        found = checked_base_url(value)
     except ConfigError:
         return
     assert found.startswith(("https://", "http://"))
     assert found.endswith("/api/v1/")
     assert not set(found) & set("?#\\ ")
     assert "@" not in found.split("/")[2]  # in a path it is a letter like any other
-    assert base_url(found) == found
+    assert checked_base_url(found) == found
 
 
 @pytest.mark.parametrize(
@@ -134,7 +139,7 @@ def test_any_text_is_a_safe_base_url_or_refused(value: str) -> None:
     ],
 )
 def test_a_project_is_a_positive_whole_number(value: Any, sent: str | None) -> None:
-    assert project(value) == sent
+    assert checked_project_id(value) == sent
 
 
 @pytest.mark.parametrize(
@@ -142,7 +147,7 @@ def test_a_project_is_a_positive_whole_number(value: Any, sent: str | None) -> N
 )  # fmt: skip
 def test_nothing_else_is_a_project(value: Any) -> None:
     with pytest.raises(ConfigError, match="project_id must be a positive whole number") as caught:
-        project(value)
+        checked_project_id(value)
     assert len(str(caught.value)) < 200
 
 
@@ -150,7 +155,7 @@ def test_nothing_else_is_a_project(value: Any) -> None:
     "value", [None, "Delhi", "Chennai", "Delhi-NCR-2", "New Delhi", "del_1", "x" * 64]
 )
 def test_any_name_is_a_location(value: str | None) -> None:
-    assert location(value) == value
+    assert checked_location(value) == value
 
 
 @pytest.mark.parametrize(
@@ -174,4 +179,4 @@ def test_any_name_is_a_location(value: str | None) -> None:
 )
 def test_what_could_change_a_query_is_no_location(value: Any) -> None:
     with pytest.raises(ConfigError, match="location must be a name"):
-        location(value)
+        checked_location(value)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aioe2e import _check
 from aioe2e.errors import UsageError
-from aioe2e.models import SavedImage
+from aioe2e.models import SavedImage, image_id_of, node_id_of
 
 
 class Unprintable:
@@ -25,12 +25,12 @@ class Unprintable:
     ],
 )
 def test_ids_may_be_text_or_numbers(value: object, expected: str) -> None:
-    assert _check.image_id(value) == expected
-    assert _check.node_id(value) == expected
+    assert image_id_of(value) == expected
+    assert node_id_of(value) == expected
 
 
 def test_an_image_stands_for_its_own_id() -> None:
-    assert _check.image_id(SavedImage(image_id="7", template_id=9)) == "7"
+    assert image_id_of(SavedImage(image_id="7", template_id=9)) == "7"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_an_image_stands_for_its_own_id() -> None:
      False, None, 1.0, b"1", [], ("1",), {}, object(), Unprintable()],
 )  # fmt: skip
 def test_nothing_else_is_an_id(value: object) -> None:
-    for check, argument in ((_check.image_id, "image: "), (_check.node_id, "node: ")):
+    for check, argument in ((image_id_of, "image: "), (node_id_of, "node: ")):
         with pytest.raises(UsageError) as caught:
             check(value)
         assert str(caught.value).startswith(argument)
@@ -49,24 +49,24 @@ def test_nothing_else_is_an_id(value: object) -> None:
 def test_a_number_too_long_to_print_is_refused_like_any_other() -> None:
     for number in (10**5000, -(10**5000)):
         with pytest.raises(UsageError, match="image: <int> is no id"):
-            _check.image_id(number)
+            image_id_of(number)
 
 
 def test_an_image_is_no_node() -> None:
     with pytest.raises(UsageError, match="node: a str or an int is needed"):
-        _check.node_id(SavedImage(image_id="7"))
+        node_id_of(SavedImage(image_id="7"))
 
 
 def test_an_image_whose_own_id_cannot_be_sent_is_refused() -> None:
     with pytest.raises(UsageError, match="image: 'a/b' is no id"):
-        _check.image_id(SavedImage(image_id="a/b"))
+        image_id_of(SavedImage(image_id="a/b"))
 
 
 @pytest.mark.parametrize(
     "value", ["a", "web 1", "näme", "名前", "x" * 255, "a\u00a0b", "🙂", "-", "."]
 )
 def test_names_are_taken_as_they_are(value: str) -> None:
-    assert _check.name(value) is value
+    assert _check.checked_name(value) is value
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_names_are_taken_as_they_are(value: str) -> None:
 )
 def test_names_that_cannot_be_sent_say_why(value: object, reason: str) -> None:
     with pytest.raises(UsageError, match=reason) as caught:
-        _check.name(value)
+        _check.checked_name(value)
     assert str(caught.value).startswith("name: ")
     assert str(caught.value).isprintable()
 
@@ -98,7 +98,7 @@ def test_names_that_cannot_be_sent_say_why(value: object, reason: str) -> None:
 @given(st.text(max_size=300))
 def test_a_name_that_passes_can_be_encoded_and_printed_in_one_line(text: str) -> None:
     try:
-        name = _check.name(text)
+        name = _check.checked_name(text)
     except UsageError:
         return
     assert name == text
@@ -107,6 +107,6 @@ def test_a_name_that_passes_can_be_encoded_and_printed_in_one_line(text: str) ->
 
 
 def test_what_is_shown_is_short_and_printable() -> None:
-    assert len(_check.shown("x" * 10_000_000)) <= 80
-    assert _check.shown("a\x1b[31m") == "'a\\x1b[31m'"
-    assert _check.shown(Unprintable()) == "<Unprintable>"
+    assert len(_check.quoted("x" * 10_000_000)) <= 80
+    assert _check.quoted("a\x1b[31m") == "'a\\x1b[31m'"
+    assert _check.quoted(Unprintable()) == "<Unprintable>"

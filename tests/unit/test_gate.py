@@ -11,7 +11,7 @@ from virtual_time import in_virtual_time, now, timers, turns
 
 from aioe2e._call.gate import Budget, Gate
 from aioe2e._clock import Clock
-from aioe2e.config.values import Limits
+from aioe2e.config import Limits
 from aioe2e.errors import SessionError
 
 Told = Callable[[float, int], None]
@@ -516,3 +516,50 @@ async def test_a_pause_is_a_little_longer_than_the_server_asked_so_that_no_clock
     gate = Gate(Limits(), Clock())
     gate.throttled(now(), 1.0)
     assert 1.0 < gate.pause_left() < 1.1
+
+
+# The hourly budget
+
+
+@in_virtual_time
+async def test_no_more_requests_than_the_hourly_budget_start_within_any_hour() -> None:
+    gate = Gate(Limits(in_flight=100, per_hour=10), Clock())
+    starts: list[float] = []
+
+    async def call(late: float) -> None:
+        await asyncio.sleep(late)
+        assert await entered(gate)
+        starts.append(now())
+        gate.leave()
+
+    await asyncio.gather(*(call(random.random() * 5000) for _ in range(35)))
+    starts.sort()
+    assert len(starts) == 35
+    for earlier, later in zip(starts, starts[10:], strict=False):
+        assert later - earlier >= 3599.999
+    assert empty(gate)
+    assert timers() == 0
+
+
+@in_virtual_time
+async def test_a_short_job_does_not_wait_for_an_hourly_budget() -> None:
+    gate, begun = Gate(Limits(per_hour=10), Clock()), now()
+    for _ in range(10):
+        assert gate.pause_left() == 0.0
+        assert await entered(gate)
+        gate.leave()
+    assert now() == begun
+    assert gate.pause_left() == pytest.approx(3600.0, abs=0.1)
+
+
+@in_virtual_time
+async def test_a_hold_pauses_and_leaves_the_limit_alone() -> None:
+    gate, begun = made(4), now()
+    gate.hold(30.0)
+    assert gate.pause_left() == pytest.approx(30.0, abs=0.1)
+    assert not gate.try_enter(under_way=False)
+    assert await entered(gate)
+    assert now() - begun >= 30.0
+    assert gate.limit == 4
+    gate.leave()
+    assert empty(gate)

@@ -12,7 +12,7 @@ from virtual_time import in_virtual_time, now
 from aioe2e._call.gate import Gate
 from aioe2e._call.pace import Pace
 from aioe2e._clock import Clock
-from aioe2e.config.values import Limits
+from aioe2e.config import Limits
 
 
 class TokenBucket:

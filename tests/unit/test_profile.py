@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aioe2e import Credentials, Session
-from aioe2e.config.profiles import from_environment, from_files
+from aioe2e.config import from_environment, from_files
 from aioe2e.errors import ConfigError
 
 KEY, TOKEN = "k3y-of-the-user", "t0ken-of-the-user"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from aioe2e._text import HIDDEN, LONGEST, Redactor, cut, escape
+from aioe2e._text import HIDDEN, LONGEST, Redactor, escape, shorten
 
 #: What may stand in a secret: `config.checked_secret` lets printable ASCII without spaces pass.
 PRINTABLE = string.digits + string.ascii_letters + string.punctuation
@@ -243,4 +243,4 @@ def test_a_secret_that_begins_with_a_slash_does_not_make_a_run_of_backslashes_sl
     ("text", "shown"), [("abc", "abc"), ("abcdef", "abcdef"), ("abcdefg", "abcde…")]
 )
 def test_cut_keeps_within_the_length(text: str, shown: str) -> None:
-    assert cut(text, 6) == shown
+    assert shorten(text, 6) == shown

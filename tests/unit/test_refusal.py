@@ -15,6 +15,7 @@ from aioe2e.errors import (
     RateLimitedError,
     ServerError,
     SessionError,
+    is_passing,
 )
 
 
@@ -172,3 +173,48 @@ def test_only_a_missing_image_counts_as_missing(
 def test_no_other_error_means_missing() -> None:
     assert not means_missing(SessionError("not found"))
     assert not means_missing(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("There are 2 VMs using it.", ConflictError),
+        ("There is 1 VM using it", ConflictError),
+        ("There are 1 active clone operations.", ConflictError),
+        ("NAME is already taken by IMAGE 43", ConflictError),
+        ("Image does not exist", NotFoundError),
+        ("Datastore no longer exists cannot remove image", APIError),
+    ],
+)
+def test_the_refusals_of_the_system_behind_the_api_have_their_class(
+    text: str, kind: type[APIError]
+) -> None:
+    assert type(made(412, text)) is kind
+    assert not is_passing(made(412, text))
+
+
+@pytest.mark.parametrize("status", [200, 400, 409, 412, 422])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Node is already in Saving state, please try again later",
+        "node already in saving state",
+        "The image is being cloned; retry later.",
+        "Try again after some time",
+    ],
+)
+def test_a_refusal_that_says_it_passes_is_worth_another_run(status: int, text: str) -> None:
+    assert is_passing(made(status, text))
+    assert is_passing(made(status, "Precondition Failed", text))
+
+
+@pytest.mark.parametrize(
+    "text", ["no", "Image name already exists", "Image is in use", "bad state"]
+)
+def test_a_refusal_that_does_not_say_so_is_for_good(text: str) -> None:
+    assert not is_passing(made(412, text))
+
+
+def test_a_missing_list_route_makes_one_think_of_the_base_url() -> None:
+    error = refusal("listing the saved images", "list", 404, None, "Not Found", (), None)
+    assert "base_url" in str(error)

@@ -13,7 +13,7 @@ from aioe2e._actions import Repeat
 from aioe2e._call.retry import DECISIONS, Decision, decide, delays, repeat
 from aioe2e._fates import Fate
 from aioe2e._wire.request import Verdict
-from aioe2e.config.values import RetryPolicy
+from aioe2e.config import RetryPolicy
 
 _RETRY, _LOOK, _RAISE, _RETURN = Decision.RETRY, Decision.LOOK, Decision.RAISE, Decision.RETURN
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioe2e._wire.retry_after import date, seconds, server_time
+from aioe2e._wire.retry_after import date, seconds, seconds_said, server_time
 
 NOW = 1_774_000_000.0
 #: The three forms of a date in HTTP, all of them two minutes after NOW.
@@ -150,3 +150,43 @@ def test_any_headers_give_none_or_a_finite_time_from_0_on(
 def test_any_plain_number_is_taken_as_it_is(number: float) -> None:
     text = f"{number:.6f}"
     assert seconds({"retry-after": (text,)}, NOW) == float(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Request was throttled. Expected available in 45 seconds.", 45.0),
+        ("Request was throttled. Expected available in 1 second.", 1.0),
+        ("please try again in 2.5 s", 2.5),
+        ("Too many requests, retry after 3 minutes", 180.0),
+        ("Wait for 1 hour", 3600.0),
+        ("Request was throttled.", None),
+        ("please try again later", None),
+        ("image 45 s is not available", None),
+        ("retry with image 2292 instead", None),
+        ("available in 99999999999999999999 seconds", None),
+    ],
+)
+def test_a_wait_that_only_the_text_names_is_read(text: str, expected: float | None) -> None:
+    assert seconds_said({}, text, ()) == expected
+    assert seconds_said({}, "no", ("first", text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("envelope", "expected"),
+    [
+        ({"retry_after": 45}, 45.0),
+        ({"retry_after": "45"}, 45.0),
+        ({"data": {"wait": 1.5}}, 1.5),
+        ({"wait": 1e300}, 1e9),
+        ({"retry_after": -1}, None),
+        ({"retry_after": True}, None),
+        ({"retry_after": math.nan}, None),
+        ({"retry_after": [45]}, None),
+        ({"data": [45]}, None),
+    ],
+)
+def test_a_wait_that_the_body_names_as_a_number_is_read(
+    envelope: dict[str, object], expected: float | None
+) -> None:
+    assert seconds_said(envelope, "no", ()) == expected

@@ -26,7 +26,7 @@ from aioe2e._wire.request import (
     judge,
     judge_failure,
 )
-from aioe2e.config.values import Dialect
+from aioe2e.config import Dialect
 from aioe2e.models import Action
 
 KEY = "k3y-of-the-user"
@@ -325,6 +325,15 @@ def test_an_html_page_proves_nothing_whatever_its_status(
     assert "HTML page" in str(verdict.error)
     assert verdict.retry_after == 7.0
     assert not verdict.missing
+
+
+@pytest.mark.parametrize("request_", [LIST, RENAME, DELETE, SAVE])
+@pytest.mark.parametrize("page", [HTML, b"<html>405 Not Allowed</html>"])
+def test_a_405_refuses_whatever_its_body_is(request_: Request, page: bytes) -> None:
+    verdict = judged(request_, 405, page)
+    assert verdict.fate is Fate.REFUSED
+    assert isinstance(verdict.error, errors.APIError)
+    assert verdict.error.status == 405
 
 
 # The statuses, HTTP's and the envelope's
