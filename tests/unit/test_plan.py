@@ -447,7 +447,8 @@ def test_a_stream_of_deletes_refuses_images_in_use_too() -> None:
     steps = steps_of(Action.DELETE, iter([A, BUSY]))
     assert next(steps).target == "1"
     with pytest.raises(
-        UsageError, match="item 1: image 9 is in use: 2 running VMs, 1 clone operation; pass force=True"
+        UsageError,
+        match="item 1: image 9 is in use: 2 running VMs, 1 clone operation; pass force=True",
     ):
         next(steps)
     assert len(list(steps_of(Action.DELETE, iter([A, BUSY]), force=True))) == 2
