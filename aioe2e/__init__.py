@@ -38,7 +38,16 @@ from .errors import (
 )
 from .events import AttemptEvent, PauseEvent
 from .images.actions import Images
-from .models import Action, ActionResult, ImageState, Reply, SaveAction, SavedImage
+from .models import (
+    Action,
+    ActionResult,
+    ImageState,
+    Node,
+    NodeState,
+    Reply,
+    SaveAction,
+    SavedImage,
+)
 from .session import Session
 
 __all__ = [
@@ -63,6 +72,8 @@ __all__ = [
     "ImageState",
     "Images",
     "Limits",
+    "Node",
+    "NodeState",
     "NotFoundError",
     "Outcome",
     "OutcomeUnknownError",
