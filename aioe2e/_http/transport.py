@@ -26,6 +26,8 @@ from .unpack import BodyTooLargeError, Unpacker
 #: The headers of a reply that the library reads.
 HEADERS: Final = ("date", "ratelimit-reset", "retry-after", "x-ratelimit-reset")
 
+#: What a user may lend a session, for the type hints of other rooms.
+ClientSession = aiohttp.ClientSession
 #: A connect timeout as aiohttp takes it; see `connect_timeout`.
 ConnectTimeout = aiohttp.ClientTimeout
 
