@@ -27,6 +27,7 @@ __all__ = [
     "ConnectionLostError",
     "DeadlineExceededError",
     "E2EError",
+    "GuardError",
     "ImageFailedError",
     "NotFoundError",
     "OutcomeUnknownError",
@@ -265,6 +266,13 @@ class ImageFailedError(E2EError):
 class WaitTimeoutError(E2EError, TimeoutError):
     """An image did not come to the state that was waited for in time. The server goes on working at
     it."""
+
+
+class GuardError(E2EError):
+    """The guard did not let a write begin: another process writes, or the guard does not work.
+
+    Nothing was sent, so the call may be repeated. In a run, the step is SKIPPED.
+    """
 
 
 class SkippedError(E2EError):

@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from aioe2e._actions import Repeat
-from aioe2e._wire.request import Context, RawReply, Request
+from aioe2e._wire import Context, RawReply, Request
 from aioe2e.errors import E2EError, SessionError
 
 from .failure import failure
@@ -25,6 +25,8 @@ from .tracers import without_twins
 #: The headers of a reply that the library reads.
 HEADERS: Final = ("date", "ratelimit-reset", "retry-after", "x-ratelimit-reset")
 
+#: What a user may lend a session, for the type hints of other rooms.
+ClientSession = aiohttp.ClientSession
 #: A connect timeout as aiohttp takes it; see `connect_timeout`.
 ConnectTimeout = aiohttp.ClientTimeout
 
