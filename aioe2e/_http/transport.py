@@ -52,7 +52,7 @@ class Transport:
         base: str,
         api_key: str,
         *,
-        key_in: KeyIn = "query",
+        key_in: KeyIn,
         user_agent: str,
         trust_env: bool,
         borrowed: aiohttp.ClientSession | None,
