@@ -109,6 +109,7 @@ class Channel:
         self._transport = Transport(
             settings.base,
             settings.credentials.api_key,
+            key_in=settings.credentials.key_in,
             user_agent=settings.user_agent,
             trust_env=settings.trust_env,
             borrowed=self._borrowed,
