@@ -24,6 +24,7 @@ from .errors import (
     E2EError,
     GuardError,
     ImageFailedError,
+    NodeFailedError,
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
@@ -47,7 +48,9 @@ from .models import (
     Reply,
     SaveAction,
     SavedImage,
+    WaitProgress,
 )
+from .nodes import Nodes
 from .session import Session
 
 __all__ = [
@@ -73,7 +76,9 @@ __all__ = [
     "Images",
     "Limits",
     "Node",
+    "NodeFailedError",
     "NodeState",
+    "Nodes",
     "NotFoundError",
     "Outcome",
     "OutcomeUnknownError",
@@ -98,6 +103,7 @@ __all__ = [
     "Timeouts",
     "TransportError",
     "UsageError",
+    "WaitProgress",
     "WaitTimeoutError",
     "__version__",
     "select",
