@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
-from aioe2e._call.call import Call, Options
-from aioe2e._call.channel import Core, SessionSettings
-from aioe2e._wire.request import Context, Request
+from aioe2e._call import Call, Channel, ChannelSettings, Options
+from aioe2e._wire import Context, Request
 from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
@@ -26,9 +25,7 @@ from aioe2e.config import (
     from_environment,
     from_files,
 )
-from aioe2e.images.actions import Images
-from aioe2e.images.fetch_listing import fetch_listing
-from aioe2e.images.listing import Listing
+from aioe2e.images import ImageMemory, Images
 
 from . import _check
 from ._actions import Repeat
@@ -117,7 +114,7 @@ class Session:
             _given("retry", retry, RetryPolicy),
             Context(checked_project_id(project_id), checked_location(location)),
         )
-        settings = SessionSettings(
+        settings = ChannelSettings(
             credentials=_instance("credentials", credentials, Credentials),
             base=checked_base_url(base_url),
             limits=_given("limits", limits, Limits),
@@ -128,13 +125,14 @@ class Session:
             clock=_clock or Clock(),
         )
 
-        def fetch(core: Core, until: float | None) -> Awaitable[Listing]:
-            return fetch_listing(core, options, until)
+        channel = Channel(settings, _borrowed(http))
+        self._share(channel, ImageMemory(channel, options), options, view=False)
 
-        self._share(Core(settings, _borrowed(http), fetch), options, view=False)
-
-    def _share(self, core: Core, options: Options, *, view: bool) -> None:
-        self._core = core
+    def _share(
+        self, channel: Channel, memory: ImageMemory, options: Options, *, view: bool
+    ) -> None:
+        self._channel = channel
+        self._memory = memory
         self._options = options
         self._view = view
 
@@ -175,7 +173,7 @@ class Session:
     @cached_property
     def images(self) -> Images:
         """The image actions."""
-        return Images(self._core, self._options)
+        return Images(self._channel, self._memory, self._options)
 
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
@@ -203,7 +201,7 @@ class Session:
             self._options.context,
         )
         view = Session.__new__(type(self))
-        view._share(self._core, options, view=True)  # noqa: SLF001  # a session of the same class
+        view._share(self._channel, self._memory, options, view=True)  # noqa: SLF001  # a session of the same class
         return view
 
     async def request(
@@ -245,7 +243,7 @@ class Session:
         extra = None if query is None else _query(query)
         request = Request("request", place, repeat, verb, place, _body(json), query=extra)
         trail = Trail()
-        verdict = await Call(self._core, self._options, request, trail).run()
+        verdict = await Call(self._channel, self._options, request, trail).run()
         status = 200 if verdict.http_status is None else verdict.http_status
         return Reply(
             status=status, data=verdict.data, message=verdict.message, attempts=trail.attempts
@@ -258,16 +256,16 @@ class Session:
         what the session opened. A second call does nothing, and so does closing a view.
         """
         if not self._view:
-            await self._core.close()
+            await self._channel.close()
 
     @property
     def closed(self) -> bool:
         """Whether the session has been closed."""
-        return self._core.closed
+        return self._channel.closed
 
     async def __aenter__(self) -> Self:
-        if self._core.closed:
-            self._core.enter()
+        if self._channel.closed:
+            self._channel.enter()
         return self
 
     async def __aexit__(
@@ -283,7 +281,7 @@ class Session:
         shown = "".join(f", {key}={value!r}" for key, value in context.items())
         kind = "view of a session" if self._view else "session"
         state = " (closed)" if self.closed else ""
-        return f"<aioe2e {kind}: {self._core.settings.base}{shown}{state}>"
+        return f"<aioe2e {kind}: {self._channel.settings.base}{shown}{state}>"
 
 
 def _instance(name: str, value: Any, type_: type[Any]) -> Any:

@@ -30,6 +30,12 @@ if (
     )  # else the programs that tests start could not be stopped
 
 
+def pytest_collection_finish() -> None:
+    # What the imports made stays to the end. Set aside, it is not walked through after every test.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):

@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from aioe2e._actions import Repeat
-from aioe2e._wire.request import Context, RawReply, Request
+from aioe2e._wire import Context, RawReply, Request
 from aioe2e.errors import E2EError, SessionError
 
 from .failure import MOST_HEADERS, TooManyHeadersError, failure

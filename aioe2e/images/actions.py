@@ -8,8 +8,7 @@ from os import PathLike
 from typing import Any, Literal, TypeVar
 
 from aioe2e import _check
-from aioe2e._call.call import Options
-from aioe2e._call.channel import Core
+from aioe2e._call import Channel, Options
 from aioe2e._record import Trail
 from aioe2e.bulk.plan import Plan
 from aioe2e.bulk.progress import Progress
@@ -28,9 +27,9 @@ from aioe2e.models import (
     node_id_of,
 )
 
-from .fetch_listing import list_images
 from .listing import Listing
-from .reconcile import settle
+from .memory import ImageMemory
+from .proof import proven_outcomes
 from .waits import check_times, poll
 from .writes import Writes
 
@@ -49,10 +48,11 @@ class Images:
     gives the token does not work.
     """
 
-    def __init__(self, core: Core, options: Options) -> None:
-        self._core = core
+    def __init__(self, channel: Channel, memory: ImageMemory, options: Options) -> None:
+        self._channel = channel
+        self._memory = memory
         self._options = options
-        self._writes = Writes(core, options)
+        self._writes = Writes(channel, memory, options)
 
     async def list(self, match: Callable[[SavedImage], object] | None = None) -> list[SavedImage]:
         """All saved images, in the server's order (``GET images/saved-images/``; the server does
@@ -73,7 +73,7 @@ class Images:
         """
         if match is not None:
             _check.require_callable("match", match, "select.name_matches('ci-*')")
-        listing = await list_images(self._core, self._options, Trail())
+        listing = await self._memory.list_with_retries(self._options, Trail())
         return [image for image in listing.images if match is None or match(image)]
 
     async def get(self, image: Image) -> SavedImage:
@@ -93,7 +93,7 @@ class Images:
         """
         wanted = image_id_of(image)
         trail = Trail()
-        listing = await list_images(self._core, self._options, trail)
+        listing = await self._memory.list_with_retries(self._options, trail)
         for found in listing.images:
             if found.image_id == wanted:
                 return found
@@ -270,7 +270,7 @@ class Images:
         def found(listing: Listing) -> SavedImage | None:
             nonlocal known
             if known is None:
-                product = self._core.saves.awaited(action, listing)
+                product = self._memory.saves.awaited(action, listing)
                 known = None if product is None else product.image_id
             shown = None if known is None else listing.by_id.get(known)
             return None if shown is None else self._arrived(shown, ImageState.READY)
@@ -355,12 +355,12 @@ class Images:
             progress=progress,
             deadline=deadline,
             journal=journal,
-            session_limit=self._core.limits.in_flight,
-            current_limit=lambda: self._core.gate.limit,
-            clock=self._core.clock,
+            session_limit=self._channel.limits.in_flight,
+            current_limit=lambda: self._channel.gate.limit,
+            clock=self._channel.clock,
         )
         if limit is not None:
-            self._core.warn_of_limit(limit)
+            self._channel.warn_of_limit(limit)
         return stream
 
     async def bulk_rename(
@@ -485,17 +485,20 @@ class Images:
         unknown = report.where(Status.UNKNOWN)
         if not unknown:
             return report
-        listing = await list_images(self._core, self._options, Trail())
-        return report.settle(settle(self._core, unknown, listing, self._options.retry.look))
+        listing = await self._memory.list_with_retries(self._options, Trail())
+        lag = self._options.retry.look
+        return report.settle(proven_outcomes(self._channel, self._memory, unknown, listing, lag))
 
     def _may_be_new(self, image_id: str, listing: Listing) -> bool:
         """Whether an image that a listing does not show may be too new for it."""
-        core = self._core
-        is_old = core.sightings.is_old(image_id, listing, self._options.retry.look)
-        return not is_old or core.saves.is_unborn(image_id)
+        memory = self._memory
+        is_old = memory.sightings.is_old(image_id, listing, self._options.retry.look)
+        return not is_old or memory.saves.is_unborn(image_id)
 
     def _may_be_there(self, image_id: str, listing: Listing) -> bool:
-        return listing.partial or image_id in listing.by_id or self._core.saves.is_unborn(image_id)
+        return (
+            listing.partial or image_id in listing.by_id or self._memory.saves.is_unborn(image_id)
+        )
 
     def _arrived(self, image: SavedImage, state: ImageState) -> SavedImage | None:
         """The image if it is in the state, None if it may still get there."""
@@ -503,7 +506,7 @@ class Images:
             return image
         if image.state is not ImageState.ERROR:
             return None
-        said = self._core.redactor.clean(f"{image.name!r} turned {image.image_state!r}")
+        said = self._channel.redactor.clean(f"{image.name!r} turned {image.image_state!r}")
         raise ImageFailedError(
             f"image {image.image_id}: {said}; it will not be {state.value}", image_id=image.image_id
         )
@@ -517,9 +520,14 @@ class Images:
         interval: float,
     ) -> T:
         check_times(timeout, interval)
-        self._core.enter()
+        self._channel.enter()
         return await poll(
-            self._core, found, waiting_for=waiting_for, timeout=timeout, interval=interval
+            self._channel,
+            self._memory.listings,
+            found,
+            waiting_for=waiting_for,
+            timeout=timeout,
+            interval=interval,
         )
 
 

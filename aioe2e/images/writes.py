@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from aioe2e._call.call import Call, Options, write_request
-from aioe2e._call.channel import Core
+from aioe2e._call import Call, Channel, Options
 from aioe2e._record import Trail
-from aioe2e._wire.codec import save_action
-from aioe2e._wire.request import Verdict
+from aioe2e._wire import Request, Verdict, encode, save_action
 from aioe2e.bulk.perform import Performed
 from aioe2e.bulk.step import Status, Step
 from aioe2e.errors import NotFoundError
 from aioe2e.models import Action, ActionResult, SaveAction
 
+from .memory import ImageMemory
+from .proof import WriteWitness
+
 
 class Writes:
-    """The actions that change something, for one view of a session. Ids and names were checked
-    before."""
+    """The actions that change something, for one view of a session.
 
-    def __init__(self, core: Core, options: Options) -> None:
-        self._core = core
+    Ids and names were checked before.
+    """
+
+    def __init__(self, channel: Channel, memory: ImageMemory, options: Options) -> None:
+        self._channel = channel
+        self._memory = memory
         self._options = options
 
     async def perform(self, step: Step, trail: Trail, *, missing_ok: bool) -> Performed:
@@ -42,22 +46,25 @@ class Writes:
                 assert_never(step.action)
 
     async def save(self, node: str, name: str, trail: Trail) -> SaveAction:
-        core = self._core
-        ticket = core.saves.begin(name, core.clock.now())
+        """Save an image of a node."""
+        channel, saves, policy = self._channel, self._memory.saves, self._options.retry
+        ticket = saves.begin(name, channel.clock.now())
+        witness = WriteWitness(channel, self._memory, policy, Action.SAVE, node, name, ticket)
+        request = self._encoded(Action.SAVE, node, name)
         try:
-            request = write_request(core, Action.SAVE, node, name)
-            verdict = await Call(core, self._options, request, trail, ticket).run()
+            verdict = await Call(channel, self._options, request, trail, witness).run()
         except BaseException:
             if not trail.open:
-                core.saves.refused(ticket)
+                saves.refused(ticket)
             raise
         action = save_action(verdict.data, node, name)
-        core.saves.accepted(ticket, action)
+        saves.accepted(ticket, action)
         return action
 
     async def rename(
         self, image: str, name: str, trail: Trail, *, in_doubt: bool = False
     ) -> ActionResult:
+        """Rename an image."""
         verdict = await self._write(Action.RENAME, image, name, trail, in_doubt=in_doubt)
         return ActionResult(message=verdict.message)
 
@@ -77,19 +84,24 @@ class Writes:
         self, action: Action, image: str, name: str, trail: Trail, *, in_doubt: bool
     ) -> Verdict:
         """Change an image; two writes of one image never overlap."""
-        core = self._core
-        if not core.locks.try_acquire(image):
-            await core.locks.acquire(image)
+        channel, memory = self._channel, self._memory
+        if not memory.locks.try_acquire(image):
+            await memory.locks.acquire(image)
         try:
-            request = write_request(core, action, image, name)
-            before = core.sightings.name(image)
-            call = Call(core, self._options, request, trail, in_doubt=in_doubt, before=before)
+            witness = WriteWitness(channel, memory, self._options.retry, action, image, name)
+            request = self._encoded(action, image, name)
+            call = Call(channel, self._options, request, trail, witness, in_doubt=in_doubt)
             try:
                 return await call.run()
             finally:
                 if trail.open:
-                    core.sightings.doubted(image, call.began_at)
+                    memory.sightings.doubted(image, witness.began or 0.0)
                 if action is Action.RENAME and trail.attempts:
-                    core.sightings.renamed(image, name, core.clock.now())
+                    memory.sightings.renamed(image, name, channel.clock.now())
         finally:
-            core.locks.release(image)
+            memory.locks.release(image)
+
+    def _encoded(self, action: Action, target: str, name: str) -> Request:
+        """The request, in the dialect that the session was given or has learned for it."""
+        channel = self._channel
+        return encode(action, target, name, channel.settings.dialect, channel.dialects)

@@ -604,11 +604,15 @@ async def test_an_attempt_that_is_over_leaves_its_connection_and_slot() -> None:
                 *(session.images.list() for _ in range(20)), return_exceptions=True
             )
             assert {type(end) for end in ends} == {aioe2e.AttemptTimeoutError}
-            core = session._core
-            assert core._transport is not None
-            connector = core._transport._http.connector
+            channel = session._channel
+            assert channel._transport is not None
+            connector = channel._transport._http.connector
             assert connector is not None
-            assert (core.gate.in_flight, len(connector._acquired), len(core._flights)) == (0, 0, 0)
+            assert (
+                channel.gate.in_flight,
+                len(connector._acquired),
+                len(channel.in_flight._requests),
+            ) == (0, 0, 0)
 
 
 async def test_an_attempt_s_clock_starts_with_the_slot_and_not_in_line() -> None:
