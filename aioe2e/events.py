@@ -1,8 +1,8 @@
 """What a session tells its hooks: plain values, made only when somebody listens.
 
 A hook is any callable of one argument, called in the event loop, in the task and the context of
-the call that the event is about: it must be quick and must not block. An exception in it is logged
-and changes nothing.
+the call that the event is about: it must be quick and must not block. An exception in it changes
+nothing; the first four of a hook are logged.
 
 The events of one call have the same `call_id`, and come in this order: `CallStarted`; for each
 request `AttemptStarted` and `AttemptEvent`, always as a pair; before each further attempt

@@ -16,10 +16,14 @@ from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
     Dialect,
+    Guard,
+    Limiter,
     Limits,
     RetryPolicy,
     Timeouts,
     checked_base_url,
+    checked_guard,
+    checked_limiter,
     checked_location,
     checked_project_id,
     from_environment,
@@ -62,6 +66,8 @@ class SessionOptions(TypedDict, total=False):
     hooks: Iterable[Hook]
     user_agent: str | None
     trust_env: bool
+    limiter: Limiter | None
+    guard: Guard | None
 
 
 class Session:
@@ -87,6 +93,10 @@ class Session:
         hooks: Callables that are told of every attempt and pause; see `aioe2e.events`.
         user_agent: Put before the library's own User-Agent.
         trust_env: Whether the proxies and certificates that the environment names are used.
+        limiter: Paces the requests of all processes that share an account; see `Limiter` and
+            `aioe2e.fleet.RedisLimiter`.
+        guard: Keeps the writers of all processes that share an account apart; see `Guard` and
+            `aioe2e.fleet.RedisGuard`.
 
     Raises:
         ConfigError: A setting cannot work; the text names it.
@@ -107,6 +117,8 @@ class Session:
         hooks: Iterable[Hook] = (),
         user_agent: str | None = None,
         trust_env: bool = False,
+        limiter: Limiter | None = None,
+        guard: Guard | None = None,
         _clock: Clock | None = None,
     ) -> None:
         options = Options(
@@ -114,8 +126,9 @@ class Session:
             _given("retry", retry, RetryPolicy),
             Context(checked_project_id(project_id), checked_location(location)),
         )
+        api_key = _instance("credentials", credentials, Credentials).api_key
         settings = ChannelSettings(
-            credentials=_instance("credentials", credentials, Credentials),
+            credentials=credentials,
             base=checked_base_url(base_url),
             limits=_given("limits", limits, Limits),
             dialect=_instance("dialect", dialect, Dialect),
@@ -123,6 +136,8 @@ class Session:
             user_agent=_agent(user_agent),
             trust_env=_instance("trust_env", trust_env, bool),
             clock=_clock or Clock(),
+            limiter=checked_limiter(limiter, api_key),
+            guard=checked_guard(guard, api_key),
         )
 
         channel = Channel(settings, _borrowed(http))

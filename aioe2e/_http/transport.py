@@ -24,7 +24,13 @@ from .tls import verified_context
 from .unpack import BodyTooLargeError, Unpacker
 
 #: The headers of a reply that the library reads.
-HEADERS: Final = ("date", "ratelimit-reset", "retry-after", "x-ratelimit-reset")
+HEADERS: Final = (
+    "date",
+    "ratelimit-reset",
+    "retry-after",
+    "x-ratelimit-reset",
+    "x-request-id",
+)
 
 #: A connect timeout as aiohttp takes it; see `connect_timeout`.
 ConnectTimeout = aiohttp.ClientTimeout

@@ -7,6 +7,7 @@ from .address import (
     checked_project_id,
 )
 from .profiles import from_environment, from_files
+from .seams import Guard, Limiter, PerAccount, checked_guard, checked_limiter
 from .values import (
     Credentials,
     Dialect,
@@ -21,11 +22,16 @@ __all__ = [
     "DEFAULT_BASE_URL",
     "Credentials",
     "Dialect",
+    "Guard",
+    "Limiter",
     "Limits",
+    "PerAccount",
     "RetryPolicy",
     "Timeouts",
     "TokenSource",
     "checked_base_url",
+    "checked_guard",
+    "checked_limiter",
     "checked_location",
     "checked_project_id",
     "checked_secret",
