@@ -9,18 +9,13 @@
 
 from . import select
 from ._version import __version__
-from .bulk.plan import Plan
-from .bulk.progress import Progress
-from .bulk.report import Outcome, Report
-from .bulk.step import Status, Step
-from .bulk.stream import Stream
-from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
+from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
+from .config import Credentials, Dialect, Guard, Limiter, Limits, RetryPolicy, Timeouts
 from .errors import (
     APIError,
     AttemptTimeoutError,
     AuthenticationError,
     BadRequestError,
-    BulkError,
     ConfigError,
     ConflictError,
     ConnectError,
@@ -41,7 +36,20 @@ from .errors import (
     UsageError,
     WaitTimeoutError,
 )
-from .events import AttemptEvent, PauseEvent
+from .events import (
+    AttemptEvent,
+    AttemptStarted,
+    CallEvent,
+    CallStarted,
+    Event,
+    Hook,
+    LimitEvent,
+    LimiterEvent,
+    PauseEvent,
+    RetryScheduled,
+    RunEvent,
+    StepEvent,
+)
 from .images.actions import Images
 from .models import Action, ActionResult, ImageState, Reply, SaveAction, SavedImage
 from .session import Session
@@ -51,10 +59,13 @@ __all__ = [
     "Action",
     "ActionResult",
     "AttemptEvent",
+    "AttemptStarted",
     "AttemptTimeoutError",
     "AuthenticationError",
     "BadRequestError",
     "BulkError",
+    "CallEvent",
+    "CallStarted",
     "ConfigError",
     "ConflictError",
     "ConnectError",
@@ -63,10 +74,16 @@ __all__ = [
     "DeadlineExceededError",
     "Dialect",
     "E2EError",
+    "Event",
+    "Guard",
     "GuardError",
+    "Hook",
     "ImageFailedError",
     "ImageState",
     "Images",
+    "LimitEvent",
+    "Limiter",
+    "LimiterEvent",
     "Limits",
     "NotFoundError",
     "Outcome",
@@ -80,6 +97,8 @@ __all__ = [
     "Report",
     "ResponseError",
     "RetryPolicy",
+    "RetryScheduled",
+    "RunEvent",
     "SaveAction",
     "SavedImage",
     "ServerError",
@@ -88,6 +107,7 @@ __all__ = [
     "SkippedError",
     "Status",
     "Step",
+    "StepEvent",
     "Stream",
     "Timeouts",
     "TransportError",

@@ -31,6 +31,7 @@ __all__ = [
     "PauseEvent",
     "RetryScheduled",
     "RunEvent",
+    "RunState",
     "StepEvent",
 ]
 
@@ -202,6 +203,9 @@ class StepEvent:
     error: type[E2EError] | None
 
 
+RunState = Literal["started", "outage", "recovered", "ended"]
+
+
 @attrs.frozen(kw_only=True)
 class RunEvent:
     """A run has begun, was slowed down or is itself again, or has ended."""
@@ -209,7 +213,7 @@ class RunEvent:
     run_id: int
     #: ``"started"``; ``"outage"`` when as many steps in a row as are in flight failed by a fault
     #: that passes, so that it goes one step at a time; ``"recovered"``; ``"ended"``.
-    state: Literal["started", "outage", "recovered", "ended"]
+    state: RunState
     #: How many steps there are; None for a stream, whose length is not known.
     total: int | None
     #: How many steps have each status.

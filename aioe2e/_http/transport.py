@@ -32,6 +32,8 @@ HEADERS: Final = (
     "x-request-id",
 )
 
+#: What a user may lend a session, for the type hints of other rooms.
+ClientSession = aiohttp.ClientSession
 #: A connect timeout as aiohttp takes it; see `connect_timeout`.
 ConnectTimeout = aiohttp.ClientTimeout
 

@@ -6,8 +6,10 @@ from .address import (
     checked_location,
     checked_project_id,
 )
-from .profiles import from_environment, from_files
+from .environment import from_environment
+from .profiles import from_files
 from .seams import Guard, Limiter, PerAccount, checked_guard, checked_limiter
+from .secrecy import looks_secret, settings_with_secrets
 from .values import (
     Credentials,
     Dialect,
@@ -37,4 +39,6 @@ __all__ = [
     "checked_secret",
     "from_environment",
     "from_files",
+    "looks_secret",
+    "settings_with_secrets",
 ]

@@ -7,11 +7,11 @@ from typing import assert_never
 from aioe2e._call import Call, Channel, Options
 from aioe2e._record import Trail
 from aioe2e._wire import Request, Verdict, encode, save_action
-from aioe2e.bulk.perform import Performed
-from aioe2e.bulk.step import Status, Step
+from aioe2e.bulk import Ending, Status, Step
 from aioe2e.errors import NotFoundError
 from aioe2e.models import Action, ActionResult, SaveAction
 
+from .locks import guarded
 from .memory import ImageMemory
 from .proof import WriteWitness
 
@@ -27,13 +27,13 @@ class Writes:
         self._memory = memory
         self._options = options
 
-    async def perform(self, step: Step, trail: Trail, *, missing_ok: bool) -> Performed:
+    async def perform(self, step: Step, trail: Trail, *, missing_ok: bool) -> Ending:
         """Carry out one step of a run; what the bulk engine is handed."""
         match step.action:
             case Action.SAVE:
-                return Performed(Status.DONE, await self.save(step.target, str(step.name), trail))
+                return Ending(Status.DONE, await self.save(step.target, str(step.name), trail))
             case Action.RENAME:
-                return Performed(
+                return Ending(
                     Status.DONE,
                     await self.rename(step.target, str(step.name), trail, in_doubt=step.open),
                 )
@@ -41,7 +41,7 @@ class Writes:
                 result, found = await self.delete(
                     step.target, trail, missing_ok=missing_ok, in_doubt=step.open
                 )
-                return Performed(Status.DONE if found else Status.UNCHANGED, result)
+                return Ending(Status.DONE if found else Status.UNCHANGED, result)
             case _:
                 assert_never(step.action)
 
@@ -88,18 +88,27 @@ class Writes:
         if not memory.locks.try_acquire(image):
             await memory.locks.acquire(image)
         try:
-            witness = WriteWitness(channel, memory, self._options.retry, action, image, name)
-            request = self._encoded(action, image, name)
-            call = Call(channel, self._options, request, trail, witness, in_doubt=in_doubt)
-            try:
-                return await call.run()
-            finally:
-                if trail.open:
-                    memory.sightings.doubted(image, witness.began or 0.0)
-                if action is Action.RENAME and trail.attempts:
-                    memory.sightings.renamed(image, name, channel.clock.now())
+            if channel.settings.guard is None:
+                return await self._write_alone(action, image, name, trail, in_doubt=in_doubt)
+            async with guarded(channel, image, trail.deadline):
+                return await self._write_alone(action, image, name, trail, in_doubt=in_doubt)
         finally:
             memory.locks.release(image)
+
+    async def _write_alone(
+        self, action: Action, image: str, name: str, trail: Trail, *, in_doubt: bool
+    ) -> Verdict:
+        channel, memory = self._channel, self._memory
+        witness = WriteWitness(channel, memory, self._options.retry, action, image, name)
+        request = self._encoded(action, image, name)
+        call = Call(channel, self._options, request, trail, witness, in_doubt=in_doubt)
+        try:
+            return await call.run()
+        finally:
+            if trail.open:
+                memory.sightings.doubted(image, witness.began or 0.0)
+            if action is Action.RENAME and trail.attempts:
+                memory.sightings.renamed(image, name, channel.clock.now())
 
     def _encoded(self, action: Action, target: str, name: str) -> Request:
         """The request, in the dialect that the session was given or has learned for it."""

@@ -120,7 +120,7 @@ def test_adaptive_is_true_or_false(value: Any) -> None:
 
 def test_the_defaults_are_those_that_are_promised() -> None:
     assert attrs.astuple(Timeouts()) == (30.0, 120.0, 10.0)
-    assert attrs.astuple(RetryPolicy()) == (4, 0.5, 20.0, 120.0, 2.0)
+    assert attrs.astuple(RetryPolicy()) == (4, 0.5, 20.0, 120.0, 10.0)
     limits = Limits()
     assert (limits.in_flight, limits.per_second, limits.adaptive) == (16, None, True)
     assert (limits.max_body, limits.retry_budget) == (16 * 1024 * 1024, 100)
