@@ -21,7 +21,7 @@ from aioe2e._http import Transport
 from aioe2e._text import Redactor
 from aioe2e.config import Credentials, Dialect, Guard, Limiter, Limits
 from aioe2e.errors import SessionError
-from aioe2e.events import Event, Hook, LimitEvent, LimiterEvent, PauseEvent
+from aioe2e.events import Event, Hook, LimiterEvent, LimitEvent, PauseEvent
 
 from .gate import Budget, Gate
 from .in_flight import RequestsInFlight

@@ -90,14 +90,14 @@ async def guarded(channel: Channel, image: str, until: float | None) -> AsyncGen
     raise error
 
 
-def _of_failure(
-    channel: Channel, image: str, until: float | None, failure: Exception
-) -> Exception:
+def _of_failure(channel: Channel, image: str, until: float | None, failure: Exception) -> Exception:
     """What an exception on entering a guard means."""
     if channel.closed:
         return closed_error()
     if isinstance(failure, TimeoutError) and until is not None and channel.clock.now() >= until:
-        return DeadlineExceededError(f"image {image}: the guard did not let the write begin in time")
+        return DeadlineExceededError(
+            f"image {image}: the guard did not let the write begin in time"
+        )
     kind = type(failure).__name__
     return GuardError(f"image {image}: the guard failed with {kind}; nothing was sent")
 
