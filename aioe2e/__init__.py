@@ -51,7 +51,16 @@ from .events import (
     StepEvent,
 )
 from .images.actions import Images
-from .models import Action, ActionResult, ImageState, Reply, SaveAction, SavedImage
+from .models import (
+    Action,
+    ActionResult,
+    ImageState,
+    Node,
+    NodeState,
+    Reply,
+    SaveAction,
+    SavedImage,
+)
 from .session import Session
 
 __all__ = [
@@ -85,6 +94,8 @@ __all__ = [
     "Limiter",
     "LimiterEvent",
     "Limits",
+    "Node",
+    "NodeState",
     "NotFoundError",
     "Outcome",
     "OutcomeUnknownError",

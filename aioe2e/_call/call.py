@@ -367,7 +367,9 @@ class Call:
             self._in_doubt = False
             trail.done = self._write
         else:
-            self._in_doubt = self._in_doubt or (self._write and verdict.fate is Fate.MAYBE)
+            if self._write and verdict.fate is Fate.MAYBE:
+                self._in_doubt = True
+                trail.lost_at = self._channel.clock.now()
             trail.last = verdict.error
         trail.open = self._in_doubt
         return verdict
