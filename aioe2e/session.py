@@ -282,6 +282,9 @@ class Session:
 
         Calls under way end with `SessionError` (or as unknown, when they were sent). Closes only
         what the session opened. A second call does nothing, and so does closing a view.
+
+        May be called from any event loop, also of another thread: the session is closed on its own
+        loop. May be called again after it was cancelled.
         """
         if not self._view:
             await self._channel.close()

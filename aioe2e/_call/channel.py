@@ -10,6 +10,7 @@ import os
 import warnings
 import weakref
 from collections.abc import Awaitable
+from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     import aiohttp
 
 T = TypeVar("T")
+
+#: Seconds after which a loop that was asked to close a session is looked at again.
+_LOOP_CHECK: Final = 0.2
 
 log: Final = logging.getLogger("aioe2e")
 
@@ -133,6 +137,7 @@ class Channel:
         self._transport = Transport(
             settings.base,
             settings.credentials.api_key,
+            key_in=settings.credentials.key_in,
             user_agent=settings.user_agent,
             trust_env=settings.trust_env,
             borrowed=self._borrowed,
@@ -240,31 +245,60 @@ class Channel:
             self.tell(LimiterEvent(waited=waited, mode=mode, error=error))
 
     async def close(self) -> None:
-        """End what is under way and close what was opened."""
-        if self.closed:
-            return
+        """End what is under way and close what was opened.
+
+        It is done on the loop of the session, whichever loop it is called from. A close that was
+        cancelled can be called again.
+        """
         self.closed = True
-        if self._transport is None:
+        transport, loop = self._transport, self._loop
+        if transport is None or loop is None:
             return
         self._finalizer.detach()
         if os.getpid() != self._process:
             return  # a forked child shares the parent's sockets: they are not its to close
-        if asyncio.get_running_loop() is not self._loop:
-            self._transport.abandon()
+        if asyncio.get_running_loop() is loop:
+            await self._close_here(transport)
             return
+        if loop.is_running():
+            closing = asyncio.run_coroutine_threadsafe(self._close_here(transport), loop)
+            if await _is_done(closing, loop):
+                return
+        if not loop.is_closed():
+            # Calls that wait there end as soon as that loop runs again.
+            loop.call_soon_threadsafe(self._end_calls)
+        transport.abandon()
+
+    async def _close_here(self, transport: Transport) -> None:
+        """Close on the loop of the session."""
         try:
-            self.gate.close(closed_error)
-            if self.entrance is not self.gate:
-                self.entrance.close(closed_error)
-            now = asyncio.get_running_loop().time()
-            for scope in self._scopes:
-                with contextlib.suppress(
-                    RuntimeError
-                ):  # its time is over already, and it is about to end
-                    scope.reschedule(now)
-            self.in_flight.abort_all()
+            self._end_calls()
         finally:
-            await self._transport.close()
+            await transport.close()
+
+    def _end_calls(self) -> None:
+        """End every call that is under way, or waits, with `closed_error`."""
+        self.gate.close(closed_error)
+        if self.entrance is not self.gate:
+            self.entrance.close(closed_error)
+        now = asyncio.get_running_loop().time()
+        for scope in self._scopes:
+            # One whose time is over already is about to end by itself.
+            with contextlib.suppress(RuntimeError):
+                scope.reschedule(now)
+        self.in_flight.abort_all()
+
+
+async def _is_done(closing: Future[None], loop: asyncio.AbstractEventLoop) -> bool:
+    """Wait for what another loop was asked to do; False if that loop stops before it is done."""
+    waiting = asyncio.wrap_future(closing)
+    while not waiting.done() and loop.is_running():
+        await asyncio.wait([waiting], timeout=_LOOP_CHECK)
+    if waiting.done():
+        waiting.result()
+        return True
+    waiting.cancel()
+    return False
 
 
 def _forgotten(transport: Transport, process: int) -> None:
