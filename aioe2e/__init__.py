@@ -10,7 +10,7 @@
 from . import select
 from ._version import __version__
 from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
-from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
+from .config import Credentials, Dialect, Guard, Limiter, Limits, RetryPolicy, Timeouts
 from .errors import (
     APIError,
     AttemptTimeoutError,
@@ -37,7 +37,20 @@ from .errors import (
     UsageError,
     WaitTimeoutError,
 )
-from .events import AttemptEvent, PauseEvent
+from .events import (
+    AttemptEvent,
+    AttemptStarted,
+    CallEvent,
+    CallStarted,
+    Event,
+    Hook,
+    LimiterEvent,
+    LimitEvent,
+    PauseEvent,
+    RetryScheduled,
+    RunEvent,
+    StepEvent,
+)
 from .images.actions import Images
 from .models import (
     Action,
@@ -58,10 +71,13 @@ __all__ = [
     "Action",
     "ActionResult",
     "AttemptEvent",
+    "AttemptStarted",
     "AttemptTimeoutError",
     "AuthenticationError",
     "BadRequestError",
     "BulkError",
+    "CallEvent",
+    "CallStarted",
     "ConfigError",
     "ConflictError",
     "ConnectError",
@@ -70,10 +86,16 @@ __all__ = [
     "DeadlineExceededError",
     "Dialect",
     "E2EError",
+    "Event",
+    "Guard",
     "GuardError",
+    "Hook",
     "ImageFailedError",
     "ImageState",
     "Images",
+    "LimitEvent",
+    "Limiter",
+    "LimiterEvent",
     "Limits",
     "Node",
     "NodeFailedError",
@@ -91,6 +113,8 @@ __all__ = [
     "Report",
     "ResponseError",
     "RetryPolicy",
+    "RetryScheduled",
+    "RunEvent",
     "SaveAction",
     "SavedImage",
     "ServerError",
@@ -99,6 +123,7 @@ __all__ = [
     "SkippedError",
     "Status",
     "Step",
+    "StepEvent",
     "Stream",
     "Timeouts",
     "TransportError",

@@ -344,6 +344,7 @@ class Images:
             session_limit=self._channel.limits.in_flight,
             current_limit=lambda: self._channel.gate.limit,
             clock=self._channel.clock,
+            tell=self._channel.tell if self._channel.settings.hooks else None,
             **options,
         )
         if (limit := options.get("limit")) is not None:
