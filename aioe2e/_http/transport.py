@@ -23,7 +23,7 @@ from .tls import verified_context
 from .tracers import without_twins
 
 #: The headers of a reply that the library reads.
-HEADERS: Final = ("date", "retry-after", *RATE_LIMIT_HEADERS)
+HEADERS: Final = ("date", "retry-after", "x-request-id", *RATE_LIMIT_HEADERS)
 #: Those of an accepted write: its others tell nothing that the library needs.
 _OF_ACCEPTED_WRITES: Final = ("ratelimit-remaining", "x-ratelimit-remaining")
 
