@@ -76,7 +76,7 @@ def _refused_by_proxy(status: int) -> E2EError:
 
 def _reason(error: aiohttp.ClientConnectorError) -> str:
     """Why no connection came about, from the parts of an OS error that hold no URL."""
-    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
+    cause: BaseException = getattr(error, "certificate_error", None) or error.os_error
     story = _story(cause)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"the name {error.host} cannot be resolved: {story}"

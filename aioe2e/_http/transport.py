@@ -13,7 +13,7 @@ from yarl import URL
 
 from aioe2e._actions import Repeat
 from aioe2e._text import Redactor
-from aioe2e._wire import Context, RawReply, Request
+from aioe2e._wire import RATE_LIMIT_HEADERS, Context, RawReply, Request
 from aioe2e.config import is_loopback
 from aioe2e.errors import E2EError, SessionError
 
@@ -26,7 +26,9 @@ from .tls import verified_context
 from .tracers import without_twins
 
 #: The headers of a reply that the library reads.
-HEADERS: Final = ("date", "ratelimit-reset", "retry-after", "x-ratelimit-reset")
+HEADERS: Final = ("date", "retry-after", "x-request-id", *RATE_LIMIT_HEADERS)
+#: Those of an accepted write: its others tell nothing that the library needs.
+_OF_ACCEPTED_WRITES: Final = ("ratelimit-remaining", "x-ratelimit-remaining")
 
 #: What a user may lend a session, for the type hints of other rooms.
 ClientSession = aiohttp.ClientSession
@@ -196,9 +198,9 @@ class Transport:
             response.close()
             raise
         headers: dict[str, tuple[str, ...]] = {}
-        # The headers of an accepted write tell nothing that the library reads.
-        if request.repeat is Repeat.READ or response.status >= 400:
-            found = response.headers
+        found = response.headers
+        is_telling = request.repeat is Repeat.READ or response.status >= 400
+        if is_telling or any(name in found for name in _OF_ACCEPTED_WRITES):
             headers = {
                 name: tuple(values) for name in HEADERS if (values := found.getall(name, None))
             }
