@@ -234,9 +234,9 @@ class Call:
         self.reply = result
         if request.lists and len(result.body) > SMALL:
             content = await self.in_slices(parse_in_slices(result.body))
+            content = await self.in_slices(channel.redactor.scrub_in_slices(content, result.body))
         else:
-            content = parse(result.body)
-        content = channel.redactor.scrub(content, result.body)
+            content = channel.redactor.scrub(parse(result.body), result.body)
         wait = (
             seconds_in_headers(result.headers, channel.clock.wall())
             if result.status >= 400
