@@ -24,6 +24,7 @@ from .errors import (
     E2EError,
     GuardError,
     ImageFailedError,
+    NodeFailedError,
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
@@ -60,7 +61,9 @@ from .models import (
     Reply,
     SaveAction,
     SavedImage,
+    WaitProgress,
 )
+from .nodes import Nodes
 from .session import Session
 
 __all__ = [
@@ -95,7 +98,9 @@ __all__ = [
     "LimiterEvent",
     "Limits",
     "Node",
+    "NodeFailedError",
     "NodeState",
+    "Nodes",
     "NotFoundError",
     "Outcome",
     "OutcomeUnknownError",
@@ -123,6 +128,7 @@ __all__ = [
     "Timeouts",
     "TransportError",
     "UsageError",
+    "WaitProgress",
     "WaitTimeoutError",
     "__version__",
     "select",

@@ -43,6 +43,7 @@ from ._version import __version__
 from .errors import ConfigError, UsageError
 from .events import Hook
 from .models import Reply
+from .nodes import Nodes
 
 __all__ = ["Session", "SessionOptions"]
 
@@ -202,6 +203,11 @@ class Session:
         """The image actions."""
         return Images(self._channel, self._memory, self._options)
 
+    @cached_property
+    def nodes(self) -> Nodes:
+        """The nodes, read-only."""
+        return Nodes(self._channel, self._options)
+
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
     ) -> Self:
@@ -228,7 +234,8 @@ class Session:
             self._options.context,
         )
         view = copy.copy(self)  # with what a subclass has added
-        view.__dict__.pop("images", None)
+        for made_for_this in ("images", "nodes"):
+            view.__dict__.pop(made_for_this, None)
         view._share(self._channel, self._memory, options, view=True)  # noqa: SLF001  # a session of the same class
         return view
 

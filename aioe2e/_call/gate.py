@@ -19,6 +19,8 @@ from .pace import Pace
 
 #: Added to a pause, so that the loop's clock resolution never lets a request go early.
 _MARGIN = 0.01
+#: Seconds for which a used-up request budget holds requests back at the most.
+_LONGEST_HOLD = 3600.0
 
 
 class Budget:
@@ -230,9 +232,11 @@ class Gate:
     def hold(self, seconds: float) -> None:
         """Nothing may be sent for so long: the server's request budget is used up.
 
-        Unlike a throttle it says nothing against the number of requests in flight.
+        Unlike a throttle it says nothing against the number of requests in flight. After an hour,
+        which is the longest window that is known, the server is asked again in any case.
         """
-        self._paused_until = max(self._paused_until, self._clock.now() + seconds + _MARGIN)
+        wait = min(seconds, _LONGEST_HOLD)
+        self._paused_until = max(self._paused_until, self._clock.now() + wait + _MARGIN)
 
     def close(self, error: Callable[[], BaseException]) -> None:
         """Send everybody in line away with an error."""

@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from aioe2e._actions import Repeat
-from aioe2e._wire import Context, RawReply, Request
+from aioe2e._wire import RATE_LIMIT_HEADERS, Context, RawReply, Request
 from aioe2e.errors import E2EError, SessionError
 
 from .failure import failure
@@ -23,13 +23,9 @@ from .tls import verified_context
 from .tracers import without_twins
 
 #: The headers of a reply that the library reads.
-HEADERS: Final = (
-    "date",
-    "ratelimit-reset",
-    "retry-after",
-    "x-ratelimit-reset",
-    "x-request-id",
-)
+HEADERS: Final = ("date", "retry-after", "x-request-id", *RATE_LIMIT_HEADERS)
+#: Those of an accepted write: its others tell nothing that the library needs.
+_OF_ACCEPTED_WRITES: Final = ("ratelimit-remaining", "x-ratelimit-remaining")
 
 #: What a user may lend a session, for the type hints of other rooms.
 ClientSession = aiohttp.ClientSession
@@ -190,9 +186,9 @@ class Transport:
             response.close()
             raise
         headers: dict[str, tuple[str, ...]] = {}
-        # The headers of an accepted write tell nothing that the library reads.
-        if request.repeat is Repeat.READ or response.status >= 400:
-            found = response.headers
+        found = response.headers
+        is_telling = request.repeat is Repeat.READ or response.status >= 400
+        if is_telling or any(name in found for name in _OF_ACCEPTED_WRITES):
             headers = {
                 name: tuple(values) for name in HEADERS if (values := found.getall(name, None))
             }

@@ -33,6 +33,7 @@ from .envelope import (
     greeting,
     is_paged,
     is_plain_success,
+    paging,
     says_failure,
     spoken,
 )
@@ -183,6 +184,9 @@ class Verdict:
     #: Of a listing: it may not show everything, so that what it does not show may be there all the
     #: same.
     partial: bool = False
+    #: Of a listing: how many elements and pages there are, where the envelope says it.
+    total: int | None = None
+    pages: int | None = None
 
 
 def judge_failure(error: E2EError, *, sent: bool) -> Verdict:
@@ -257,8 +261,14 @@ def _accepted(request: Request, status: int, content: Any, redactor: Redactor) -
         if not is_object(content) or not is_array(content.get("data")):
             place = "$.data" if is_object(content) else "$"
             return _unreadable(request, status, f"{place}: a list was expected in an object's data")
+        total, pages = paging(content)
         return Verdict(
-            Fate.DONE, status, content["data"], partial=status != HTTPStatus.OK or is_paged(content)
+            Fate.DONE,
+            status,
+            content["data"],
+            partial=status != HTTPStatus.OK or is_paged(content),
+            total=total,
+            pages=pages,
         )
     if not is_object(content):
         if request.repeat is Repeat.READ:
