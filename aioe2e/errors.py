@@ -109,7 +109,29 @@ class TransportError(E2EError):
 
 
 class ConnectError(TransportError):
-    """No connection could be made: DNS, refused, TLS, or the connect timeout. Nothing was sent."""
+    """No connection could be made: DNS, refused, TLS, or the connect timeout. Nothing was sent.
+
+    Attributes:
+        reason: Why, without the words on what was tried.
+        proxy_status: The HTTP status with which a proxy refused, such as 407 or 502; None if it
+            was no proxy.
+    """
+
+    reason: str = ""
+    proxy_status: int | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: bool,
+        attempts: int = 0,
+        reason: str = "",
+        proxy_status: int | None = None,
+    ) -> None:
+        super().__init__(message, sent=sent, attempts=attempts)
+        self.reason = reason
+        self.proxy_status = proxy_status
 
 
 class ConnectionLostError(TransportError):

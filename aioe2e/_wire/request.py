@@ -23,7 +23,7 @@ from aioe2e._actions import ROWS, Repeat, Row
 from aioe2e._fates import Fate, fate_of
 from aioe2e._text import Redactor
 from aioe2e.config import Dialect
-from aioe2e.errors import E2EError, ResponseError
+from aioe2e.errors import E2EError, ResponseError, SessionError
 from aioe2e.models import Action
 
 from .envelope import (
@@ -190,8 +190,12 @@ class Verdict:
 
 
 def judge_failure(error: E2EError, *, sent: bool) -> Verdict:
-    """The verdict on an attempt that got no reply: what was never sent was never carried out."""
-    return Verdict(Fate.MAYBE if sent else Fate.NOT_SENT, error=error)
+    """The verdict on an attempt that got no reply: what was never sent was never carried out.
+
+    A `SessionError` is the program's own fault, which a second attempt would only meet again.
+    """
+    fate = Fate.MAYBE if sent else Fate.NOT_SENT
+    return Verdict(fate, error=error, final=isinstance(error, SessionError))
 
 
 def judge(
