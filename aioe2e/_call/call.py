@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator
-from typing import Final, TypeVar
+from collections.abc import Coroutine, Generator
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -124,7 +124,7 @@ class Call:
         #: Loop time at which the call must be over; known once it has begun.
         self.deadline = trail.deadline
 
-    async def run(self, *, free: bool = False) -> Verdict:
+    def run(self, *, free: bool = False) -> Coroutine[Any, Any, Verdict]:
         """Carry the call out.
 
         Args:
@@ -136,8 +136,11 @@ class Call:
         Raises:
             E2EError: Any other end.
         """
-        if not self._channel.settings.hooks:
-            return await self._run(free=free)
+        if self._channel.settings.hooks:
+            return self._run_watched(free=free)
+        return self._run(free=free)
+
+    async def _run_watched(self, *, free: bool) -> Verdict:
         self._watch = CallWatch(self._channel, self._request, self._trail, self.number)
         with self._watch:
             return await self._run(free=free)
