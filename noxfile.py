@@ -50,8 +50,8 @@ def _group(session: nox.Session, *names: str) -> None:
 
 
 def _pytest(session: nox.Session) -> list[str]:
-    """How the tests are run: the whole suite on several cores, what was asked for on one."""
-    workers = [] if session.posargs else ["--numprocesses=auto", "--maxprocesses=4"]
+    """How the tests are run: the whole suite in several processes, for it waits more than it."""
+    workers = [] if session.posargs else ["--numprocesses=4", "--dist=worksteal"]
     return ["pytest", "-p", "no:cacheprovider", *workers, *session.posargs]
 
 

@@ -9,18 +9,13 @@
 
 from . import select
 from ._version import __version__
-from .bulk.plan import Plan
-from .bulk.progress import Progress
-from .bulk.report import Outcome, Report
-from .bulk.step import Status, Step
-from .bulk.stream import Stream
+from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
 from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
 from .errors import (
     APIError,
     AttemptTimeoutError,
     AuthenticationError,
     BadRequestError,
-    BulkError,
     ConfigError,
     ConflictError,
     ConnectError,

@@ -7,8 +7,7 @@ from typing import assert_never
 from aioe2e._call import Call, Channel, Options
 from aioe2e._record import Trail
 from aioe2e._wire import Request, Verdict, encode, save_action
-from aioe2e.bulk.perform import Performed
-from aioe2e.bulk.step import Status, Step
+from aioe2e.bulk import Ending, Status, Step
 from aioe2e.errors import NotFoundError
 from aioe2e.models import Action, ActionResult, SaveAction
 
@@ -27,13 +26,13 @@ class Writes:
         self._memory = memory
         self._options = options
 
-    async def perform(self, step: Step, trail: Trail, *, missing_ok: bool) -> Performed:
+    async def perform(self, step: Step, trail: Trail, *, missing_ok: bool) -> Ending:
         """Carry out one step of a run; what the bulk engine is handed."""
         match step.action:
             case Action.SAVE:
-                return Performed(Status.DONE, await self.save(step.target, str(step.name), trail))
+                return Ending(Status.DONE, await self.save(step.target, str(step.name), trail))
             case Action.RENAME:
-                return Performed(
+                return Ending(
                     Status.DONE,
                     await self.rename(step.target, str(step.name), trail, in_doubt=step.open),
                 )
@@ -41,7 +40,7 @@ class Writes:
                 result, found = await self.delete(
                     step.target, trail, missing_ok=missing_ok, in_doubt=step.open
                 )
-                return Performed(Status.DONE if found else Status.UNCHANGED, result)
+                return Ending(Status.DONE if found else Status.UNCHANGED, result)
             case _:
                 assert_never(step.action)
 

@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 
 import aioe2e
-from aioe2e.bulk.report import Outcome, Report, Status
+from aioe2e.bulk import Outcome, Report, Status
 from aioe2e.testing import KINDS, Call, Effect, FakeE2E, Fault
 
 Key = tuple[str, str, str | None]

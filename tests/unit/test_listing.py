@@ -10,9 +10,9 @@ import pytest
 from virtual_time import in_virtual_time, now, timers, turns
 
 from aioe2e._clock import Clock
+from aioe2e.bulk import BulkError
 from aioe2e.errors import (
     AuthenticationError,
-    BulkError,
     ConnectionLostError,
     DeadlineExceededError,
     E2EError,

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -49,7 +49,7 @@ class Service:
         throttle: Throttle | None,
         seed: int,
         keep_calls: int | None,
-        refuse: Callable[[float], None],
+        refuse: Callable[[float], Awaitable[None]],
         slam: Callable[[int], None],
     ) -> None:
         self.calls: list[Call] = []
