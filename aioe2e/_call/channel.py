@@ -21,6 +21,7 @@ from aioe2e.config import Credentials, Dialect, Limits
 from aioe2e.errors import SessionError
 from aioe2e.events import Event, Hook, PauseEvent
 
+from .errors import closed_error
 from .gate import Budget, Gate
 from .in_flight import RequestsInFlight
 from .tokens import Tokens
@@ -144,7 +145,7 @@ class Channel:
         finally:
             self._scopes.discard(scope)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Tell every hook."""
         for hook in self.settings.hooks:
             try:
@@ -170,7 +171,7 @@ class Channel:
             limit,
         )
         if self.settings.hooks:
-            self.tell(PauseEvent(seconds=seconds, limit=limit))
+            self.emit(PauseEvent(seconds=seconds, limit=limit))
 
     async def close(self) -> None:
         """End what is under way and close what was opened."""
@@ -211,8 +212,3 @@ def _forgotten(transport: Transport, process: int) -> None:
             ResourceWarning,
             stacklevel=1,
         )
-
-
-def closed_error() -> SessionError:
-    """The error of a call whose session is closed under it."""
-    return SessionError("the session was closed while the call was under way")

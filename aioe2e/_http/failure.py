@@ -23,44 +23,49 @@ class TooManyHeadersError(Exception):
     """A reply has more headers than any server means."""
 
 
-def failure(error: Exception, *, sent: bool, max_body: int) -> E2EError:
+def failure(error: Exception, subject: str, *, sent: bool, max_body: int) -> E2EError:
     """The error of the library for an exception.
 
     Args:
         error: What was raised while a request was sent or its reply was read.
+        subject: What was tried.
         sent: Whether a connection took the request.
         max_body: Bytes of the reply at the most.
     """
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return ConnectError("no connection within Timeouts.connect", sent=sent)
+            text = "no connection within Timeouts.connect"
+            return ConnectError(text, sent=sent, subject=subject)
         case TimeoutError():
             missing = "whole reply" if sent else "connection"
-            return AttemptTimeoutError(f"no {missing} in the time for one attempt", sent=sent)
+            text = f"no {missing} in the time for one attempt"
+            return AttemptTimeoutError(text, sent=sent, subject=subject)
         case SpokeFirst():
-            return ConnectionLostError(
-                "something answered on a new connection before it was asked", sent=False
-            )
+            text = "something answered on a new connection before it was asked"
+            return ConnectionLostError(text, sent=False, subject=subject)
         case TooManyHeadersError():
-            return ResponseError(f"the reply has more than {MOST_HEADERS} headers")
+            text = f"the reply has more than {MOST_HEADERS} headers"
+            return ResponseError(text, subject=subject)
         case BodyTooLargeError():
-            return ResponseError(f"the reply is larger than {max_body} bytes")
+            text = f"the reply is larger than {max_body} bytes"
+            return ResponseError(text, subject=subject)
         case BrokenBodyError():
-            return ResponseError("the compressed reply cannot be unpacked")
+            return ResponseError("the compressed reply cannot be unpacked", subject=subject)
         case aiohttp.ClientConnectorError() if not sent:
-            return ConnectError(f"no connection: {_story(error)}", sent=False)
+            text = f"no connection: {_story(error)}"
+            return ConnectError(text, sent=False, subject=subject)
         case _:
-            return _lost(error, sent=sent)
+            return _lost(error, subject, sent=sent)
 
 
-def _lost(error: Exception, *, sent: bool) -> E2EError:
+def _lost(error: Exception, subject: str, *, sent: bool) -> E2EError:
     # Only the type is told: the texts of aiohttp's errors hold URLs.
     kind = type(error).__name__
     if sent:
-        return ConnectionLostError(
-            f"the connection failed before a reply was read ({kind})", sent=True
-        )
-    return ConnectError(f"the connection failed before the request was sent ({kind})", sent=False)
+        text = f"the connection failed before a reply was read ({kind})"
+        return ConnectionLostError(text, sent=True, subject=subject)
+    text = f"the connection failed before the request was sent ({kind})"
+    return ConnectError(text, sent=False, subject=subject)
 
 
 def _story(error: aiohttp.ClientConnectorError) -> str:

@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from aioe2e._actions import Repeat
-from aioe2e._wire import Context, RawReply, Request
+from aioe2e._wire import Context, RawReply, Request, describe
 from aioe2e.errors import E2EError, SessionError
 
 from .failure import MOST_HEADERS, TooManyHeadersError, failure
@@ -132,9 +132,11 @@ class Transport:
             cancelled_from_outside = task.cancelling() > cancelling + 1
             if not in_flight.aborted or cancelled_from_outside:
                 raise
-            return failure(TimeoutError(), sent=in_flight.sent, max_body=max_body)
+            subject, sent = describe(request), in_flight.sent
+            return failure(TimeoutError(), subject, sent=sent, max_body=max_body)
         except Exception as error:  # noqa: BLE001  # broken replies make aiohttp's parser raise almost anything
-            return failure(error, sent=in_flight.sent, max_body=max_body)
+            subject, sent = describe(request), in_flight.sent
+            return failure(error, subject, sent=sent, max_body=max_body)
         finally:
             # A connection keeps the context that it was opened in, and with it `in_flight`. The
             # task, and with it its result, must not live as long.

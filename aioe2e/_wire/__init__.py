@@ -1,8 +1,8 @@
 """No I/O: a request to bytes, a reply to a verdict, a verdict to a model."""
 
 from .codec import images_in_slices, save_action
-from .judge import RawReply, Verdict, judge, judge_failure
 from .json import SMALL, Unreadable, is_array, is_object, parse, parse_in_slices
+from .judge import RawReply, Verdict, judge, judge_failure
 from .rate_limit import RATE_LIMIT_HEADERS, rate_limit
 from .request import LIST, Context, Request, describe, encode, in_other_dialect, plain_request
 from .retry_after import seconds_in_headers, server_time

@@ -44,8 +44,9 @@ class Request:
     method: str
     path: str
     body: bytes | None = None
-    #: The name that a save or a rename gives.
+    #: The name that it gives, and the word that stands before it in an error: ``to``, ``as``.
     name: str = ""
+    name_word: str = ""
     query: Mapping[str, str] | None = None
     #: The first words of an error about it, before the target.
     subject: str = "request to"
@@ -107,6 +108,7 @@ def encode(
         row.path.format(target),
         _body(row, method, name),
         name,
+        row.name_word,
         None,
         row.subject,
         row.advice,
@@ -183,9 +185,7 @@ def _checked_path(path: object) -> str:
         return as_str(path)
     if isinstance(path, str):
         path = path.partition("?")[0]  # what follows a question mark may be an api key
-    raise UsageError(
-        f"path must be relative, without query, such as 'nodes/', not {quoted(path)}"
-    )
+    raise UsageError(f"path must be relative, without query, such as 'nodes/', not {quoted(path)}")
 
 
 def _checked_query(query: Mapping[Any, Any]) -> dict[str, str]:

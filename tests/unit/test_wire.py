@@ -15,17 +15,8 @@ from aioe2e._fates import Fate
 from aioe2e._text import Redactor
 from aioe2e._wire.envelope import envelope_codes, flatten, says_failure, spoken
 from aioe2e._wire.json import parse
-from aioe2e._wire.request import (
-    LIST,
-    RawReply,
-    Request,
-    Verdict,
-    describe,
-    encode,
-    in_other_dialect,
-    judge,
-    judge_failure,
-)
+from aioe2e._wire.judge import RawReply, Verdict, judge, judge_failure
+from aioe2e._wire.request import LIST, Request, describe, encode, in_other_dialect
 from aioe2e.config import Dialect
 from aioe2e.models import Action
 

@@ -1,0 +1,139 @@
+"""One request whose slot is held: it is sent, its reply is judged, and the session learns from it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from aioe2e._actions import Repeat
+from aioe2e._fates import Fate
+from aioe2e._http import InFlight, Transport
+from aioe2e._record import CallRecord
+from aioe2e._wire import (
+    SMALL,
+    RawReply,
+    Request,
+    Verdict,
+    judge,
+    judge_failure,
+    parse,
+    parse_in_slices,
+    seconds_in_headers,
+)
+from aioe2e.config import RetryPolicy
+from aioe2e.errors import RateLimitedError
+from aioe2e.events import AttemptEvent
+
+from .channel import Channel, log
+from .errors import closed_error, late_error
+from .options import Options
+from .slices import in_slices
+
+#: Bytes of any reply that is not a listing.
+_SMALL_BODY: Final = 1024 * 1024
+
+
+async def exchange(
+    channel: Channel,
+    transport: Transport,
+    options: Options,
+    request: Request,
+    record: CallRecord,
+    in_flight: InFlight,
+    *,
+    sent_at: float,
+    deadline: float | None,
+    is_open: bool,
+) -> Verdict:
+    """Send a request once and judge what comes back. Its slot, which is held, is given back.
+
+    Args:
+        channel: The session's.
+        transport: Its pool.
+        options: Of the view that makes the call.
+        request: What to send.
+        record: Of the call.
+        in_flight: The request, as the channel knows it; ended here.
+        sent_at: Loop time now.
+        deadline: Loop time at which the call must be over.
+        is_open: Whether an earlier request of the call may have been carried out.
+
+    Raises:
+        DeadlineExceededError: The deadline came while a large listing was read.
+        BaseException: What `before_send` of the record's orders raised.
+    """
+    is_write = request.repeat is not Repeat.READ
+    most = channel.limits.max_body if request.lists else _SMALL_BODY
+    try:
+        if is_write and record.orders.before_send is not None:
+            record.orders.before_send()
+        result = await transport.send(request, options.context, in_flight, options.connect, most)
+    finally:
+        channel.in_flight.end(in_flight)
+        channel.gate.leave()
+        # Whatever comes next, be it a cancellation: what was sent may have been carried out.
+        record.open = is_open or (is_write and in_flight.sent)
+    if isinstance(result, RawReply):
+        if request.lists and len(result.body) > SMALL:
+            content = await _parsed_in_slices(channel, request, record, result.body, deadline)
+        else:
+            content = parse(result.body)
+        verdict = _judged(channel, request, result, content)
+        _adapt(channel, options.retry, verdict, sent_at)
+    elif channel.closed:
+        fate = Fate.MAYBE if in_flight.sent else Fate.NOT_SENT
+        verdict = Verdict(fate, error=closed_error())
+    else:
+        verdict = judge_failure(result, sent=in_flight.sent)
+    _emit(channel, request, record, verdict, sent_at)
+    return verdict
+
+
+async def _parsed_in_slices(
+    channel: Channel, request: Request, record: CallRecord, body: bytes, deadline: float | None
+) -> Any:
+    """The content of a large listing."""
+    try:
+        return await in_slices(parse_in_slices(body), channel.clock, deadline)
+    except TimeoutError:
+        pass  # raised below, where no context hangs on it
+    raise late_error(request, record.last, attempts=record.attempts)
+
+
+def _judged(channel: Channel, request: Request, reply: RawReply, content: Any) -> Verdict:
+    wait = None
+    if reply.status >= 400:
+        wait = seconds_in_headers(reply.headers, channel.clock.wall())
+    clean = channel.redactor.scrub(content, reply.body)
+    return judge(request, reply, clean, channel.redactor, wait)
+
+
+def _adapt(channel: Channel, policy: RetryPolicy, verdict: Verdict, sent_at: float) -> None:
+    """Let the session go slower after a throttle, and faster after anything else."""
+    if not isinstance(verdict.error, RateLimitedError):
+        channel.gate.succeeded()
+        return
+    wait = policy.base if verdict.retry_after is None else verdict.retry_after
+    channel.gate.throttled(sent_at, min(wait, policy.max_retry_after))
+
+
+def _emit(
+    channel: Channel, request: Request, record: CallRecord, verdict: Verdict, sent_at: float
+) -> None:
+    """Tell the log and the hooks that a request has ended."""
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("%s %s: %s", request.method, request.path, verdict.fate.value)
+    if not channel.settings.hooks:
+        return
+    channel.emit(
+        AttemptEvent(
+            action=request.action,
+            target=request.target,
+            method=request.method,
+            path=request.path,
+            attempt=record.attempts,
+            status=verdict.http_status,
+            fate=verdict.fate.value,
+            elapsed=channel.clock.now() - sent_at,
+        )
+    )
