@@ -10,7 +10,7 @@
 from . import select
 from ._version import __version__
 from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
-from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
+from .config import Credentials, Dialect, Guard, Limiter, Limits, RetryPolicy, Timeouts
 from .errors import (
     APIError,
     AttemptTimeoutError,
@@ -24,6 +24,7 @@ from .errors import (
     E2EError,
     GuardError,
     ImageFailedError,
+    NodeFailedError,
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
@@ -36,9 +37,33 @@ from .errors import (
     UsageError,
     WaitTimeoutError,
 )
-from .events import AttemptEvent, PauseEvent
+from .events import (
+    AttemptEvent,
+    AttemptStarted,
+    CallEvent,
+    CallStarted,
+    Event,
+    Hook,
+    LimiterEvent,
+    LimitEvent,
+    PauseEvent,
+    RetryScheduled,
+    RunEvent,
+    StepEvent,
+)
 from .images.actions import Images
-from .models import Action, ActionResult, ImageState, Reply, SaveAction, SavedImage
+from .models import (
+    Action,
+    ActionResult,
+    ImageState,
+    Node,
+    NodeState,
+    Reply,
+    SaveAction,
+    SavedImage,
+    WaitProgress,
+)
+from .nodes import Nodes
 from .session import Session
 
 __all__ = [
@@ -46,10 +71,13 @@ __all__ = [
     "Action",
     "ActionResult",
     "AttemptEvent",
+    "AttemptStarted",
     "AttemptTimeoutError",
     "AuthenticationError",
     "BadRequestError",
     "BulkError",
+    "CallEvent",
+    "CallStarted",
     "ConfigError",
     "ConflictError",
     "ConnectError",
@@ -58,11 +86,21 @@ __all__ = [
     "DeadlineExceededError",
     "Dialect",
     "E2EError",
+    "Event",
+    "Guard",
     "GuardError",
+    "Hook",
     "ImageFailedError",
     "ImageState",
     "Images",
+    "LimitEvent",
+    "Limiter",
+    "LimiterEvent",
     "Limits",
+    "Node",
+    "NodeFailedError",
+    "NodeState",
+    "Nodes",
     "NotFoundError",
     "Outcome",
     "OutcomeUnknownError",
@@ -75,6 +113,8 @@ __all__ = [
     "Report",
     "ResponseError",
     "RetryPolicy",
+    "RetryScheduled",
+    "RunEvent",
     "SaveAction",
     "SavedImage",
     "ServerError",
@@ -83,10 +123,12 @@ __all__ = [
     "SkippedError",
     "Status",
     "Step",
+    "StepEvent",
     "Stream",
     "Timeouts",
     "TransportError",
     "UsageError",
+    "WaitProgress",
     "WaitTimeoutError",
     "__version__",
     "select",

@@ -38,6 +38,9 @@ class CallRecord:
     #: Whether a write was sent and it is not known whether the server carried it out. Written when
     #: a request is over, even by a cancellation, and when its reply was judged.
     open: bool = False
+    #: Loop time at which the latest attempt ended that may have been carried out; None if there was
+    #: none. Written when its reply was judged, or when the call was cancelled.
+    lost_at: float | None = None
     #: Whether the server said, or a listing proved, that the write was carried out. Written when
     #: that is known.
     done: bool = False

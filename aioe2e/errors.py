@@ -25,6 +25,7 @@ __all__ = [
     "E2EError",
     "GuardError",
     "ImageFailedError",
+    "NodeFailedError",
     "NotFoundError",
     "OutcomeUnknownError",
     "PermissionDeniedError",
@@ -303,6 +304,18 @@ class ImageFailedError(E2EError):
     def __init__(self, message: str, *, image_id: str) -> None:
         super().__init__(message)
         self.image_id = image_id
+
+
+class NodeFailedError(E2EError):
+    """A node that was waited for went to the state FAILED.
+
+    Attributes:
+        node_id: The node.
+    """
+
+    def __init__(self, message: str, *, node_id: str) -> None:
+        super().__init__(message)
+        self.node_id = node_id
 
 
 class WaitTimeoutError(E2EError, TimeoutError):

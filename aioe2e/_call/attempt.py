@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Final
 
 from aioe2e._actions import Repeat
-from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
 from aioe2e._wire import (
@@ -22,12 +20,12 @@ from aioe2e._wire import (
 )
 from aioe2e.config import RetryPolicy
 from aioe2e.errors import RateLimitedError
-from aioe2e.events import AttemptEvent
 
-from .channel import Channel, log
+from .channel import Channel
 from .errors import closed_error, late_error
 from .options import Options
 from .slices import in_slices
+from .watch import CallWatch
 
 #: Bytes of any reply that is not a listing.
 _SMALL_BODY: Final = 1024 * 1024
@@ -44,7 +42,8 @@ async def exchange(
     sent_at: float,
     deadline: float | None,
     is_open: bool,
-) -> Verdict:
+    watch: CallWatch | None,
+) -> tuple[Verdict, RawReply | None]:
     """Send a request once and judge what comes back. Its slot, which is held, is given back.
 
     Args:
@@ -57,6 +56,10 @@ async def exchange(
         sent_at: Loop time now.
         deadline: Loop time at which the call must be over.
         is_open: Whether an earlier request of the call may have been carried out.
+        watch: Tells the hooks, if there are any.
+
+    Returns:
+        The verdict, and the reply that it is about; None where there was none.
 
     Raises:
         DeadlineExceededError: The deadline came while a large listing was read.
@@ -67,26 +70,25 @@ async def exchange(
     try:
         if is_write and record.orders.before_send is not None:
             record.orders.before_send()
+        if watch is not None:
+            watch.attempt_started(request, in_flight)
         result = await transport.send(request, options.context, in_flight, options.connect, most)
     finally:
         channel.in_flight.end(in_flight)
         channel.gate.leave()
         # Whatever comes next, be it a cancellation: what was sent may have been carried out.
         record.open = is_open or (is_write and in_flight.sent)
-    if isinstance(result, RawReply):
-        if request.lists and len(result.body) > SMALL:
-            content = await _parsed_in_slices(channel, request, record, result.body, deadline)
-        else:
-            content = parse(result.body)
-        verdict = _judged(channel, request, result, content)
-        _adapt(channel, options.retry, verdict, sent_at)
-    elif channel.closed:
-        fate = Fate.MAYBE if in_flight.sent else Fate.NOT_SENT
-        verdict = Verdict(fate, error=closed_error())
+    if not isinstance(result, RawReply):
+        if channel.closed:
+            result = closed_error()
+        return judge_failure(result, sent=in_flight.sent), None
+    if request.lists and len(result.body) > SMALL:
+        content = await _parsed_in_slices(channel, request, record, result.body, deadline)
     else:
-        verdict = judge_failure(result, sent=in_flight.sent)
-    _emit(channel, request, record, verdict, sent_at)
-    return verdict
+        content = parse(result.body)
+    verdict = _judged(channel, request, result, content)
+    _adapt(channel, options.retry, verdict, sent_at)
+    return verdict, result
 
 
 async def _parsed_in_slices(
@@ -114,26 +116,4 @@ def _adapt(channel: Channel, policy: RetryPolicy, verdict: Verdict, sent_at: flo
         channel.gate.succeeded()
         return
     wait = policy.base if verdict.retry_after is None else verdict.retry_after
-    channel.gate.throttled(sent_at, min(wait, policy.max_retry_after))
-
-
-def _emit(
-    channel: Channel, request: Request, record: CallRecord, verdict: Verdict, sent_at: float
-) -> None:
-    """Tell the log and the hooks that a request has ended."""
-    if log.isEnabledFor(logging.DEBUG):
-        log.debug("%s %s: %s", request.method, request.path, verdict.fate.value)
-    if not channel.settings.hooks:
-        return
-    channel.emit(
-        AttemptEvent(
-            action=request.action,
-            target=request.target,
-            method=request.method,
-            path=request.path,
-            attempt=record.attempts,
-            status=verdict.http_status,
-            fate=verdict.fate.value,
-            elapsed=channel.clock.now() - sent_at,
-        )
-    )
+    channel.throttled(sent_at, min(wait, policy.max_retry_after))

@@ -8,6 +8,7 @@ there is neither the error says that the outcome is unknown.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator
 from typing import TypeVar
 
@@ -17,9 +18,10 @@ from aioe2e._actions import Repeat
 from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
-from aioe2e._wire import Request, Verdict, in_other_dialect
+from aioe2e._wire import RawReply, Request, Verdict, in_other_dialect
 from aioe2e.errors import (
     APIError,
+    ConfigError,
     E2EError,
     NotFoundError,
     RateLimitedError,
@@ -28,17 +30,18 @@ from aioe2e.errors import (
 )
 
 from .attempt import exchange
-from .channel import Channel
+from .channel import Channel, log
 from .errors import Stop, closed_error, late_error, paused_error, stop_text, unknown_error
 from .options import Options
 from .retry import Decision, decide, delays
 from .slices import in_slices
+from .watch import CallWatch, log_attempt, log_retry, log_unknown, next_number
 from .witness import Witness
 
 T = TypeVar("T")
 
 #: After these the error says by itself why nothing more was sent.
-_SELF_EXPLAINING = frozenset({Stop.CLOSED, Stop.PAUSED, Stop.NO_SLOT})
+_SELF_EXPLAINING = frozenset({Stop.CLOSED, Stop.PAUSED, Stop.NO_SLOT, Stop.LIMITER})
 
 
 class Call:
@@ -65,6 +68,7 @@ class Call:
         "_channel",
         "_is_open",
         "_is_write",
+        "_number",
         "_options",
         "_record",
         "_renewed_token",
@@ -73,6 +77,7 @@ class Call:
         "_switched",
         "_token",
         "_transport",
+        "_watch",
         "_witness",
         "deadline",
         "sent_at",
@@ -105,6 +110,10 @@ class Call:
         self._renewed_token = False
         #: The token in use, if there may be another one. `_authorize` sets it.
         self._token = ""
+        #: Tells the hooks, if there are any. `run` sets it.
+        self._watch: CallWatch | None = None
+        #: See `number`.
+        self._number = 0
         #: Why nothing could be sent. `_not_sent` sets it.
         self._stop: Stop | None = None
         self.deadline: float | None = record.orders.deadline
@@ -122,6 +131,20 @@ class Call:
         Raises:
             E2EError: Any other end.
         """
+        if not self._channel.settings.hooks:
+            return await self._run(free=free)
+        self._watch = CallWatch(self._channel, self._request, self._record, self.number)
+        with self._watch:
+            return await self._run(free=free)
+
+    @property
+    def number(self) -> int:
+        """The call's number in logs and events; no other call of the process has it."""
+        if not self._number:
+            self._number = next_number()
+        return self._number
+
+    async def _run(self, *, free: bool) -> Verdict:
         channel = self._channel
         self._transport = channel.enter()
         if channel.tokens.renewable:
@@ -147,29 +170,33 @@ class Call:
 
     async def attempt(self) -> Verdict:
         """One attempt: a request, and at once a second one where the first had the wrong form."""
+        channel = self._channel
         is_counted = False
         while True:
-            if self._channel.closed or not self._channel.gate.try_enter(under_way=self._begun):
-                stop = await self._wait_for_slot()
-                if stop is not None:
-                    return self._not_sent(stop)
+            if channel.closed:
+                return self._not_sent(Stop.CLOSED, closed_error())
+            if not channel.entrance.try_enter(under_way=self._begun):
+                end = await self._wait_for_slot()
+                if end is not None:
+                    return self._not_sent(*end)
             if not is_counted:
                 self._record.attempts += 1
                 is_counted = True
             in_flight = self._start()
-            verdict = self._note(
-                await exchange(
-                    self._channel,
-                    self._transport,
-                    self._options,
-                    self._request,
-                    self._record,
-                    in_flight,
-                    sent_at=self.sent_at,
-                    deadline=self.deadline,
-                    is_open=self._is_open,
-                )
+            verdict, reply = await exchange(
+                channel,
+                self._transport,
+                self._options,
+                self._request,
+                self._record,
+                in_flight,
+                sent_at=self.sent_at,
+                deadline=self.deadline,
+                is_open=self._is_open,
+                watch=self._watch,
             )
+            self._note(verdict)
+            self._emit(verdict, reply)
             if verdict.fate is Fate.DONE or not await self._resend_at_once(verdict):
                 break
         if self._switched and _proves_dialect(verdict):
@@ -204,33 +231,28 @@ class Call:
             return self.deadline
         return _earlier(self.deadline, self._channel.clock.now() + total)
 
-    async def _wait_for_slot(self) -> Stop | None:
+    async def _wait_for_slot(self) -> tuple[Stop, E2EError] | None:
         """Wait for a slot and hold it; or say why that is of no use any more."""
-        channel = self._channel
-        if channel.closed:
-            return Stop.CLOSED
+        channel, request = self._channel, self._request
         pause = channel.gate.pause_left()
         if pause:
             end = self._end_from_now()
             if end is not None and channel.clock.now() + pause > end:
-                return Stop.PAUSED
+                return Stop.PAUSED, paused_error(request, pause)
         try:
-            if await channel.gate.enter(under_way=self._begun, until=self.deadline):
+            if await channel.entrance.enter(under_way=self._begun, until=self.deadline):
                 return None
         except SessionError:
-            return Stop.CLOSED
-        return Stop.NO_SLOT
+            return Stop.CLOSED, closed_error()
+        except ConfigError as error:
+            return Stop.LIMITER, error
+        if channel.closed:
+            return Stop.CLOSED, closed_error()
+        return Stop.NO_SLOT, late_error(request, self._record.last)
 
-    def _not_sent(self, stop: Stop) -> Verdict:
+    def _not_sent(self, stop: Stop, error: E2EError) -> Verdict:
         """The verdict where no request could be sent any more."""
         self._stop = stop
-        error: E2EError
-        if stop is Stop.CLOSED:
-            error = closed_error()
-        elif stop is Stop.PAUSED:
-            error = paused_error(self._request, self._channel.gate.pause_left())
-        else:
-            error = late_error(self._request, self._record.last)
         return self._note(Verdict(Fate.NOT_SENT, error=error))
 
     def _start(self) -> InFlight:
@@ -259,9 +281,18 @@ class Call:
         else:
             if verdict.fate is Fate.MAYBE and self._is_write:
                 self._is_open = True
+                record.lost_at = self._channel.clock.now()
             record.last = verdict.error
         record.open = self._is_open
         return verdict
+
+    def _emit(self, verdict: Verdict, reply: RawReply | None) -> None:
+        """Tell the log and the hooks that a request has ended."""
+        if log.isEnabledFor(logging.DEBUG):
+            elapsed = self._channel.clock.now() - self.sent_at
+            log_attempt(self._request, self.number, self._record.attempts, verdict, elapsed)
+        if self._watch is not None:
+            self._watch.attempt_ended(verdict, reply)
 
     async def _resend_at_once(self, verdict: Verdict) -> bool:
         """Whether the attempt goes on at once: in the other dialect, or with a new token."""
@@ -311,6 +342,8 @@ class Call:
         """What the witness, if there is one, can prove."""
         if self._witness is None:
             return None
+        if self._watch is not None:
+            self._watch.asked_listing = True
         return await self._witness.look(self.deadline, once=once)
 
     # After an attempt that did not succeed
@@ -322,6 +355,7 @@ class Call:
             pause = self._pause_after(verdict, pauses)
             if isinstance(pause, Stop):
                 return await self._conclude(verdict, pause)
+            self._announce_retry(verdict, pause)
             await self._channel.rest(pause)
             verdict = await self.attempt()
         return verdict
@@ -345,8 +379,16 @@ class Call:
         if self.deadline is not None and channel.clock.now() + pause >= self.deadline:
             return Stop.NO_TIME
         if not channel.budget.take():
+            channel.warn_of_retry_budget()
             return Stop.NO_BUDGET
         return pause
+
+    def _announce_retry(self, verdict: Verdict, pause: float) -> None:
+        """Tell the log and the hooks that there will be another attempt."""
+        if log.isEnabledFor(logging.INFO):
+            log_retry(self._request, self.number, self._record.attempts, verdict, pause)
+        if self._watch is not None:
+            self._watch.retry_scheduled(verdict, pause)
 
     async def _conclude(self, verdict: Verdict, stop: Stop) -> Verdict:
         """The end of a call without a success: a proof that it was one, or the error."""
@@ -358,7 +400,9 @@ class Call:
                 return self._note(proof)
             last = verdict.error or record.last
             looked = self._witness is not None and self._witness.looked
-            raise unknown_error(self._request, record, last, why, looked=looked)
+            unknown = unknown_error(self._request, record, last, why, looked=looked)
+            log_unknown(self._request, self.number, unknown)
+            raise unknown
         record.last = await self._error(verdict, stop, why)
         raise record.last
 
@@ -367,6 +411,8 @@ class Call:
         error, attempts = verdict.error, self._record.attempts
         assert error is not None
         if verdict.missing and self._witness is not None and isinstance(error, NotFoundError):
+            if self._watch is not None:
+                self._watch.asked_listing = True
             error = await self._witness.missing(error, self.deadline)
             return extended(error, "", attempts=attempts)
         is_throttled = isinstance(error, RateLimitedError)

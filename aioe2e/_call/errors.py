@@ -36,6 +36,8 @@ class Stop(enum.Enum):
     PAUSED = enum.auto()
     #: The time for the call was over before it got a slot.
     NO_SLOT = enum.auto()
+    #: The user's limiter does not work.
+    LIMITER = enum.auto()
 
 
 #: The words for each. They are words for people: nothing is decided by them.
@@ -48,6 +50,7 @@ STOP_TEXTS: Mapping[Stop, str] = {
     Stop.CLOSED: "",
     Stop.PAUSED: "the session is paused for longer than the call may take",
     Stop.NO_SLOT: "the time is over",
+    Stop.LIMITER: "",
 }
 
 

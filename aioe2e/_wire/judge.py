@@ -29,6 +29,7 @@ from .envelope import (
     is_paged,
     is_plain_success,
     oddity,
+    paging,
     says_failure,
     spoken,
 )
@@ -62,10 +63,11 @@ class Verdict:
     retry_after: float | None = None
     #: The refusal says that the image itself does not exist.
     missing: bool = False
-    #: Nothing more can be tried: the time is over, or the session is.
-    final: bool = False
     #: The listing may be incomplete: absence from it proves nothing.
     partial: bool = False
+    #: Of a listing: how many elements and pages there are, where the envelope says it.
+    total: int | None = None
+    pages: int | None = None
     #: Of a listing: the server's clock at the reply; None if it did not say.
     date: datetime | None = None
 
@@ -184,8 +186,9 @@ def _listed(request: Request, reply: RawReply, content: Any) -> Verdict:
     if not is_array(data):
         return _unreadable(request, status, f"$.data: {expected}")
     is_partial = status != HTTPStatus.OK or is_paged(content)
+    total, pages = paging(content)
     date = server_time(reply.headers)
-    return Verdict(Fate.DONE, status, data, partial=is_partial, date=date)
+    return Verdict(Fate.DONE, status, data, partial=is_partial, total=total, pages=pages, date=date)
 
 
 def _unreadable(request: Request, status: int, problem: str) -> Verdict:

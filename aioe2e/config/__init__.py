@@ -8,6 +8,7 @@ from .address import (
 )
 from .environment import from_environment
 from .profiles import from_files
+from .seams import Guard, Limiter, PerAccount, checked_guard, checked_limiter
 from .secrecy import looks_secret, settings_with_secrets
 from .values import (
     Credentials,
@@ -23,11 +24,16 @@ __all__ = [
     "DEFAULT_BASE_URL",
     "Credentials",
     "Dialect",
+    "Guard",
+    "Limiter",
     "Limits",
+    "PerAccount",
     "RetryPolicy",
     "Timeouts",
     "TokenSource",
     "checked_base_url",
+    "checked_guard",
+    "checked_limiter",
     "checked_location",
     "checked_project_id",
     "checked_secret",

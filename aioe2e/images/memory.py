@@ -8,6 +8,7 @@ from aioe2e._call import Call, Channel, Options
 from aioe2e._record import CallOrders, CallRecord
 from aioe2e._wire import LIST, Verdict, images_in_slices
 
+from .late_writes import LateWrites
 from .listing import Listing, Listings
 from .locks import KeyedLocks
 from .saves import SaveBook
@@ -27,6 +28,8 @@ class ImageMemory:
         self._once: Options = attrs.evolve(options, retry=attrs.evolve(options.retry, attempts=1))
         #: One for each image that a write is under way for.
         self.locks: KeyedLocks = KeyedLocks()
+        #: Requests that may still take effect.
+        self.late_writes: LateWrites = LateWrites()
         self.sightings: Sightings = Sightings()
         self.saves: SaveBook = SaveBook(self.sightings)
         #: Listings for looks and waits, which may share them.

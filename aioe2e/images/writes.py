@@ -6,11 +6,12 @@ from typing import assert_never
 
 from aioe2e._call import Call, Channel, Options
 from aioe2e._record import CallRecord
-from aioe2e._wire import Request, Verdict, encode, save_action
+from aioe2e._wire import Request, Verdict, describe, encode, save_action
 from aioe2e.bulk import Ending, Status, Step
-from aioe2e.errors import NotFoundError
+from aioe2e.errors import DeadlineExceededError, NotFoundError
 from aioe2e.models import Action, ActionResult, SaveAction
 
+from .locks import guarded
 from .memory import ImageMemory
 from .proof import WriteWitness
 
@@ -87,18 +88,58 @@ class Writes:
         if not memory.locks.try_acquire(image):
             await memory.locks.acquire(image)
         try:
-            witness = WriteWitness(channel, memory, self._options.retry, action, image, name)
-            request = self._encoded(action, image, name)
-            call = Call(channel, self._options, request, record, witness, in_doubt=in_doubt)
-            try:
-                return await call.run()
-            finally:
-                if record.open:
-                    memory.sightings.doubted(image, witness.began or 0.0)
-                if action is Action.RENAME and record.attempts:
-                    memory.sightings.renamed(image, name, channel.clock.now())
+            if channel.settings.guard is None:
+                return await self._write_alone(action, image, name, record, in_doubt=in_doubt)
+            async with guarded(channel, image, record.orders.deadline):
+                return await self._write_alone(action, image, name, record, in_doubt=in_doubt)
         finally:
             memory.locks.release(image)
+
+    async def _write_alone(
+        self, action: Action, image: str, name: str, record: CallRecord, *, in_doubt: bool
+    ) -> Verdict:
+        channel, memory = self._channel, self._memory
+        witness = WriteWitness(channel, memory, self._options.retry, action, image, name)
+        request = self._encoded(action, image, name)
+        await self._wait_for_late_writes(action, name, request, record)
+        call = Call(channel, self._options, request, record, witness, in_doubt=in_doubt)
+        try:
+            return await call.run()
+        finally:
+            if record.open:
+                memory.sightings.doubted(image, witness.began or 0.0)
+                record.lost_at = channel.clock.now()
+            if record.lost_at is not None:
+                memory.late_writes.lost(image, action, name, record.lost_at)
+            if action is Action.RENAME and record.attempts:
+                memory.sightings.renamed(image, name, channel.clock.now())
+
+    async def _wait_for_late_writes(
+        self, action: Action, name: str, request: Request, record: CallRecord
+    ) -> None:
+        """Wait until no lost request can undo what the call is about to do. Nothing is sent before.
+
+        Raises:
+            DeadlineExceededError: The wait is longer than the call may take.
+        """
+        channel, options = self._channel, self._options
+        settled_at = self._memory.late_writes.settled_at(
+            request.target, action, name, options.retry.look
+        )
+        now = channel.clock.now()
+        wait = settled_at - now
+        if wait <= 0:
+            return
+        total = options.timeouts.total
+        is_too_long = total is not None and wait > total
+        is_too_late = record.orders.deadline is not None and settled_at > record.orders.deadline
+        if is_too_long or is_too_late:
+            raise DeadlineExceededError(
+                f"{describe(request)}: nothing was sent, since an earlier request to change the "
+                f"image was lost and may still take effect for {wait:.1f} s, which is longer than "
+                "this call may take"
+            )
+        await channel.rest(wait)
 
     def _encoded(self, action: Action, target: str, name: str) -> Request:
         """The request, in the dialect that the session was given or has learned for it."""
