@@ -82,19 +82,24 @@ class E2EError(Exception):
 _E = TypeVar("_E", bound=E2EError)
 
 
-def extended(error: _E, note: str, **attributes: object) -> _E:
-    """The same error, made anew with more at the end of its text.
+def extended(error: _E, note: str, *, subject: str = "", **attributes: object) -> _E:
+    """The same error, made anew with more in its text.
 
     The new one has no traceback, cause or context: it is raised where more is known.
 
     Args:
         error: The error; it is left as it is.
         note: Put behind its text as it is.
+        subject: What was tried, for an error that does not say it yet.
         attributes: Attributes that have another value.
     """
     first, *others = error.args
+    text = f"{first}{note}"
     state = {**error.__dict__, **attributes}
-    return cast("_E", _rebuild(type(error), (f"{first}{note}", *others), state))
+    if subject:
+        text = f"{subject}: {text}"
+        state["subject"] = subject
+    return cast("_E", _rebuild(type(error), (text, *others), state))
 
 
 class ConfigError(E2EError, ValueError):
@@ -141,7 +146,30 @@ class TransportError(E2EError):
 
 
 class ConnectError(TransportError):
-    """No connection could be made: DNS, refused, TLS, or the connect timeout. Nothing was sent."""
+    """No connection could be made: DNS, refused, TLS, or the connect timeout. Nothing was sent.
+
+    Attributes:
+        reason: Why, without the words on what was tried.
+        proxy_status: The HTTP status with which a proxy refused, such as 407 or 502; None if it
+            was no proxy.
+    """
+
+    reason: str = ""
+    proxy_status: int | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: bool,
+        subject: str = "",
+        attempts: int = 0,
+        reason: str = "",
+        proxy_status: int | None = None,
+    ) -> None:
+        super().__init__(message, sent=sent, subject=subject, attempts=attempts)
+        self.reason = reason
+        self.proxy_status = proxy_status
 
 
 class ConnectionLostError(TransportError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from aioe2e._actions import Repeat
+from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
 from aioe2e._wire import (
@@ -80,8 +81,9 @@ async def exchange(
         record.open = is_open or (is_write and in_flight.sent)
     if not isinstance(result, RawReply):
         if channel.closed:
-            result = closed_error()
-        return judge_failure(result, sent=in_flight.sent), None
+            fate = Fate.MAYBE if in_flight.sent else Fate.NOT_SENT
+            return Verdict(fate, error=closed_error()), None
+        return judge_failure(request, result, sent=in_flight.sent), None
     if request.lists and len(result.body) > SMALL:
         content = await _parsed_in_slices(channel, request, record, result.body, deadline)
     else:

@@ -139,6 +139,7 @@ class Channel:
             settings.base,
             settings.credentials.api_key,
             key_in=settings.credentials.key_in,
+            redactor=self.redactor,
             user_agent=settings.user_agent,
             trust_env=settings.trust_env,
             borrowed=self._borrowed,

@@ -111,7 +111,7 @@ def unknown_error(
     subject = describe(request)
     if request.name_word:
         subject += f" {request.name_word} {request.name!r}"
-    return OutcomeUnknownError(
+    error = OutcomeUnknownError(
         f"sent {times}, and it is not known whether it was carried out ({'; '.join(reasons)}). "
         f"What to do: {request.advice}.",
         subject=subject,
@@ -121,3 +121,6 @@ def unknown_error(
         last=last,
         looked=looked,
     )
+    for note in getattr(last, "__notes__", ()):
+        error.add_note(note)
+    return error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import warnings
 from typing import Any, Final, cast
 
@@ -11,7 +12,9 @@ import aiohttp
 from yarl import URL
 
 from aioe2e._actions import Repeat
-from aioe2e._wire import RATE_LIMIT_HEADERS, Context, RawReply, Request, describe
+from aioe2e._text import Redactor
+from aioe2e._wire import RATE_LIMIT_HEADERS, Context, RawReply, Request
+from aioe2e.config import is_loopback
 from aioe2e.errors import E2EError, SessionError
 
 from .failure import failure
@@ -43,6 +46,7 @@ class Transport:
         base: The base URL with its final slash.
         api_key: The api key, which goes with every request.
         key_in: Whether the key goes into the query or into the header ``X-API-Key``.
+        redactor: Takes secrets out of what the program's own code raises.
         user_agent: The User-Agent header.
         trust_env: Whether proxies and certificates that the environment names are used; not with a
             borrowed session.
@@ -55,24 +59,21 @@ class Transport:
         api_key: str,
         *,
         key_in: KeyIn,
+        redactor: Redactor,
         user_agent: str,
         trust_env: bool,
         borrowed: aiohttp.ClientSession | None,
     ) -> None:
         #: Whether any connection took a request.
         self.sent: bool = False
+        self._redactor = redactor
         url = URL(base, encoded=True)
         self._scheme, self._authority, self._root = url.scheme, url.raw_authority, url.raw_path
         #: The query of requests that have none of their own; a session has few contexts.
         self._queries: dict[Context, str] = {}
         self._owned = borrowed is None
-        connector: aiohttp.BaseConnector | None
-        if borrowed is None:
-            tls = verified_context() if base.startswith("https:") and not trust_env else True
-            # A limit of the pool's own would be a second limiter behind the first.
-            connector = aiohttp.TCPConnector(limit=0, ssl=tls)
-        else:
-            connector = borrowed.connector
+        # A limit of the pool's own would be a second limiter behind the first.
+        connector = aiohttp.TCPConnector(limit=0) if borrowed is None else borrowed.connector
         assert connector is not None
         self._loop = loop = asyncio.get_running_loop()
         # aiohttp has no public word for the loop of a connector.
@@ -90,7 +91,12 @@ class Transport:
         if connector.force_close:
             self._headers["Connection"] = "close"
         self._wire = Wire(Head(self._headers, api_key=api_key, key_in=key_in))
-        self._trust_env = trust_env and self._owned
+        # Made by the first request, in a thread. Where a pool is borrowed or the environment is
+        # trusted, the choice is aiohttp's.
+        self._makes_tls = url.scheme == "https" and self._owned and not trust_env
+        self._tls: ssl.SSLContext | bool = True
+        # What is asked of this very machine does not leave it, whatever the environment says.
+        self._trust_env = trust_env and self._owned and not is_loopback(url.raw_host or "")
         self._http = aiohttp.ClientSession(
             connector=connector,
             connector_owner=self._owned,
@@ -139,11 +145,9 @@ class Transport:
             cancelled_from_outside = task.cancelling() > cancelling + 1
             if not in_flight.aborted or cancelled_from_outside:
                 raise
-            subject, sent = describe(request), in_flight.sent
-            return failure(TimeoutError(), subject, sent=sent, max_body=max_body)
-        except Exception as error:  # noqa: BLE001  # broken replies make aiohttp's parser raise almost anything
-            subject, sent = describe(request), in_flight.sent
-            return failure(error, subject, sent=sent, max_body=max_body)
+            return self._failure(TimeoutError(), in_flight, max_body)
+        except Exception as error:  # noqa: BLE001  # tracers and patches may raise anything
+            return self._failure(error, in_flight, max_body)
         finally:
             # A connection keeps the context that it was opened in, and with it `in_flight`. The
             # task, and with it its result, must not live as long.
@@ -152,6 +156,9 @@ class Transport:
                 task.uncancel()
             sending.reset(token)
             self.sent = self.sent or in_flight.sent
+
+    def _failure(self, error: Exception, in_flight: InFlight, max_body: int) -> E2EError:
+        return failure(error, sent=in_flight.sent, max_body=max_body, redactor=self._redactor)
 
     def _query(self, request: Request, context: Context) -> str:
         """The query of a request without the api key: the context, and parameters of its own."""
@@ -165,6 +172,8 @@ class Transport:
     async def _exchange(
         self, request: Request, query: str, timeout: ConnectTimeout, max_body: int
     ) -> RawReply:
+        if self._makes_tls and self._tls is True:
+            self._tls = await verified_context()
         url = URL.build(
             scheme=self._scheme,
             authority=self._authority,
@@ -181,6 +190,7 @@ class Transport:
             headers=self._headers if is_watched else None,
             allow_redirects=False,
             timeout=timeout,
+            ssl=self._tls,
         )
         try:
             body = await read(response, max_body)

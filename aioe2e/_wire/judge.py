@@ -20,7 +20,7 @@ import attrs
 from aioe2e._actions import Repeat
 from aioe2e._fates import Fate, fate_of
 from aioe2e._text import Redactor
-from aioe2e.errors import E2EError, ResponseError
+from aioe2e.errors import E2EError, ResponseError, extended
 
 from .envelope import (
     envelope_codes,
@@ -72,9 +72,10 @@ class Verdict:
     date: datetime | None = None
 
 
-def judge_failure(error: E2EError, *, sent: bool) -> Verdict:
+def judge_failure(request: Request, error: E2EError, *, sent: bool) -> Verdict:
     """The verdict on an attempt that got no reply: what was never sent was never carried out."""
-    return Verdict(Fate.MAYBE if sent else Fate.NOT_SENT, error=error)
+    fate = Fate.MAYBE if sent else Fate.NOT_SENT
+    return Verdict(fate, error=extended(error, "", subject=describe(request)))
 
 
 def judge(

@@ -5,6 +5,7 @@ from .address import (
     checked_base_url,
     checked_location,
     checked_project_id,
+    is_loopback,
 )
 from .environment import from_environment
 from .profiles import from_files
@@ -39,6 +40,7 @@ __all__ = [
     "checked_secret",
     "from_environment",
     "from_files",
+    "is_loopback",
     "looks_secret",
     "settings_with_secrets",
 ]

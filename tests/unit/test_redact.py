@@ -214,17 +214,17 @@ def test_a_redactor_tells_nothing_of_what_it_hides() -> None:
 )
 def test_a_megabyte_of_anything_is_cleaned_quickly(text: str) -> None:
     redactor = Redactor([KEY, "t" + "oken" * 200])
-    start = time.perf_counter()
+    start = time.process_time()
     redactor.clean(text)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 @pytest.mark.timeout(5)
 def test_a_secret_full_of_backslashes_is_no_trap() -> None:
     redactor = Redactor(["\\" * 12 + '"/' * 6])
-    start = time.perf_counter()
+    start = time.process_time()
     redactor.clean("\\" * 400)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 @pytest.mark.timeout(30)
@@ -234,9 +234,9 @@ def test_a_secret_full_of_backslashes_is_no_trap() -> None:
 def test_a_secret_that_begins_with_a_slash_does_not_make_a_run_of_backslashes_slow(
     secret: str, count: int
 ) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     Redactor([secret]).clean("\\" * count)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 @pytest.mark.parametrize(
