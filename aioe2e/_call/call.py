@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator
-from typing import Final, TypeVar
+from collections.abc import Coroutine, Generator
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -124,7 +124,7 @@ class Call:
         #: Loop time at which the call must be over; known once it has begun.
         self.deadline = trail.deadline
 
-    async def run(self, *, free: bool = False) -> Verdict:
+    def run(self, *, free: bool = False) -> Coroutine[Any, Any, Verdict]:
         """Carry the call out.
 
         Args:
@@ -136,8 +136,11 @@ class Call:
         Raises:
             E2EError: Any other end.
         """
-        if not self._channel.settings.hooks:
-            return await self._run(free=free)
+        if self._channel.settings.hooks:
+            return self._run_watched(free=free)
+        return self._run(free=free)
+
+    async def _run_watched(self, *, free: bool) -> Verdict:
         self._watch = CallWatch(self._channel, self._request, self._trail, self.number)
         with self._watch:
             return await self._run(free=free)
@@ -234,9 +237,9 @@ class Call:
         self.reply = result
         if request.lists and len(result.body) > SMALL:
             content = await self.in_slices(parse_in_slices(result.body))
+            content = await self.in_slices(channel.redactor.scrub_in_slices(content, result.body))
         else:
-            content = parse(result.body)
-        content = channel.redactor.scrub(content, result.body)
+            content = channel.redactor.scrub(parse(result.body), result.body)
         wait = (
             seconds_in_headers(result.headers, channel.clock.wall())
             if result.status >= 400
