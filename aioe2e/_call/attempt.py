@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Final
 
 from aioe2e._actions import Repeat
 from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
+from aioe2e._text import Redactor
 from aioe2e._wire import (
     SMALL,
     RawReply,
@@ -85,20 +87,31 @@ async def exchange(
             return Verdict(fate, error=closed_error()), None
         return judge_failure(request, result, sent=in_flight.sent), None
     if request.lists and len(result.body) > SMALL:
-        content = await _parsed_in_slices(channel, request, record, result.body, deadline)
+        reading = _read_in_slices(channel.redactor, result.body)
+        content = await _within(reading, channel, request, record, deadline)
     else:
-        content = parse(result.body)
+        content = channel.redactor.scrub(parse(result.body), result.body)
     verdict = _judged(channel, request, result, content)
     _adapt(channel, options.retry, verdict, sent_at)
     return verdict, result
 
 
-async def _parsed_in_slices(
-    channel: Channel, request: Request, record: CallRecord, body: bytes, deadline: float | None
+def _read_in_slices(redactor: Redactor, body: bytes) -> Generator[None, None, Any]:
+    """The content of a large listing, without secrets."""
+    content = yield from parse_in_slices(body)
+    return (yield from redactor.scrub_in_slices(content, body))
+
+
+async def _within(
+    work: Generator[None, None, Any],
+    channel: Channel,
+    request: Request,
+    record: CallRecord,
+    deadline: float | None,
 ) -> Any:
-    """The content of a large listing."""
+    """The result of work in slices, within the time for the call."""
     try:
-        return await in_slices(parse_in_slices(body), channel.clock, deadline)
+        return await in_slices(work, channel.clock, deadline)
     except TimeoutError:
         pass  # raised below, where no context hangs on it
     raise late_error(request, record.last, attempts=record.attempts)
@@ -108,8 +121,7 @@ def _judged(channel: Channel, request: Request, reply: RawReply, content: Any) -
     wait = None
     if reply.status >= 400:
         wait = seconds_in_headers(reply.headers, channel.clock.wall())
-    clean = channel.redactor.scrub(content, reply.body)
-    return judge(request, reply, clean, channel.redactor, wait)
+    return judge(request, reply, content, channel.redactor, wait)
 
 
 def _adapt(channel: Channel, policy: RetryPolicy, verdict: Verdict, sent_at: float) -> None:

@@ -9,8 +9,8 @@ there is neither the error says that the outcome is unknown.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
-from typing import TypeVar
+from collections.abc import Coroutine, Generator, Iterator
+from typing import Any, TypeVar
 
 import attrs
 
@@ -119,7 +119,7 @@ class Call:
         self.deadline: float | None = record.orders.deadline
         self.sent_at: float = 0.0
 
-    async def run(self, *, free: bool = False) -> Verdict:
+    def run(self, *, free: bool = False) -> Coroutine[Any, Any, Verdict]:
         """Carry the call out.
 
         Args:
@@ -131,8 +131,11 @@ class Call:
         Raises:
             E2EError: Any other end.
         """
-        if not self._channel.settings.hooks:
-            return await self._run(free=free)
+        if self._channel.settings.hooks:
+            return self._run_watched(free=free)
+        return self._run(free=free)
+
+    async def _run_watched(self, *, free: bool) -> Verdict:
         self._watch = CallWatch(self._channel, self._request, self._record, self.number)
         with self._watch:
             return await self._run(free=free)
@@ -268,7 +271,9 @@ class Call:
         end = self.deadline
         if timeouts.attempt is not None:
             end = _earlier(end, now + timeouts.attempt)
-        return channel.in_flight.begin(end, shares_loop=channel.gate.in_flight > 1)
+        return channel.in_flight.begin(
+            end, deadline=self.deadline, shares_loop=channel.gate.in_flight > 1
+        )
 
     # After a request
 

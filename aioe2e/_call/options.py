@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from aioe2e._http import ConnectTimeout, connect_timeout
+from aioe2e._http import ConnectTimeout
 from aioe2e._wire import Context
 from aioe2e.config import RetryPolicy, Timeouts
 
@@ -22,5 +22,5 @@ class Options:
     #: The connect timeout as the transport takes it, made once.
     connect: ConnectTimeout = attrs.field(
         init=False,
-        default=attrs.Factory(lambda self: connect_timeout(self.timeouts.connect), takes_self=True),
+        default=attrs.Factory(lambda self: ConnectTimeout(self.timeouts.connect), takes_self=True),
     )

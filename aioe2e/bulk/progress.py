@@ -13,7 +13,7 @@ import attrs
 
 from aioe2e import _check
 from aioe2e._clock import Clock
-from aioe2e.errors import E2EError
+from aioe2e.errors import E2EError, OutcomeUnknownError
 from aioe2e.events import Event, RunEvent, RunState, StepEvent
 
 from .report import Outcome
@@ -178,13 +178,15 @@ class RunWatch:
 
     def outage(self, row: int, error: E2EError, elapsed: float) -> None:
         """So many steps in a row met a fault that passes: the run slows down."""
+        last = error.last if isinstance(error, OutcomeUnknownError) else None
+        cause = type(last or error).__name__
         _log.warning(
             "run %d: %d steps in a row failed (the last with %s): from now on one step at a time, "
             "until the server answers",
             self._number,
             row,
-            type(error).__name__,
-            extra={"run_id": self._number, "cause": type(error).__name__, "elapsed": elapsed},
+            cause,
+            extra={"run_id": self._number, "cause": cause, "elapsed": elapsed},
         )
         self._tell_run("outage", elapsed)
 

@@ -69,10 +69,11 @@ async def guarded(channel: Channel, image: str, until: float | None) -> AsyncGen
     Raises:
         GuardError: The guard did not let the write begin.
         DeadlineExceededError: It did not by `until`.
-        SessionError: The session was closed meanwhile.
+        SessionError: The session is closed, or belongs to another loop.
     """
     guard = channel.settings.guard
     assert guard is not None
+    channel.enter()  # else closing the session would not end the wait
     error: Exception
     try:
         holding = guard.hold(image)
