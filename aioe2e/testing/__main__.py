@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from aioe2e.errors import UsageError
-from aioe2e.testing.faults.script import Faults
-from aioe2e.testing.net.calls import DIALECTS
+from aioe2e.testing.faults import Faults
+from aioe2e.testing.net import DIALECTS
 
 from . import _checks as checks
 from .fake import FakeE2E
@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _greeting(fake: FakeE2E, options: argparse.Namespace) -> str:
-    token = fake.credentials.auth_token
+    token, key = fake.credentials.auth_token, fake.credentials.api_key
     return f"""\
 {len(fake.images)} saved images and {len(fake.nodes)} nodes at
   {fake.url}
@@ -113,11 +113,12 @@ These credentials open nothing but this server:
   export E2E_PROJECT_ID={fake.project_id}
   export E2E_LOCATION={fake.location}
 For this library, with these set (without base_url it would go to the real API):
-  aioe2e.Session.from_env(base_url="{fake.url.partition("/myaccount/")[0]}")
+  aioe2e.Session.from_env(base_url="{fake.url}")
 For e2ectl:
   export E2ECTL_MYACCOUNT_BASE_URL={fake.url.rstrip("/")}
 By hand:
-  curl -H 'Authorization: Bearer {token}' '{fake.url}images/saved-images/?apikey={fake.credentials.api_key}'
+  curl -H 'Authorization: Bearer {token}' \\
+    '{fake.url}images/saved-images/?apikey={key}'
 Faults: {100 * options.faults:g}% of the requests. Ctrl-C ends it."""
 
 

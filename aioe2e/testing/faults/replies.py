@@ -1,5 +1,4 @@
-"""Faults in a reply's status and headers: refusals, gateway pages, throttles, redirects, secrets
-that come back."""
+"""Faults in a reply's status and headers: refusals, pages, throttles, redirects, echoes."""
 
 from __future__ import annotations
 
@@ -11,8 +10,7 @@ from email.utils import formatdate
 from typing import TypeAlias
 from urllib.parse import quote
 
-from aioe2e.testing.net.calls import Call
-from aioe2e.testing.net.replies import Reply, html, refusal
+from aioe2e.testing.net import RecordedRequest, WireReply, html, refusal
 
 from .kind import ALWAYS, ANY, EITHER, NEVER, Kind
 from .rows import Rows, fixed, in_json, made
@@ -50,13 +48,15 @@ _STATUSES: Rows = {
     "408-json": fixed("408", EITHER, refusal(408, "Request Timeout")),
     "408-html": fixed("408 as a page", EITHER, html(408)),
     "503-retry-after": fixed("503 with Retry-After", EITHER, html(503, "", ("Retry-After", "1"))),
-    "500-empty": fixed("500 without a body", EITHER, Reply(500, b"", None)),
-    "502-text": fixed("502 as plain text", EITHER, Reply(502, b"upstream gone\n", "text/plain")),
-    "304": fixed("304", NEVER, Reply(304, b"", None)),
+    "500-empty": fixed("500 without a body", EITHER, WireReply(500, b"", None)),
+    "502-text": fixed(
+        "502 as plain text", EITHER, WireReply(502, b"upstream gone\n", "text/plain")
+    ),
+    "304": fixed("304", NEVER, WireReply(304, b"", None)),
     "204": made(
         "204, for a write",
         ALWAYS,
-        lambda s: Reply(204, b"", None) if _wrote(s.reply, s.call) else s.reply,
+        lambda s: WireReply(204, b"", None) if _wrote(s.reply, s.call) else s.reply,
     ),
     "stale-listing": made(
         "a listing `seconds` (5) out of date", ALWAYS, lambda s: s.reply, lag=5.0, opt_in=True
@@ -64,7 +64,7 @@ _STATUSES: Rows = {
 }
 
 
-def _wrote(reply: Reply, call: Call) -> bool:
+def _wrote(reply: WireReply, call: RecordedRequest) -> bool:
     return reply.ok and call.method != "GET"
 
 
@@ -94,7 +94,7 @@ _RETRY_AFTERS: Mapping[str, Callable[[], tuple[str, ...]]] = {
 }
 #: Those for which a client can only give up.
 _LONG = frozenset({"35-digits", "long", "infinite"})
-_Shape: TypeAlias = Callable[[int, str], Reply]
+_Shape: TypeAlias = Callable[[int, str], WireReply]
 
 
 def _throttle(name: str, shape: _Shape, spelling: str) -> Kind:
@@ -133,7 +133,7 @@ _THROTTLES: Rows = {
 }
 
 #: Where a redirect points.
-_TARGETS: Mapping[str, Callable[[Call], str | None]] = {
+_TARGETS: Mapping[str, Callable[[RecordedRequest], str | None]] = {
     "same-host": lambda call: "/elsewhere/" + call.url.lstrip("/"),
     "loop": lambda call: call.url,
     "other-host": lambda call: f"http://127.0.0.2:9{call.url}",
@@ -145,8 +145,8 @@ _TARGETS: Mapping[str, Callable[[Call], str | None]] = {
 }
 
 
-def _redirect(status: int, name: str, target: Callable[[Call], str | None]) -> Kind:
-    def make(call: Call, value: str | int | None) -> Reply:
+def _redirect(status: int, name: str, target: Callable[[RecordedRequest], str | None]) -> Kind:
+    def make(call: RecordedRequest, value: str | int | None) -> WireReply:
         location = target(call) if value is None else str(value)
         return html(status) if location is None else html(status, "", ("Location", location))
 
@@ -165,12 +165,12 @@ _REDIRECTS: Rows = {
 }
 
 
-def _secrets(call: Call) -> str:
+def _secrets(call: RecordedRequest) -> str:
     return f"{call.query.get('apikey')} {call.headers.get('Authorization')}"
 
 
 #: How a server may spell the secrets of a request when it talks about it.
-_SPELLINGS: Mapping[str, Callable[[Call], str]] = {
+_SPELLINGS: Mapping[str, Callable[[RecordedRequest], str]] = {
     "plain": lambda call: f"bad request {call.url} {_secrets(call)}",
     "percent": lambda call: f"bad request {quote(_secrets(call), safe='')}",
     "json": lambda call: f"bad request {json.dumps({'seen': _secrets(call)})}",
@@ -179,12 +179,12 @@ _SPELLINGS: Mapping[str, Callable[[Call], str]] = {
 }
 
 
-def _echo(reply: Reply, text: str) -> Reply:
+def _echo(reply: WireReply, text: str) -> WireReply:
     """The right reply with a message of our own."""
     return in_json(reply, lambda body: json.dumps(json.loads(body) | {"message": text}).encode())
 
 
-def _echoes(name: str, spell: Callable[[Call], str]) -> Rows:
+def _echoes(name: str, spell: Callable[[RecordedRequest], str]) -> Rows:
     """The secrets of a request in one spelling, in each kind of reply that may hold them."""
     return {
         f"echo-{name}-400": made(
