@@ -15,6 +15,22 @@ nox.options.error_on_missing_interpreters = False
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 ALL = nox.project.python_versions(PROJECT)
+EXTRAS = ",".join(PROJECT["project"]["optional-dependencies"])
+#: The oldest version of every dependency and extra that is promised to work, and of what has to
+#: be as old as they are.
+OLDEST = [
+    "aiohttp==3.12.0",
+    "attrs==24.1.0",
+    "backoff==2.2.0",
+    "cattrs==24.1.0",
+    "cyclopts==5.0.0",
+    "rich==13.0.0",
+    "redis==5.2.0",
+    "opentelemetry-api==1.27.0",
+    "opentelemetry-sdk==1.27.0",
+    "opentelemetry-exporter-prometheus==0.48b0",
+    "opentelemetry-instrumentation-aiohttp-client==0.48b0",
+]
 
 
 def _installed(versions: list[str]) -> list[str]:
@@ -33,27 +49,28 @@ def _group(session: nox.Session, *names: str) -> None:
         session.install(*nox.project.dependency_groups(PROJECT, name))
 
 
-def _run_tests(session: nox.Session, *arguments: str) -> None:
+def _pytest(session: nox.Session) -> list[str]:
+    """How the tests are run: the whole suite in several processes, for it waits more than it."""
+    workers = [] if session.posargs else ["--numprocesses=4", "--dist=worksteal"]
+    return ["pytest", "-p", "no:cacheprovider", *workers, *session.posargs]
+
+
+def _run_tests(session: nox.Session) -> None:
     """Run the tests against the installed wheel: ``-P`` keeps the checkout out of the import
     path."""
-    session.run(
-        "python", "-P", "-m", "pytest", "-p", "no:cacheprovider", *arguments, *session.posargs
-    )
+    session.run("python", "-P", "-m", *_pytest(session))
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The test suite with branch coverage, on every supported Python that is there."""
-    session.install(".")
+    session.install(f".[{EXTRAS}]")
     _group(session, "tests", "bench")
     data = Path(session.create_tmp()) / "coverage"
     data.mkdir(exist_ok=True)
     session.env["COVERAGE_FILE"] = str(data / ".coverage")
     session.run("python", "-P", "-m", "coverage", "erase")
-    session.run(
-        "python", "-P", "-m", "coverage", "run", "-m", "pytest", "-p", "no:cacheprovider", *session.posargs,
-        silent=False,
-    )  # fmt: skip
+    session.run("python", "-P", "-m", "coverage", "run", "-m", *_pytest(session), silent=False)
     session.run("python", "-P", "-m", "coverage", "combine", "--quiet")
     if not session.posargs:
         session.run("python", "-P", "-m", "coverage", "report")
@@ -61,16 +78,16 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def tests_min(session: nox.Session) -> None:
-    """The test suite with the oldest run-time dependencies that are promised to work."""
-    session.install(".", "aiohttp==3.12.0", "attrs==24.1.0", "backoff==2.2.0", "cattrs==24.1.0")
-    _group(session, "tests", "bench")
+    """The test suite with the oldest dependencies and extras that are promised to work."""
+    groups = nox.project.dependency_groups(PROJECT, "tests", "bench")
+    session.install(f".[{EXTRAS}]", *OLDEST, *groups)
     _run_tests(session)
 
 
 @nox.session(python=PYTHONS[-1])
 def backoff_fork(session: nox.Session) -> None:
     """The test suite with python-backoff, the maintained fork under the same import name."""
-    session.install(".")
+    session.install(f".[{EXTRAS}]")
     session.run("python", "-m", "pip", "uninstall", "--yes", "backoff")
     session.install("python-backoff")
     _group(session, "tests", "bench")
@@ -80,7 +97,7 @@ def backoff_fork(session: nox.Session) -> None:
 @nox.session
 def chaos(session: nox.Session) -> None:
     """The whole fault campaign, of which the tests run a small part: several minutes."""
-    session.install(".")
+    session.install(f".[{EXTRAS}]")
     _group(session, "tests")
     session.env["AIOE2E_CHAOS"] = "full"
     session.run(
@@ -98,7 +115,7 @@ def chaos(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, spelling, and the direction of imports."""
-    session.install(".")
+    session.install(f".[{EXTRAS}]")
     _group(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -117,7 +134,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """mypy and pyright, both strict, and how complete the public types are."""
-    session.install(".", "nox")
+    session.install(f".[{EXTRAS}]", "nox")
     _group(session, "typing")
     session.run("mypy")
     session.run("pyright")
@@ -127,7 +144,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The pages and the reference as a site, in the folder that it names at the end."""
-    session.install(".")
+    session.install(f".[{EXTRAS}]")
     _group(session, "docs")
     site = Path(session.create_tmp()) / "site"
     session.run(
@@ -147,6 +164,6 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Speed and memory, as ratios against named peers in one interleaved run."""
-    session.install(".")
+    session.install(f".[{EXTRAS}]")
     _group(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)

@@ -9,24 +9,20 @@
 
 from . import select
 from ._version import __version__
-from .bulk.plan import Plan
-from .bulk.progress import Progress
-from .bulk.report import Outcome, Report
-from .bulk.step import Status, Step
-from .bulk.stream import Stream
+from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
 from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
 from .errors import (
     APIError,
     AttemptTimeoutError,
     AuthenticationError,
     BadRequestError,
-    BulkError,
     ConfigError,
     ConflictError,
     ConnectError,
     ConnectionLostError,
     DeadlineExceededError,
     E2EError,
+    GuardError,
     ImageFailedError,
     NotFoundError,
     OutcomeUnknownError,
@@ -42,7 +38,16 @@ from .errors import (
 )
 from .events import AttemptEvent, PauseEvent
 from .images.actions import Images
-from .models import Action, ActionResult, ImageState, Reply, SaveAction, SavedImage
+from .models import (
+    Action,
+    ActionResult,
+    ImageState,
+    Node,
+    NodeState,
+    Reply,
+    SaveAction,
+    SavedImage,
+)
 from .session import Session
 
 __all__ = [
@@ -62,10 +67,13 @@ __all__ = [
     "DeadlineExceededError",
     "Dialect",
     "E2EError",
+    "GuardError",
     "ImageFailedError",
     "ImageState",
     "Images",
     "Limits",
+    "Node",
+    "NodeState",
     "NotFoundError",
     "Outcome",
     "OutcomeUnknownError",

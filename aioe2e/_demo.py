@@ -16,9 +16,7 @@ from typing import Final, cast
 
 import attrs
 
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.progress import Progress
-from aioe2e.bulk.report import Report, Status
+from aioe2e.bulk import Plan, Progress, Report, Status
 from aioe2e.testing import FakeE2E, made_images
 
 from . import select
@@ -127,8 +125,10 @@ class Job:
         self.reports: list[Report] = []
 
     async def one_by_one(self, images: Sequence[SavedImage]) -> float:
-        """Seconds that a write takes when each waits for the one before: renames to the name that
-        is there already."""
+        """Seconds that a write takes when each waits for the one before.
+
+        The writes are renames to the name that is there already.
+        """
         start = time.perf_counter()
         for image in images:
             await self.images.rename(image, image.name)
@@ -289,7 +289,8 @@ def _tell(screen: Screen, phases: Sequence[Phase], each: float) -> None:
         screen.line(line)
     screen.line()
     screen.line(
-        f"* Computed, not run: {SAMPLE} renames sent one after the other took {each * 1000:.0f} ms each,"
+        f"* Computed, not run: {SAMPLE} renames sent one after the other"
+        f" took {each * 1000:.0f} ms each,"
     )
     screen.line("  times the number of writes. Waiting for the server is the same either way.")
 

@@ -22,6 +22,8 @@ class Trail:
             held.
         attempts: Requests sent so far.
         open: A write went out and nobody knows yet whether the server acted on it.
+        lost_at: Loop time at which the latest attempt ended that may have been carried out and whose
+            reply did not tell; None if there was none.
         done: The server said, or a listing proved, that the write was carried out.
         last: The error of the latest attempt.
     """
@@ -30,5 +32,6 @@ class Trail:
     before_send: Callable[[], None] | None = None
     attempts: int = 0
     open: bool = False
+    lost_at: float | None = None
     done: bool = False
     last: E2EError | None = None

@@ -8,25 +8,22 @@ a query: whoever raises one passes text through `aioe2e._text` first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 from ._fates import Fate, fate_of
-
-if TYPE_CHECKING:
-    from aioe2e.bulk.report import Report
 
 __all__ = [
     "APIError",
     "AttemptTimeoutError",
     "AuthenticationError",
     "BadRequestError",
-    "BulkError",
     "ConfigError",
     "ConflictError",
     "ConnectError",
     "ConnectionLostError",
     "DeadlineExceededError",
     "E2EError",
+    "GuardError",
     "ImageFailedError",
     "NotFoundError",
     "OutcomeUnknownError",
@@ -43,8 +40,7 @@ __all__ = [
 
 
 def _rebuild(cls: type[E2EError], args: tuple[Any, ...], state: dict[str, Any]) -> E2EError:
-    """Make an error anew from what `E2EError.__reduce__` wrote, without running its
-    ``__init__``."""
+    """Make an error anew, without its ``__init__``, from what `E2EError.__reduce__` wrote."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -69,8 +65,10 @@ class E2EError(Exception):
 
 
 class ConfigError(E2EError, ValueError):
-    """A setting has a value that cannot work. The text names the field, the value and what would be
-    right."""
+    """A setting has a value that cannot work.
+
+    The text names the field, the value and what would be right.
+    """
 
 
 class UsageError(E2EError, ValueError):
@@ -89,8 +87,10 @@ class UsageError(E2EError, ValueError):
 
 
 class SessionError(E2EError, RuntimeError):
-    """The session cannot be used like this: closed, bound to another event loop, or carried into a
-    forked child."""
+    """The session cannot be used like this.
+
+    It is closed, bound to another event loop, or was carried into a forked child.
+    """
 
 
 class TransportError(E2EError):
@@ -150,8 +150,9 @@ class OutcomeUnknownError(E2EError):
 
 
 class DeadlineExceededError(E2EError, TimeoutError):
-    """The time for the whole call (`Timeouts.total`, or the deadline of a run) is over; nothing was
-    applied.
+    """The time for the whole call is over, and nothing was applied.
+
+    It is that of `Timeouts.total`, or the deadline of a run.
 
     Attributes:
         last: The error of the last attempt, if there was one.
@@ -263,8 +264,17 @@ class ImageFailedError(E2EError):
 
 
 class WaitTimeoutError(E2EError, TimeoutError):
-    """An image did not come to the state that was waited for in time. The server goes on working at
-    it."""
+    """An image did not come to the state that was waited for in time.
+
+    The server goes on working at it.
+    """
+
+
+class GuardError(E2EError):
+    """The guard did not let a write begin: another process writes, or the guard does not work.
+
+    Nothing was sent, so the call may be repeated. In a run, the step is SKIPPED.
+    """
 
 
 class SkippedError(E2EError):
@@ -277,39 +287,6 @@ class SkippedError(E2EError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"not carried out: {reason}")
         self.reason = reason
-
-
-class BulkError(E2EError, ExceptionGroup[E2EError]):
-    """Some steps of a run did not end well. An `ExceptionGroup`, so ``except*`` sorts it by cause.
-
-    Attributes:
-        report: The report of the whole run, also on the parts that ``except*`` splits off.
-    """
-
-    report: Report | None = None
-
-    def __new__(
-        cls, message: str, errors: Sequence[E2EError], report: Report | None = None
-    ) -> Self:  # noqa: ARG004  # for __init__
-        """Make the group; an `ExceptionGroup` takes its parts here and not in ``__init__``."""
-        return super().__new__(cls, message, errors)
-
-    def __init__(
-        self, message: str, errors: Sequence[E2EError], report: Report | None = None
-    ) -> None:  # noqa: ARG002  # for __new__
-        self.attempts: int = sum(error.attempts for error in errors)
-        self.report = report
-
-    def derive(self, excs: Sequence[E2EError]) -> BulkError:  # type: ignore[override]  # narrower than typeshed's generic
-        """A group of some of the errors, as ``except*`` and ``split`` make it."""
-        return BulkError(self.message, excs, self.report)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (
-            type(self),
-            (self.message, list(self.exceptions), self.report),
-            {"__notes__": getattr(self, "__notes__", [])},
-        )
 
 
 def is_passing(error: E2EError | None) -> bool:

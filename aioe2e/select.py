@@ -139,8 +139,7 @@ def none_of(*tests: Callable[[SavedImage], bool]) -> Predicate:
 
 
 def older_than(age: timedelta | str, *, now: datetime | None = None) -> Predicate:
-    """Images made longer ago than that. One without a readable date is not: nobody knows how old it
-    is.
+    """Images made longer ago than that. One without a readable date is not: its age is not known.
 
     Args:
         age: A `timedelta`, or a text such as ``"30d"``, ``"12h"``, ``"2w"`` or ``"1d 12h"`` (weeks,
@@ -177,7 +176,8 @@ def _span(age: object) -> timedelta:
             span = timedelta.max
     if not isinstance(span, timedelta) or span < timedelta():
         raise UsageError(
-            f"age: a timedelta of 0 or more, or a text such as '30d', is needed, not {_check.quoted(age)}"
+            "age: a timedelta of 0 or more, or a text such as '30d', is needed,"
+            f" not {_check.quoted(age)}"
         )
     return span
 
@@ -188,17 +188,17 @@ def _aware(moment: datetime | None) -> datetime | None:
 
 
 def name_matches(*globs: str) -> Predicate:
-    """Images whose whole name matches one of the patterns, as in a shell: ``ci-*``, ``web-?``,
-    ``[ab]*``.
+    """Images whose whole name matches one of the patterns.
 
-    Upper and lower case differ.
+    They are as in a shell: ``ci-*``, ``web-?``, ``[ab]*``. Upper and lower case differ.
 
     Raises:
         UsageError: A pattern is no string, or there is none.
     """
     if not globs or not all(isinstance(glob, str) for glob in globs):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(
-            f"name_matches: one or more patterns such as 'ci-*' are needed, not {_check.quoted(globs)}"
+            "name_matches: one or more patterns such as 'ci-*' are needed,"
+            f" not {_check.quoted(globs)}"
         )
     pattern = re.compile("|".join(map(fnmatch.translate, globs)))
     return Predicate(
@@ -253,10 +253,10 @@ def by_name(*, until: str) -> Key:
 
 
 def by_os_distribution(*, until: str) -> Key:
-    """Groups images by what stands before a text in `os_distribution`: the name that the save asked
-    for.
+    """Groups images by what stands before a text in `os_distribution`.
 
-    That survives a rename. An image without that text belongs to no group.
+    On the wire, that is the name that the save asked for. It survives a rename. An image without
+    that text belongs to no group.
     """
     return _until(until, lambda image: image.os_distribution or "")
 
@@ -323,8 +323,7 @@ def _images(images: object) -> list[SavedImage]:
 
 
 def _distinct(images: object) -> list[SavedImage]:
-    """Each image once, at its first place, as it was seen last: two listings may have been
-    joined."""
+    """Each image once, at its first place, as it was seen last, as two listings may be joined."""
     return list({image.image_id: image for image in _images(images)}.values())
 
 
@@ -337,8 +336,10 @@ def _counted(count: object) -> int:
 
 
 def _ranked(images: Iterable[SavedImage], per: Key | None) -> list[list[SavedImage]]:
-    """The dated images of each group, the newest first; of two of one moment the one that came
-    first."""
+    """The dated images of each group, the newest first.
+
+    Of two images of one moment, the one that came first stands first.
+    """
     if per is not None:
         _check.require_callable("per", per, "select.by_name(until='-nightly')")
     groups: dict[Hashable, list[tuple[datetime, SavedImage]]] = {}

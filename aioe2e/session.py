@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import json
 import os
 import re
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
-from aioe2e._call.call import Call, Options
-from aioe2e._call.channel import Core, SessionSettings
-from aioe2e._wire.request import Context, Request
+from aioe2e._call import Call, Channel, ChannelSettings, Options
+from aioe2e._http import ClientSession
+from aioe2e._wire import Context, Request
 from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
@@ -25,10 +27,9 @@ from aioe2e.config import (
     checked_project_id,
     from_environment,
     from_files,
+    settings_with_secrets,
 )
-from aioe2e.images.actions import Images
-from aioe2e.images.fetch_listing import fetch_listing
-from aioe2e.images.listing import Listing
+from aioe2e.images import ImageMemory, Images
 
 from . import _check
 from ._actions import Repeat
@@ -39,14 +40,12 @@ from .errors import ConfigError, UsageError
 from .events import Hook
 from .models import Reply
 
-if TYPE_CHECKING:
-    import aiohttp
-
 __all__ = ["Session", "SessionOptions"]
 
 _AGENT = re.compile(r"[\x20-\x7e]{1,200}")
 _PATH = re.compile(r"[A-Za-z0-9_~.-]+(/[A-Za-z0-9_~.-]+)*/?")
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"})
+_TOO_LARGE = 10**128
 _READS = frozenset({"GET", "HEAD"})
 
 
@@ -57,7 +56,7 @@ class SessionOptions(TypedDict, total=False):
     project_id: int | str | None
     location: str | None
     base_url: str
-    http: aiohttp.ClientSession | None
+    http: ClientSession | None
     timeouts: Timeouts | None
     retry: RetryPolicy | None
     limits: Limits | None
@@ -102,7 +101,7 @@ class Session:
         project_id: int | str | None = None,
         location: str | None = None,
         base_url: str = DEFAULT_BASE_URL,
-        http: aiohttp.ClientSession | None = None,
+        http: ClientSession | None = None,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         limits: Limits | None = None,
@@ -112,13 +111,17 @@ class Session:
         trust_env: bool = False,
         _clock: Clock | None = None,
     ) -> None:
+        _instance("credentials", credentials, Credentials)
+        if problem := _mixed_up(credentials, project_id, location, base_url, user_agent):
+            del project_id, location, base_url, user_agent  # the traceback keeps this frame
+            raise ConfigError(problem)
         options = Options(
             _given("timeouts", timeouts, Timeouts),
             _given("retry", retry, RetryPolicy),
             Context(checked_project_id(project_id), checked_location(location)),
         )
-        settings = SessionSettings(
-            credentials=_instance("credentials", credentials, Credentials),
+        settings = ChannelSettings(
+            credentials=credentials,
             base=checked_base_url(base_url),
             limits=_given("limits", limits, Limits),
             dialect=_instance("dialect", dialect, Dialect),
@@ -128,13 +131,14 @@ class Session:
             clock=_clock or Clock(),
         )
 
-        def fetch(core: Core, until: float | None) -> Awaitable[Listing]:
-            return fetch_listing(core, options, until)
+        channel = Channel(settings, _borrowed(http))
+        self._share(channel, ImageMemory(channel, options), options, view=False)
 
-        self._share(Core(settings, _borrowed(http), fetch), options, view=False)
-
-    def _share(self, core: Core, options: Options, *, view: bool) -> None:
-        self._core = core
+    def _share(
+        self, channel: Channel, memory: ImageMemory, options: Options, *, view: bool
+    ) -> None:
+        self._channel = channel
+        self._memory = memory
         self._options = options
         self._view = view
 
@@ -142,14 +146,19 @@ class Session:
     def from_env(cls, **overrides: Unpack[SessionOptions]) -> Self:
         """A session from environment variables.
 
-        Read are ``E2E_API_KEY``, ``E2E_AUTH_TOKEN``, ``E2E_PROJECT_ID`` and ``E2E_LOCATION``.
+        Read are ``E2E_API_KEY``, ``E2E_AUTH_TOKEN``, ``E2E_PROJECT_ID``, ``E2E_LOCATION`` and
+        ``E2E_MYACCOUNT_BASE_URL``. ``E2E_PROFILE`` names a profile (see `from_profile`), which
+        gives what no variable gives; key and token are taken together from one place.
+
+        A variable that seems to be meant and is not read (``E2E_REGION``) is a logged warning, and
+        so is a project that nothing gives.
 
         Args:
             overrides: Any argument of `Session`; it stands above the environment.
 
         Raises:
-            ConfigError: A variable that is needed is missing or wrong; the text names it and never
-                shows a secret.
+            ConfigError: A variable that is needed is missing or wrong, or the profile cannot be
+                used; the text names it and never shows a secret.
         """
         return cls(**from_environment(os.environ, overrides))
 
@@ -167,19 +176,20 @@ class Session:
             overrides: Any argument of `Session`; it stands above the file.
 
         Raises:
-            ConfigError: There is no such file or profile, e2ectl's file can be read by others
-                (e2e-cli's is a logged warning), or something in it is wrong.
+            ConfigError: There is no such file or profile, others can change the file, e2ectl's file
+                can be read by others (e2e-cli's is a logged warning), or something in it is
+                wrong.
         """
         return cls(**from_files(name, overrides))
 
     @cached_property
     def images(self) -> Images:
         """The image actions."""
-        return Images(self._core, self._options)
+        return Images(self._channel, self._memory, self._options)
 
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
-    ) -> Session:
+    ) -> Self:
         """A view of this session with other timeouts or retries.
 
         It uses the same pool and limits. Views are light: make one for a single call. Closing a
@@ -202,8 +212,9 @@ class Session:
             self._options.retry if retry is None else _instance("retry", retry, RetryPolicy),
             self._options.context,
         )
-        view = Session.__new__(type(self))
-        view._share(self._core, options, view=True)  # noqa: SLF001  # a session of the same class
+        view = copy.copy(self)  # with what a subclass has added
+        view.__dict__.pop("images", None)
+        view._share(self._channel, self._memory, options, view=True)  # noqa: SLF001  # a session of the same class
         return view
 
     async def request(
@@ -245,7 +256,7 @@ class Session:
         extra = None if query is None else _query(query)
         request = Request("request", place, repeat, verb, place, _body(json), query=extra)
         trail = Trail()
-        verdict = await Call(self._core, self._options, request, trail).run()
+        verdict = await Call(self._channel, self._options, request, trail).run()
         status = 200 if verdict.http_status is None else verdict.http_status
         return Reply(
             status=status, data=verdict.data, message=verdict.message, attempts=trail.attempts
@@ -256,18 +267,21 @@ class Session:
 
         Calls under way end with `SessionError` (or as unknown, when they were sent). Closes only
         what the session opened. A second call does nothing, and so does closing a view.
+
+        May be called from any event loop, also of another thread: the session is closed on its own
+        loop. May be called again after it was cancelled.
         """
         if not self._view:
-            await self._core.close()
+            await self._channel.close()
 
     @property
     def closed(self) -> bool:
         """Whether the session has been closed."""
-        return self._core.closed
+        return self._channel.closed
 
     async def __aenter__(self) -> Self:
-        if self._core.closed:
-            self._core.enter()
+        if self._channel.closed:
+            self._channel.enter()
         return self
 
     async def __aexit__(
@@ -279,11 +293,13 @@ class Session:
         await self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_channel"):
+            return "<aioe2e session that could not be built>"
         context = self._options.context.query()
         shown = "".join(f", {key}={value!r}" for key, value in context.items())
         kind = "view of a session" if self._view else "session"
         state = " (closed)" if self.closed else ""
-        return f"<aioe2e {kind}: {self._core.settings.base}{shown}{state}>"
+        return f"<aioe2e {kind}: {self._channel.settings.base}{shown}{state}>"
 
 
 def _instance(name: str, value: Any, type_: type[Any]) -> Any:
@@ -301,7 +317,37 @@ def _hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
     found = tuple(hooks) if hasattr(hooks, "__iter__") else ()
     if not hasattr(hooks, "__iter__") or not all(map(callable, found)):
         raise ConfigError("hooks must be a list of callables of one argument")
+    if any(map(_is_async, found)):
+        raise ConfigError(
+            "hooks must be plain callables: an async function would never run;"
+            " put the event into a queue, or make a task of it"
+        )
     return found
+
+
+def _is_async(hook: object) -> bool:
+    call = getattr(hook, "__call__", None)  # noqa: B004  # an object with an async __call__
+    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(call)
+
+
+def _mixed_up(
+    credentials: Credentials,
+    project_id: object,
+    location: object,
+    base_url: object,
+    user_agent: object,
+) -> str:
+    """What to say of settings that hold a secret, which would stand in URLs, logs and reprs."""
+    settings = {
+        "project_id": project_id,
+        "location": location,
+        "base_url": base_url,
+        "user_agent": user_agent,
+    }
+    names = settings_with_secrets(settings, (credentials.api_key, credentials.auth_token))
+    if not names:
+        return ""
+    return f"{' and '.join(names)} holds a secret: credentials go into Credentials alone"
 
 
 def _agent(user_agent: object) -> str:
@@ -345,19 +391,24 @@ def _query(query: Mapping[Any, Any]) -> dict[str, str]:
                 f"query: {_check.quoted(key)} cannot be a parameter;"
                 " the api key is added by the session"
             )
-        text = (
-            _check.as_str(value)
-            if isinstance(value, str)
-            else int.__repr__(value)
-            if isinstance(value, int)
-            else ""
-        )
-        if isinstance(value, bool) or not isinstance(value, str | int) or not _check.is_text(text):
+        text = _query_text(value)
+        if text is None:
             raise UsageError(
                 f"query: {key} must be text or a whole number, not {_check.quoted(value)}"
             )
         found[_check.as_str(key)] = text
     return found
+
+
+def _query_text(value: object) -> str | None:
+    """The value of a parameter as text; None for what cannot be sent."""
+    if isinstance(value, str):
+        text = _check.as_str(value)
+        return text if _check.is_text(text) else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    # Python writes no numbers of more than some thousand digits.
+    return int.__repr__(value) if abs(value) < _TOO_LARGE else None
 
 
 def _body(content: Any) -> bytes | None:

@@ -11,7 +11,7 @@ from functools import partial
 
 import aioe2e
 from aioe2e._record import Trail
-from aioe2e.bulk.stream import Performed, Stream
+from aioe2e.bulk import Ending, Stream
 
 from ._measure import Spread, cpu_seconds, interleaved, wall_seconds
 from ._peers import Rename, blocking, naive, session
@@ -21,7 +21,7 @@ from ._results import Row, Scale
 LIMIT = 16
 LATENCY = 0.02
 
-_DONE = Performed(aioe2e.Status.DONE)
+_DONE = Ending(aioe2e.Status.DONE)
 
 
 async def rows(scale: Scale) -> list[Row]:
@@ -106,7 +106,8 @@ async def _over_the_wire(scale: Scale) -> list[Row]:
         ),
         Row(
             f"client CPU of {what}, no latency: aioe2e / naive gather",
-            f"{per_item.median:.2f} ({cpu.of('aioe2e').median / scale.renames * 1e6:.0f} µs a step)",
+            f"{per_item.median:.2f}"
+            f" ({cpu.of('aioe2e').median / scale.renames * 1e6:.0f} µs a step)",
             "",
             per_item.range(),
         ),
@@ -118,7 +119,7 @@ async def _bulk(opened: aioe2e.Session, names: dict[str, str]) -> None:
     report.raise_for_errors()
 
 
-async def _perform(_step: aioe2e.Step, _trail: Trail) -> Performed:
+async def _perform(_step: aioe2e.Step, _trail: Trail) -> Ending:
     return _DONE
 
 
@@ -172,7 +173,7 @@ async def _loop(steps: Sequence[aioe2e.Step]) -> None:
 async def _gather(steps: Sequence[aioe2e.Step]) -> None:
     semaphore = asyncio.Semaphore(LIMIT)
 
-    async def one(step: aioe2e.Step) -> Performed:
+    async def one(step: aioe2e.Step) -> Ending:
         async with semaphore:
             return await _perform(step, Trail())
 

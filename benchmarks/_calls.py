@@ -9,10 +9,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 import aioe2e
-from aioe2e._call.call import Call
+from aioe2e._call import Call
 from aioe2e._fates import Fate
 from aioe2e._record import Trail
-from aioe2e._wire.request import Verdict, encode
+from aioe2e._wire import Verdict, encode
 
 from ._measure import Rounds, cpu_seconds, interleaved
 from ._peers import Rename, blocking, library, naive, session, tuned
@@ -107,7 +107,7 @@ async def _retries(base: str, scale: Scale) -> Row:
 
         async def batch(method: Callable[[Answered], Awaitable[object]]) -> float:
             calls = [
-                Answered(opened._core, opened._options, request, Trail())
+                Answered(opened._channel, opened._options, request, Trail())
                 for _ in range(scale.steps)
             ]
             start = time.process_time()

@@ -27,11 +27,10 @@ from aioe2e import (
     Timeouts,
 )
 from aioe2e._actions import ROWS, Repeat
-from aioe2e._call.retry import Decision, decide
+from aioe2e._call import Decision, decide
 from aioe2e._fates import STATUS_FATES
 from aioe2e._text import Redactor
-from aioe2e._wire.json import parse
-from aioe2e._wire.request import LIST, RawReply, Request, Verdict, encode, judge, judge_failure
+from aioe2e._wire import LIST, RawReply, Request, Verdict, encode, judge, judge_failure, parse
 from aioe2e.models import Action
 from aioe2e.testing import KINDS, Effect
 

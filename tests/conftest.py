@@ -6,9 +6,15 @@ import asyncio
 import gc
 import inspect
 import signal
+from collections.abc import Iterator
 
 import hypothesis
+
+# Hypothesis imports this one in the middle of a test. Compiled at that depth, with the collector
+# running, Python 3.11 ends with "AST constructor recursion depth mismatch".
+import hypothesis.internal.conjecture.optimiser
 import pytest
+from redis_server import GIVEN, RedisServer
 
 # A busy machine makes examples slowly; that says nothing about the code under test.
 hypothesis.settings.register_profile(
@@ -22,6 +28,12 @@ if (
     signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # else the programs that tests start could not be stopped
+
+
+def pytest_collection_finish() -> None:
+    # What the imports made stays to the end. Set aside, it is not walked through after every test.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -42,3 +54,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     asyncio.run(run())
     gc.collect()
     return True
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A server that no test stops, killed at the end; `AIOE2E_TEST_REDIS` names another."""
+    if GIVEN:
+        yield GIVEN
+        return
+    with RedisServer() as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A server of the test's own, for it to stop."""
+    with RedisServer() as server:
+        yield server

@@ -1,1 +1,17 @@
-"""One call: attempts until something is certain."""
+"""One call: attempts until something is certain. It knows the channel, and no resource."""
+
+from .call import Call, Options
+from .channel import Channel, ChannelSettings, closed_error
+from .retry import Decision, decide
+from .witness import Witness
+
+__all__ = [
+    "Call",
+    "Channel",
+    "ChannelSettings",
+    "Decision",
+    "Options",
+    "Witness",
+    "closed_error",
+    "decide",
+]

@@ -16,34 +16,32 @@ from typing import Final, TypeVar
 
 import attrs
 
-from aioe2e._actions import ROWS, Repeat
+from aioe2e._actions import Repeat
 from aioe2e._fates import Fate
 from aioe2e._http import ConnectTimeout, InFlight, connect_timeout
 from aioe2e._record import Trail
-from aioe2e._wire import retry_after
-from aioe2e._wire.json import SMALL, parse, parse_in_slices
-from aioe2e._wire.request import (
-    LIST,
+from aioe2e._wire import (
+    SMALL,
     Context,
     RawReply,
     Request,
     Verdict,
     describe,
-    encode,
     in_other_dialect,
     judge,
     judge_failure,
+    parse,
+    parse_in_slices,
+    seconds_in_headers,
 )
-from aioe2e.config import Dialect, RetryPolicy, Timeouts
+from aioe2e.config import RetryPolicy, Timeouts
 from aioe2e.errors import APIError, E2EError, NotFoundError, RateLimitedError, SessionError
 from aioe2e.events import AttemptEvent
-from aioe2e.images.proof import Doubt, look, really_missing
-from aioe2e.images.saves import SaveTicket
-from aioe2e.models import Action
 
-from .channel import Core, closed_error, log
+from .channel import Channel, closed_error, log
 from .errors import late_error, paused_error, unknown_error
 from .retry import Decision, decide, delays, repeat
+from .witness import Witness
 
 T = TypeVar("T")
 
@@ -75,14 +73,13 @@ class Call:
     """One call on its way.
 
     Args:
-        core: The session's shared parts.
+        channel: What the calls of a session share.
         options: Of the view that makes the call.
         request: What to send.
         trail: Kept up to date while the call runs.
-        ticket: The save that this is, if it is one.
+        witness: Tells whether a write was carried out where its replies do not; None for a call
+            that changes nothing, or of which nothing can be known.
         in_doubt: Whether an earlier call sent the same write and nobody knows what became of it.
-        before: What the image is called when the call begins, and from when on, where that is
-            known.
     """
 
     # What has its default is not set for each of ten thousand calls: this is the hot path.
@@ -95,29 +92,25 @@ class Call:
     _token = ""
     #: Loop time at which the latest request was sent.
     sent_at = 0.0
-    #: Loop time at which the first request was sent.
-    began_at = 0.0
     #: The reply that was judged last.
     reply: RawReply | None = None
 
     def __init__(
         self,
-        core: Core,
+        channel: Channel,
         options: Options,
         request: Request,
         trail: Trail,
-        ticket: SaveTicket | None = None,
+        witness: Witness | None = None,
         *,
         in_doubt: bool = False,
-        before: tuple[str, float] | None = None,
     ) -> None:
-        self._core = core
+        self._channel = channel
         self._options = options
         self._request = request
         self._trail = trail
-        self._ticket = ticket
+        self._witness = witness
         self._in_doubt = in_doubt
-        self._before = before
         self._write = request.repeat is not Repeat.READ
         #: Loop time at which the call must be over; known once it has begun.
         self.deadline = trail.deadline
@@ -134,9 +127,9 @@ class Call:
         Raises:
             E2EError: Any other end.
         """
-        core = self._core
-        self._transport = core.enter()
-        if core.tokens.renewable:
+        channel = self._channel
+        self._transport = channel.enter()
+        if channel.tokens.renewable:
             await self._authorize()
         verdict = await self.attempt()
         if verdict.fate is not Fate.DONE:
@@ -145,7 +138,7 @@ class Call:
             if verdict.fate is not Fate.DONE:
                 verdict = await self._conclude(verdict)
         if not free:
-            core.budget.give_back()
+            channel.budget.give_back()
         return verdict
 
     async def attempt(self) -> Verdict:
@@ -153,9 +146,9 @@ class Call:
         carry an old token."""
         counted = False
         while True:
-            if self._core.closed:
+            if self._channel.closed:
                 return self._keep(Verdict(Fate.NOT_SENT, error=closed_error(), final=True))
-            if not self._core.gate.try_enter(under_way=self._begun):
+            if not self._channel.gate.try_enter(under_way=self._begun):
                 refused = await self._wait_for_slot()
                 if refused is not None:
                     return self._keep(refused)
@@ -175,36 +168,36 @@ class Call:
     async def _weigh(self, verdict: Verdict) -> Verdict:
         """After a maybe, a no proves nothing. If a look does not tell either, it counts as one more
         maybe."""
-        core, policy, request = self._core, self._options.retry, self._request
+        channel, policy, request = self._channel, self._options.retry, self._request
         if (
-            core.closed
+            channel.closed
             or request.repeat is not Repeat.IDEMPOTENT
             or self._trail.attempts >= policy.attempts
         ):
             return verdict  # there is no further attempt to weigh it for
-        proof = (await look(core, policy, self._doubt(), self.deadline, once=True)).proof
+        proof = await self._look(once=True)
         return self._keep(proof if proof is not None else attrs.evolve(verdict, fate=Fate.MAYBE))
 
-    def _doubt(self) -> Doubt:
-        request = self._request
-        began = self.began_at if self._begun else self._core.clock.now()
-        return Doubt(
-            request.action, request.target, request.name, began, self._before, self._ticket
-        )
+    async def _look(self, *, once: bool = False) -> Verdict | None:
+        """What the witness, if there is one, can prove."""
+        if self._witness is None:
+            return None
+        return await self._witness.look(self.deadline, once=once)
 
     async def _send(self) -> Verdict:
         """Send the request once, its slot already held, and judge what comes back."""
-        core, trail, request = self._core, self._trail, self._request
+        channel, trail, request = self._channel, self._trail, self._request
         flight = self._start()
         try:
             if self._write and trail.before_send is not None:
                 trail.before_send()
-            most = core.limits.max_body if request is LIST else _SMALL_BODY
+            most = channel.limits.max_body if request.lists else _SMALL_BODY
             result = await self._transport.send(
                 request, self._options.context, flight, self._options.connect, most
             )
         finally:
-            core.land(flight)
+            channel.in_flight.end(flight)
+            channel.gate.leave()
             # Whatever comes next, be it a cancellation: what was sent may have been carried out.
             trail.open = self._in_doubt or (self._write and flight.sent)
         if not isinstance(result, RawReply):
@@ -212,24 +205,26 @@ class Call:
             self._tell(verdict)
             return verdict
         self.reply = result
-        if request is LIST and len(result.body) > SMALL:
+        if request.lists and len(result.body) > SMALL:
             content = await self.in_slices(parse_in_slices(result.body))
         else:
             content = parse(result.body)
-        content = core.redactor.scrub(content, result.body)
+        content = channel.redactor.scrub(content, result.body)
         wait = (
-            retry_after.seconds(result.headers, core.clock.wall()) if result.status >= 400 else None
+            seconds_in_headers(result.headers, channel.clock.wall())
+            if result.status >= 400
+            else None
         )
-        verdict = judge(request, result, content, core.redactor, wait)
+        verdict = judge(request, result, content, channel.redactor, wait)
         if verdict.fate is Fate.DONE or not self._throttled(verdict):
-            core.gate.succeeded()
+            channel.gate.succeeded()
         self._tell(verdict)
         return self._keep(verdict)
 
     def _failed(self, error: E2EError, flight: InFlight) -> Verdict:
         """The verdict on an attempt that got no reply."""
         self.reply = None
-        if self._core.closed:
+        if self._channel.closed:
             return Verdict(
                 Fate.MAYBE if flight.sent else Fate.NOT_SENT, error=closed_error(), final=True
             )
@@ -253,33 +248,35 @@ class Call:
     async def _authorize(self, *, renew: bool = False) -> None:
         """Have a token. The user's callable has as long as the call has; its time does not count as
         the call's."""
-        core, total = self._core, self._options.timeouts.total
+        channel, total = self._channel, self._options.timeouts.total
         until = self.deadline
         if not self._begun and total is not None:
-            until = core.clock.now() + total
+            until = channel.clock.now() + total
         try:
             stale = self._token if renew else None
-            self._token = await core.bounded(core.authorize(self._transport, stale=stale), until)
+            self._token = await channel.bounded(
+                channel.authorize(self._transport, stale=stale), until
+            )
             return
         except TimeoutError:
             pass  # raised below, where no context hangs on it
-        if core.closed:
+        if channel.closed:
             raise closed_error()
         raise late_error(self._request, self._trail.last)
 
     async def _wait_for_slot(self) -> Verdict | None:
         """Wait for a slot and hold it; or say why it is of no use any more."""
-        core = self._core
-        if left := core.gate.pause_left():
+        channel = self._channel
+        if left := channel.gate.pause_left():
             deadline = self.deadline
             if not self._begun and self._options.timeouts.total is not None:
-                total = core.clock.now() + self._options.timeouts.total
+                total = channel.clock.now() + self._options.timeouts.total
                 deadline = total if deadline is None else min(deadline, total)
-            if deadline is not None and core.clock.now() + left > deadline:
+            if deadline is not None and channel.clock.now() + left > deadline:
                 self._ended = "the session is paused for longer than the call may take"
                 return Verdict(Fate.NOT_SENT, error=paused_error(self._request, left), final=True)
         try:
-            if await core.gate.enter(under_way=self._begun, until=self.deadline):
+            if await channel.gate.enter(under_way=self._begun, until=self.deadline):
                 return None
         except SessionError:
             return Verdict(Fate.NOT_SENT, error=closed_error(), final=True)
@@ -288,21 +285,20 @@ class Call:
 
     def _start(self) -> InFlight:
         """Start the clocks, now that a slot is held."""
-        core, timeouts = self._core, self._options.timeouts
-        now = self.sent_at = core.clock.now()
+        channel, timeouts = self._channel, self._options.timeouts
+        now = self.sent_at = channel.clock.now()
         if not self._begun:
             self._begun = True
-            self.began_at = now
             if timeouts.total is not None and (
                 self.deadline is None or self.deadline > now + timeouts.total
             ):
                 self.deadline = now + timeouts.total
-            if self._ticket is not None:
-                self._ticket.sent_at = now
+            if self._witness is not None:
+                self._witness.sent(now)
         end = self.deadline
         if timeouts.attempt is not None and (end is None or end > now + timeouts.attempt):
             end = now + timeouts.attempt
-        return core.take_off(end)
+        return channel.in_flight.begin(end, shares_loop=channel.gate.in_flight > 1)
 
     async def in_slices(self, work: Generator[None, None, T]) -> T:
         """Run work that yields now and then, letting others run meanwhile.
@@ -317,7 +313,7 @@ class Call:
                 value: T = stop.value
                 return value
             await asyncio.sleep(0)
-            if self.deadline is not None and self._core.clock.now() > self.deadline:
+            if self.deadline is not None and self._channel.clock.now() > self.deadline:
                 work.close()
                 break
         error = late_error(self._request, self._trail.last)
@@ -330,7 +326,7 @@ class Call:
         if not isinstance(error, RateLimitedError):
             return False
         wait = verdict.retry_after if verdict.retry_after is not None else self._options.retry.base
-        self._core.gate.throttled(self.sent_at, min(wait, self._options.retry.max_retry_after))
+        self._channel.gate.throttled(self.sent_at, min(wait, self._options.retry.max_retry_after))
         return True
 
     def _keep(self, verdict: Verdict) -> Verdict:
@@ -340,18 +336,20 @@ class Call:
             self._in_doubt = False
             trail.done = self._write
         else:
-            self._in_doubt = self._in_doubt or (self._write and verdict.fate is Fate.MAYBE)
+            if self._write and verdict.fate is Fate.MAYBE:
+                self._in_doubt = True
+                trail.lost_at = self._channel.clock.now()
             trail.last = verdict.error
         trail.open = self._in_doubt
         return verdict
 
     def _tell(self, verdict: Verdict) -> None:
         """Tell whoever listens that a request has ended."""
-        core, request = self._core, self._request
+        channel, request = self._channel, self._request
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s %s: %s", request.method, request.path, verdict.fate.value)
-        if core.settings.hooks:
-            core.tell(
+        if channel.settings.hooks:
+            channel.tell(
                 AttemptEvent(
                     action=request.action,
                     target=request.target,
@@ -360,7 +358,7 @@ class Call:
                     attempt=self._trail.attempts,
                     status=verdict.http_status,
                     fate=verdict.fate.value,
-                    elapsed=core.clock.now() - self.sent_at,
+                    elapsed=channel.clock.now() - self.sent_at,
                 )
             )
 
@@ -377,18 +375,16 @@ class Call:
     def _learn_dialect(self) -> None:
         """Remember for the session that the method which was sent last is the right one on this
         route."""
-        row, learned = ROWS[self._request.action], self._core.other_dialect
-        if self._request.method == row.current:
-            learned.add(row.path)
-        else:
-            learned.discard(row.path)
+        request = self._request
+        assert request.dialect is not None
+        self._channel.dialects[request.route] = request.dialect
 
     def _outdated(self, verdict: Verdict) -> bool:
         """Whether a new token may help; asked for once a call, and it is no attempt."""
         error = verdict.error
         if (
             self._renewed_token
-            or not self._core.tokens.renewable
+            or not self._channel.tokens.renewable
             or verdict.fate is not Fate.REFUSED
         ):
             return False
@@ -398,8 +394,8 @@ class Call:
     def wants_another(self, verdict: Verdict) -> bool:
         """Whether to make another attempt; if so, a retry is taken from the budget and the delay is
         set."""
-        core, policy = self._core, self._options.retry
-        if verdict.final or core.closed:
+        channel, policy = self._channel, self._options.retry
+        if verdict.final or channel.closed:
             return False
         if decide(verdict, self._request.repeat, in_doubt=self._in_doubt) is not Decision.RETRY:
             return False
@@ -416,11 +412,11 @@ class Call:
             return False
         if self._delays is None:
             self._delays = delays(policy)
-        delay = wait + core.clock.uniform(0.0, next(self._delays))
-        if self.deadline is not None and core.clock.now() + delay >= self.deadline:
+        delay = wait + channel.clock.uniform(0.0, next(self._delays))
+        if self.deadline is not None and channel.clock.now() + delay >= self.deadline:
             self._ended = "no time is left for another attempt"
             return False
-        if not core.budget.take():
+        if not channel.budget.take():
             self._ended = "the session's retry budget is empty"
             return False
         self._delay = delay
@@ -428,24 +424,23 @@ class Call:
 
     async def rest(self) -> None:
         """Sleep before the next attempt; no slot is held meanwhile."""
-        await self._core.rest(self._delay)
+        await self._channel.rest(self._delay)
 
     async def _conclude(self, verdict: Verdict) -> Verdict:
         """The end of a call that did not simply succeed."""
-        core, request, trail = self._core, self._request, self._trail
+        request, trail = self._request, self._trail
         if self._in_doubt:
-            looked = await look(core, self._options.retry, self._doubt(), self.deadline)
-            if looked.proof is not None:
-                return self._keep(looked.proof)
+            proof = await self._look()
+            if proof is not None:
+                return self._keep(proof)
             unknown = unknown_error(request, trail, verdict.error or trail.last, self._ended)
-            unknown.looked = looked.to_the_end
+            unknown.looked = self._witness is not None and self._witness.looked
             raise unknown
         error = verdict.error
         assert error is not None
-        if verdict.missing and request.action == Action.DELETE and isinstance(error, NotFoundError):
-            error = await really_missing(
-                core, self._options.retry, error, request.target, self.deadline
-            )
+        witness = self._witness
+        if verdict.missing and witness is not None and isinstance(error, NotFoundError):
+            error = await witness.missing(error, self.deadline)
         elif self._is_late(verdict):
             error = late_error(self._request, error)
         elif self._ended and not verdict.final:
@@ -464,14 +459,6 @@ class Call:
         ):
             return False
         return self._ended == "no time is left for another attempt" and self.deadline is not None
-
-
-def write_request(core: Core, action: Action, target: str, name: str = "") -> Request:
-    """The request for an action, in the dialect that the session was given or has learned for
-    it."""
-    dialect = core.settings.dialect
-    learned = dialect is Dialect.AUTO and ROWS[action].path in core.other_dialect
-    return encode(action, target, name, dialect, learned=learned)
 
 
 def _speaks(verdict: Verdict) -> bool:

@@ -5,39 +5,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import os
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
 from aioe2e._clock import Clock
-from aioe2e._http import InFlight, Transport
+from aioe2e._http import Transport
 from aioe2e._text import Redactor
-from aioe2e.config import Credentials, Dialect, Limits, TokenSource, checked_secret
-from aioe2e.errors import ConfigError, SessionError
+from aioe2e.config import Credentials, Dialect, Limits
+from aioe2e.errors import SessionError
 from aioe2e.events import Event, Hook, PauseEvent
-from aioe2e.images.listing import Listing, Listings
-from aioe2e.images.locks import KeyedLocks
-from aioe2e.images.saves import SaveBook
-from aioe2e.images.sightings import Sightings
 
 from .gate import Budget, Gate
+from .in_flight import RequestsInFlight
+from .tokens import Tokens
 
 if TYPE_CHECKING:
     import aiohttp
 
 T = TypeVar("T")
 
+#: Seconds after which a loop that was asked to close a session is looked at again.
+_LOOP_CHECK: Final = 0.2
+
 log: Final = logging.getLogger("aioe2e")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class SessionSettings:
+class ChannelSettings:
     """The settings of a session that its views cannot change, checked."""
 
     credentials: Credentials
@@ -50,38 +51,32 @@ class SessionSettings:
     clock: Clock
 
 
-class Core:
-    """Pool, gate, budget, locks, and what was learned of the server, for one session and all its
-    views."""
+class Channel:
+    """Pool, gate, budget, tokens and hooks: what the calls of any resource need.
+
+    One for a session and all its views.
+    """
 
     def __init__(
         self,
-        settings: SessionSettings,
+        settings: ChannelSettings,
         borrowed: aiohttp.ClientSession | None,
-        fetch: Callable[[Core, float | None], Awaitable[Listing]],
     ) -> None:
         self.settings = settings
         self.clock: Clock = settings.clock
         self.limits: Limits = settings.limits
         self.gate: Gate = Gate(settings.limits, settings.clock, self._paused)
         self.budget: Budget = Budget(settings.limits.retry_budget)
-        self.locks: KeyedLocks = KeyedLocks()
-        self.sightings: Sightings = Sightings()
-        self.saves: SaveBook = SaveBook(self.sightings)
         self.redactor: Redactor = Redactor([settings.credentials.api_key])
-        self.tokens: _Tokens = _Tokens(settings.credentials.auth_token, self.redactor)
-        self.listings: Listings = Listings(
-            lambda until: fetch(self, until), self.rest, settings.clock
-        )
-        #: Routes on which the other dialect proved to be the right one.
-        self.other_dialect: set[str] = set()
+        self.tokens: Tokens = Tokens(settings.credentials.auth_token, self.redactor)
+        self.in_flight: RequestsInFlight = RequestsInFlight()
+        #: By route, the dialect that proved to be the right one.
+        self.dialects: dict[str, Dialect] = {}
         self.closed: bool = False
         self._borrowed = borrowed
         self._transport: Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
-        self._flights: set[InFlight] = set()
-        self._alarm: asyncio.TimerHandle | None = None
         self._scopes: set[asyncio.Timeout] = set()
         self._warned_of_limit = False
 
@@ -114,6 +109,7 @@ class Core:
         self._transport = Transport(
             settings.base,
             settings.credentials.api_key,
+            key_in=settings.credentials.key_in,
             user_agent=settings.user_agent,
             trust_env=settings.trust_env,
             borrowed=self._borrowed,
@@ -130,42 +126,6 @@ class Core:
         token = await self.tokens.get(stale)
         transport.authorize(token)
         return token
-
-    def take_off(self, end: float | None) -> InFlight:
-        """A request is about to be sent, its slot held; it is cut off at the loop time `end`.
-
-        One alarm serves all requests. Hardly any of them ever needs it, and a timer for each would
-        be a tenth of what a call costs.
-        """
-        flight = InFlight(end, shares_loop=self.gate.in_flight > 1)
-        self._flights.add(flight)
-        if end is not None and (self._alarm is None or end < self._alarm.when()):
-            self._set_alarm(end)
-        return flight
-
-    def land(self, flight: InFlight) -> None:
-        """The request is over: its slot goes to the next."""
-        self._flights.discard(flight)
-        self.gate.leave()
-
-    def _set_alarm(self, moment: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        # The loop must not keep a session alive that nobody else wants.
-        self._alarm = asyncio.get_running_loop().call_at(moment, _ring, weakref.ref[Core](self))
-
-    def cut_off(self) -> None:
-        """Cut off the requests whose time is over."""
-        self._alarm = None
-        now = asyncio.get_running_loop().time()
-        ends = [
-            flight.end for flight in self._flights if flight.end is not None and flight.end > now
-        ]
-        for flight in self._flights:
-            if flight.end is not None and flight.end <= now:
-                flight.abort()
-        if ends:
-            self._set_alarm(min(ends))
 
     async def rest(self, seconds: float) -> None:
         """Sleep, but no longer than the session is open."""
@@ -218,38 +178,58 @@ class Core:
             self.tell(PauseEvent(seconds=seconds, limit=limit))
 
     async def close(self) -> None:
-        """End what is under way and close what was opened."""
-        if self.closed:
-            return
+        """End what is under way and close what was opened.
+
+        It is done on the loop of the session, whichever loop it is called from. A close that was
+        cancelled can be called again.
+        """
         self.closed = True
-        if self._transport is None:
+        transport, loop = self._transport, self._loop
+        if transport is None or loop is None:
             return
         self._finalizer.detach()
         if os.getpid() != self._process:
             return  # a forked child shares the parent's sockets: they are not its to close
-        if asyncio.get_running_loop() is not self._loop:
-            self._transport.abandon()
+        if asyncio.get_running_loop() is loop:
+            await self._close_here(transport)
             return
+        if loop.is_running():
+            closing = asyncio.run_coroutine_threadsafe(self._close_here(transport), loop)
+            if await _is_done(closing, loop):
+                return
+        if not loop.is_closed():
+            # Calls that wait there end as soon as that loop runs again.
+            loop.call_soon_threadsafe(self._end_calls)
+        transport.abandon()
+
+    async def _close_here(self, transport: Transport) -> None:
+        """Close on the loop of the session."""
         try:
-            self.gate.close(closed_error)
-            now = asyncio.get_running_loop().time()
-            for scope in self._scopes:
-                with contextlib.suppress(
-                    RuntimeError
-                ):  # its time is over already, and it is about to end
-                    scope.reschedule(now)
-            for flight in self._flights:
-                flight.abort()
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self.listings.ring()
+            self._end_calls()
         finally:
-            await self._transport.close()
+            await transport.close()
+
+    def _end_calls(self) -> None:
+        """End every call that is under way, or waits, with `closed_error`."""
+        self.gate.close(closed_error)
+        now = asyncio.get_running_loop().time()
+        for scope in self._scopes:
+            # One whose time is over already is about to end by itself.
+            with contextlib.suppress(RuntimeError):
+                scope.reschedule(now)
+        self.in_flight.abort_all()
 
 
-def _ring(core: weakref.ref[Core]) -> None:
-    if (found := core()) is not None:
-        found.cut_off()
+async def _is_done(closing: Future[None], loop: asyncio.AbstractEventLoop) -> bool:
+    """Wait for what another loop was asked to do; False if that loop stops before it is done."""
+    waiting = asyncio.wrap_future(closing)
+    while not waiting.done() and loop.is_running():
+        await asyncio.wait([waiting], timeout=_LOOP_CHECK)
+    if waiting.done():
+        waiting.result()
+        return True
+    waiting.cancel()
+    return False
 
 
 def _forgotten(transport: Transport, process: int) -> None:
@@ -270,48 +250,3 @@ def _forgotten(transport: Transport, process: int) -> None:
 def closed_error() -> SessionError:
     """The error of a call whose session is closed under it."""
     return SessionError("the session was closed while the call was under way")
-
-
-class _Tokens:
-    """The auth token: given once, or fetched from the user's callable, once for all who wait for
-    it."""
-
-    def __init__(self, source: str | TokenSource, redactor: Redactor) -> None:
-        self._source = source
-        #: Whether a new token may be had when one is refused.
-        self.renewable: bool = not isinstance(source, str)
-        self._redactor = redactor
-        self._lock = asyncio.Lock()
-        self._token: str | None = None
-        if isinstance(source, str):
-            self._token = source
-            redactor.add(source)
-
-    async def get(self, stale: str | None = None) -> str:
-        """The current token; a new one if the current one is `stale`."""
-        if self._token is not None and self._token != stale:
-            return self._token
-        async with self._lock:
-            if self._token is None or self._token == stale:
-                self._token = await self._fetch()
-            return self._token
-
-    async def _fetch(self) -> str:
-        if isinstance(self._source, str):
-            return self._source
-        failure = ""
-        try:
-            found = self._source()
-            if not inspect.isawaitable(found):
-                raise ConfigError("the auth_token callable must be async: it returned no awaitable")
-            token = checked_secret(
-                "the token that auth_token() returned", await found, is_token=True
-            )
-        except ConfigError as error:
-            failure = str(error)
-        except Exception as error:  # noqa: BLE001  # the user's code; its text may hold the secret
-            failure = f"the auth_token callable failed with {type(error).__name__}"
-        else:
-            self._redactor.add(token)
-            return token
-        raise ConfigError(failure)

@@ -3,17 +3,9 @@ do now."""
 
 from __future__ import annotations
 
-from aioe2e._actions import ROWS
 from aioe2e._record import Trail
-from aioe2e._wire.request import Request, describe
+from aioe2e._wire import Request, describe
 from aioe2e.errors import DeadlineExceededError, E2EError, OutcomeUnknownError, RateLimitedError
-from aioe2e.models import Action
-
-#: What to do when nobody can say what became of a write.
-_ADVICE = {
-    "request": "read its state before sending it again",
-    **{action: row.advice for action, row in ROWS.items()},
-}
 
 
 def paused_error(request: Request, left: float) -> RateLimitedError:
@@ -40,13 +32,13 @@ def unknown_error(
         ended: Why there was no further attempt, if that is worth telling.
     """
     times = "once" if trail.attempts == 1 else f"{trail.attempts} times"
-    wanted = f" to {request.name!r}" if request.action == Action.RENAME else ""
+    wanted = f" to {request.name!r}" if request.action == "rename" else ""
     because = "; ".join(
         filter(None, ("" if last is None else f"last: {_said(request, last)}", ended))
     )
     text = (
         f"{describe(request)}{wanted}: sent {times}, and nobody can say whether it was carried out ({because}). "
-        f"What to do: {_ADVICE[request.action]}."
+        f"What to do: {request.advice}."
     )
     return OutcomeUnknownError(
         text, action=request.action, target=request.target, attempts=trail.attempts, last=last

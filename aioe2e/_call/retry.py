@@ -18,7 +18,7 @@ import backoff
 
 from aioe2e._actions import Repeat
 from aioe2e._fates import Fate
-from aioe2e._wire.request import Verdict
+from aioe2e._wire import Verdict
 from aioe2e.config import RetryPolicy
 
 

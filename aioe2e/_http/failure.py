@@ -12,15 +12,9 @@ from aioe2e.errors import (
     ResponseError,
 )
 
+from .reply import MOST_HEADERS, TooManyHeadersError
 from .request import SpokeFirst
 from .unpack import BodyTooLargeError, BrokenBodyError
-
-#: No server means more of them. Not every aiohttp has a bound of its own.
-MOST_HEADERS = 1000
-
-
-class TooManyHeadersError(Exception):
-    """A reply has more headers than any server means."""
 
 
 def failure(error: Exception, *, sent: bool, max_body: int) -> E2EError:

@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import warnings
-import weakref
-from collections.abc import Mapping
 from typing import Any, Final, cast
-from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
 from aioe2e._actions import Repeat
-from aioe2e._wire.request import Context, RawReply, Request
+from aioe2e._wire import Context, RawReply, Request
 from aioe2e.errors import E2EError, SessionError
 
-from .failure import MOST_HEADERS, TooManyHeadersError, failure
+from .failure import failure
+from .head import Head, KeyIn, encoded
 from .in_flight import InFlight
-from .request import OneSendRequest, Sending, StaleConnection, UsedConnections, sending
+from .reply import Reply, read
+from .request import OneSendRequest, Wire, sending, until_fresh
 from .tls import verified_context
-from .unpack import BodyTooLargeError, Unpacker
+from .tracers import without_twins
 
 #: The headers of a reply that the library reads.
 HEADERS: Final = ("date", "ratelimit-reset", "retry-after", "x-ratelimit-reset")
 
+#: What a user may lend a session, for the type hints of other rooms.
+ClientSession = aiohttp.ClientSession
 #: A connect timeout as aiohttp takes it; see `connect_timeout`.
 ConnectTimeout = aiohttp.ClientTimeout
 
@@ -38,7 +39,8 @@ class Transport:
 
     Args:
         base: The base URL with its final slash.
-        api_key: Goes into the query of every request.
+        api_key: The api key, which goes with every request.
+        key_in: Whether the key goes into the query or into the header ``X-API-Key``.
         user_agent: The User-Agent header.
         trust_env: Whether proxies and certificates that the environment names are used; not with a
             borrowed session.
@@ -50,16 +52,15 @@ class Transport:
         base: str,
         api_key: str,
         *,
+        key_in: KeyIn,
         user_agent: str,
         trust_env: bool,
         borrowed: aiohttp.ClientSession | None,
     ) -> None:
         #: Whether any connection took a request.
         self.sent: bool = False
-        self._authorization = ""
         url = URL(base, encoded=True)
         self._scheme, self._authority, self._root = url.scheme, url.raw_authority, url.raw_path
-        self._api_key = {"apikey": api_key}
         #: The query of requests that have none of their own; a session has few contexts.
         self._queries: dict[Context, str] = {}
         self._owned = borrowed is None
@@ -77,32 +78,38 @@ class Transport:
             raise SessionError(
                 "the aiohttp.ClientSession given as http= belongs to another event loop"
             )
-        self._used: UsedConnections = weakref.WeakKeyDictionary()
+        self._headers = {
+            "Host": url.host_port_subcomponent or "",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "Content-Type": "application/json",
+            "User-Agent": user_agent,
+        }
+        if connector.force_close:
+            self._headers["Connection"] = "close"
+        self._wire = Wire(Head(self._headers, api_key=api_key, key_in=key_in))
+        self._trust_env = trust_env and self._owned
         self._http = aiohttp.ClientSession(
             connector=connector,
             connector_owner=self._owned,
             request_class=OneSendRequest,
+            response_class=Reply,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=trust_env and self._owned,
+            trust_env=self._trust_env,
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None),
-            trace_configs=None if borrowed is None else list(borrowed.trace_configs),
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "Content-Type": "application/json",
-                "Host": url.host_port_subcomponent or "",
-                "User-Agent": user_agent,
-            },
+            middlewares=(until_fresh,),
         )
-
+        if borrowed is not None:
+            added = list(self._http.trace_configs)
+            self._http.trace_configs[:] = without_twins(borrowed.trace_configs, added)
         # Else a lost reply opens a second connection. Where the attribute does not exist, or means
         # nothing any more, `OneSendRequest` still refuses.
         self._http._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # see above
 
     def authorize(self, token: str) -> None:
         """Use a token from now on."""
-        self._authorization = f"Bearer {token}"
+        self._wire.head.authorize(token)
 
     async def send(
         self,
@@ -123,7 +130,7 @@ class Transport:
         """
         task = in_flight.task = cast("asyncio.Task[Any]", asyncio.current_task())
         cancelling = task.cancelling()
-        token = sending.set(Sending(in_flight, self._used, self._authorization))
+        token = sending.set((self._wire, in_flight))
         try:
             return await self._exchange(request, self._query(request, context), timeout, max_body)
         except asyncio.CancelledError:
@@ -143,12 +150,12 @@ class Transport:
             self.sent = self.sent or in_flight.sent
 
     def _query(self, request: Request, context: Context) -> str:
-        """The query of a request: api key, context, and parameters of its own."""
+        """The query of a request without the api key: the context, and parameters of its own."""
         if request.query is not None:
-            return _encoded({**self._api_key, **context.query(), **request.query})
+            return encoded({**context.query(), **request.query})
         known = self._queries.get(context)
         if known is None:
-            known = self._queries[context] = _encoded({**self._api_key, **context.query()})
+            known = self._queries[context] = encoded(context.query())
         return known
 
     async def _exchange(
@@ -161,18 +168,18 @@ class Transport:
             query_string=query,
             encoded=True,
         )
-        while True:
-            try:
-                response = await self._http.request(
-                    request.method, url, data=request.body, allow_redirects=False, timeout=timeout
-                )
-                break
-            except StaleConnection:
-                continue  # ends with a new connection at the latest
+        # Tracers and proxies are shown headers; without them there is nothing to make them for.
+        is_watched = self._trust_env or self._http.trace_configs
+        response = await self._http.request(
+            request.method,
+            url,
+            data=request.body,
+            headers=self._headers if is_watched else None,
+            allow_redirects=False,
+            timeout=timeout,
+        )
         try:
-            if len(response.headers) > MOST_HEADERS:
-                raise TooManyHeadersError
-            body = await _read(response, max_body)
+            body = await read(response, max_body)
         except BaseException:
             response.close()
             raise
@@ -199,7 +206,7 @@ class Transport:
         with warnings.catch_warnings(), contextlib.suppress(Exception):
             warnings.simplefilter("ignore")
             transports = [
-                protocol.transport for protocol in self._used if protocol.transport is not None
+                protocol.transport for protocol in self._wire.used if protocol.transport is not None
             ]
             closing = connector.close().__await__()
             with contextlib.suppress(RuntimeError):  # the loop is closed
@@ -216,34 +223,6 @@ def _close_sockets(transports: list[asyncio.BaseTransport]) -> None:
             transport._call_connection_lost(None)  # type: ignore[attr-defined]  # noqa: SLF001  # there is no public word for it
 
 
-def _encoded(query: Mapping[str, str]) -> str:
-    return "&".join(
-        f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in query.items()
-    )
-
-
 def connect_timeout(seconds: float | None) -> ConnectTimeout:
     """The part of the timeouts that aiohttp keeps: connecting, not rounded up to whole seconds."""
     return ConnectTimeout(total=None, connect=seconds, ceil_threshold=float("inf"))
-
-
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """The body, unpacked, within a bound."""
-    if response.method == "HEAD":
-        return await response.read()  # ends at once: the length is that of a body that stays away
-    headers, content = response.headers, response.content
-    length = headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > most:
-        raise BodyTooLargeError
-    encoding = headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding == "identity" and length and "Transfer-Encoding" not in headers:
-        # Most bodies come in one piece with the headers; then the connection is free already.
-        if content.is_eof():
-            return content.read_nowait()
-        return await response.read()
-    unpacker = Unpacker(encoding, most)
-    async for chunk in content.iter_any():
-        for _ in unpacker.feed(chunk):
-            await asyncio.sleep(0)
-    response.release()
-    return unpacker.finish()

@@ -1,1 +1,43 @@
 """No I/O: a request to bytes, a reply to a verdict, a verdict to a model."""
+
+from .codec import images_in_slices, save_action
+from .json import SMALL, Unreadable, is_array, is_object, parse, parse_in_slices
+from .rate_limit import RATE_LIMIT_HEADERS, rate_limit
+from .request import (
+    LIST,
+    Context,
+    RawReply,
+    Request,
+    Verdict,
+    describe,
+    encode,
+    in_other_dialect,
+    judge,
+    judge_failure,
+)
+from .retry_after import seconds_in_headers, server_time
+
+__all__ = [
+    "LIST",
+    "RATE_LIMIT_HEADERS",
+    "SMALL",
+    "Context",
+    "RawReply",
+    "Request",
+    "Unreadable",
+    "Verdict",
+    "describe",
+    "encode",
+    "images_in_slices",
+    "in_other_dialect",
+    "is_array",
+    "is_object",
+    "judge",
+    "judge_failure",
+    "parse",
+    "parse_in_slices",
+    "rate_limit",
+    "save_action",
+    "seconds_in_headers",
+    "server_time",
+]

@@ -38,7 +38,7 @@ from .envelope import (
 )
 from .json import Unreadable, is_array, is_object
 from .refusal import means_missing, refusal
-from .retry_after import seconds_said
+from .retry_after import seconds_in_body
 
 
 @attrs.frozen(cache_hash=True)
@@ -57,24 +57,51 @@ class Context:
 class Request:
     """One request, but for the base URL, the credentials and the context that are added to it."""
 
+    #: What it is for, in a word: the `action` of errors and events.
     action: str
+    #: The id or path that it is about; empty where the action says it all.
     target: str
     repeat: Repeat
     method: str
     path: str
     body: bytes | None = None
-    #: The name a save or a rename wants; what a look into the listing looks for.
+    #: The name that a save or a rename gives.
     name: str = ""
     query: Mapping[str, str] | None = None
+    #: The first words of an error about it, before the target.
+    subject: str = "request to"
+    #: What to do when it cannot be known whether it was carried out; for writes.
+    advice: str = "read its state before sending it again"
+    #: The path before the target was put in, and the dialect of the method; of image actions.
+    route: str = ""
+    dialect: Dialect | None = None
     #: The method of the other dialect, to be tried on a 405; empty where there is none.
     fallback: str = ""
+    #: Whether its reply is a listing: ``data`` holds a list, which may be as large as
+    #: `Limits.max_body` and is read in slices.
+    lists: bool = False
 
 
-LIST = Request("list", "", Repeat.READ, "GET", "images/saved-images/")
+LIST = Request(
+    "list",
+    "",
+    Repeat.READ,
+    "GET",
+    "images/saved-images/",
+    subject="listing the saved images",
+    lists=True,
+)
+
+
+_NOTHING_LEARNED: Mapping[str, Dialect] = {}
 
 
 def encode(
-    action: Action, target: str, name: str, dialect: Dialect, *, learned: bool = False
+    action: Action,
+    target: str,
+    name: str,
+    dialect: Dialect,
+    learned: Mapping[str, Dialect] = _NOTHING_LEARNED,
 ) -> Request:
     """The request for an action on an image (on a node for a save), whose id was checked before.
 
@@ -83,23 +110,29 @@ def encode(
         target: The id.
         name: The name, for an action that takes one.
         dialect: With which method it is sent.
-        learned: Whether the current method proved to be the right one; with `Dialect.AUTO`, which
-            knows both.
+        learned: By route, the dialect that proved to be the right one; for `Dialect.AUTO`.
     """
     row = ROWS[action]
-    current = learned or dialect is Dialect.CURRENT
-    method, other = (row.current, row.documented) if current else (row.documented, row.current)
+    spoken = dialect
+    if dialect is Dialect.AUTO:
+        spoken = learned.get(row.path, Dialect.DOCUMENTED)
+    method, other = row.documented, row.current
+    if spoken is Dialect.CURRENT:
+        method, other = other, method
     fallback = other if dialect is Dialect.AUTO else ""
-    body = _body(row, method, name)
     return Request(
         action.value,
         target,
         row.repeat,
         method,
         row.path.format(target),
-        body,
+        _body(row, method, name),
         name,
         None,
+        row.subject,
+        row.advice,
+        row.path,
+        spoken,
         fallback,
     )
 
@@ -108,11 +141,17 @@ def _body(row: Row, method: str, name: str) -> bytes | None:
     return None if method == "DELETE" else row.body(name)
 
 
+#: What to speak instead of a dialect that the server does not understand.
+_OTHER_DIALECT = {Dialect.DOCUMENTED: Dialect.CURRENT, Dialect.CURRENT: Dialect.DOCUMENTED}
+
+
 def in_other_dialect(request: Request) -> Request:
     """The same request with the method of the other dialect."""
+    assert request.dialect is not None
     method = request.fallback
     body = _body(ROWS[request.action], method, request.name)
-    return attrs.evolve(request, method=method, body=body, fallback="")
+    dialect = _OTHER_DIALECT[request.dialect]
+    return attrs.evolve(request, method=method, body=body, dialect=dialect, fallback="")
 
 
 @attrs.define(eq=False)
@@ -180,14 +219,15 @@ def judge(
     if said is not None:
         return refusal_verdict(said, request, reply, content, redactor, retry_after)
     if not reply.body and (
-        request.method == "HEAD" or (status == HTTPStatus.NO_CONTENT and request is not LIST)
+        request.method == "HEAD" or (status == HTTPStatus.NO_CONTENT and not request.lists)
     ):
         return Verdict(Fate.DONE, status)
     if unreadable:
         return _unreadable(request, status, content.reason)
     if says_failure(content):
         return refusal_verdict(Fate.REFUSED, request, reply, content, redactor, retry_after)
-    if problem := doubt(content, of_image=request.action != "request"):
+    of_image = request.lists or request.route != ""
+    if problem := doubt(content, of_image=of_image):
         return _unreadable(request, status, problem)
     return _accepted(request, status, content, redactor)
 
@@ -213,12 +253,10 @@ _DOUBT = {None: 0, Fate.REFUSED: 1, Fate.WAIT: 2, Fate.MAYBE: 3}
 
 def _accepted(request: Request, status: int, content: Any, redactor: Redactor) -> Verdict:
     """The verdict on a 2xx in which nothing says failure: is it what was asked for?"""
-    if request.action == "list":
+    if request.lists:
         if not is_object(content) or not is_array(content.get("data")):
             place = "$.data" if is_object(content) else "$"
-            return _unreadable(
-                request, status, f"{place}: a list of images was expected in an object's data"
-            )
+            return _unreadable(request, status, f"{place}: a list was expected in an object's data")
         return Verdict(
             Fate.DONE, status, content["data"], partial=status != HTTPStatus.OK or is_paged(content)
         )
@@ -278,7 +316,7 @@ def refusal_verdict(
     errors = tuple(redactor.clean(text) for text in flatten(envelope.get("errors")) if text)
     message = redactor.clean(spoken(envelope)) or _reason(reply)
     if retry_after is None:
-        retry_after = seconds_said(envelope, message, errors)
+        retry_after = seconds_in_body(envelope, message, errors)
     error = refusal(describe(request), request.action, status, code, message, errors, retry_after)
     if fate is Fate.REFUSED and error.passing and retry_after is not None:
         fate = Fate.WAIT
@@ -294,15 +332,8 @@ def _reason(reply: RawReply) -> str:
         return "no reason given"
 
 
-#: The first words of an error about a request, before its target.
-_SUBJECTS: Mapping[str, str] = {
-    "request": "request to",
-    **{action: row.subject for action, row in ROWS.items()},
-}
-
-
 def describe(request: Request) -> str:
     """What was tried, as the first words of an error: ``rename of image 2292``."""
-    if request.action == "list":
-        return "listing the saved images"
-    return f"{_SUBJECTS[request.action]} {request.target}"
+    if not request.target:
+        return request.subject
+    return f"{request.subject} {request.target}"

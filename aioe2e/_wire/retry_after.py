@@ -64,7 +64,7 @@ def until_reset(text: str, now: float) -> float | None:
     return min(value, _LONGEST)
 
 
-def seconds(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
+def seconds_in_headers(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
     """Seconds to wait, 0 or more; None if the headers say nothing readable.
 
     Args:
@@ -95,7 +95,9 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 _KEYS = ("retry_after", "retryAfter", "retry-after", "wait", "wait_seconds")
 
 
-def seconds_said(envelope: Mapping[str, Any], message: str, errors: Sequence[str]) -> float | None:
+def seconds_in_body(
+    envelope: Mapping[str, Any], message: str, errors: Sequence[str]
+) -> float | None:
     """Seconds to wait as the body of a refusal says them; None if it says nothing of the kind.
 
     Args:

@@ -1,4 +1,4 @@
-"""Makes the steps of a plan of what a user hands over, with every check that needs the whole."""
+"""Makes the steps of a plan from what a user hands over, with every check that needs them all."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .inputs import BY_FORCE, Namer, step_of, uses
 from .order import ordered
 from .step import Step
 
-__all__ = ["planned"]
+__all__ = ["checked_steps"]
 
 #: Faults that the text of the error shows; `UsageError.problems` has them all.
 SHOWN: Final = 10
 
 
-def planned(
+def checked_steps(
     action: Action | None,
     items: Iterable[Any],
     *,
@@ -121,21 +121,23 @@ class _Checks:
             self.steps.append(step)
 
     def _as_listed(self, step: Step, listed: SavedImage) -> Step:
-        """The step with the current name that the listing shows, which is fresher than what came
-        along."""
+        """The step with the current name that the listing shows, which is the fresher one."""
         name = listed.name or None
         if step.open or name == step.previous:
             return step
         if step.previous is not None:
+            was, now = _check.quoted(step.previous), _check.quoted(listed.name)
             self.warnings.append(
-                f"item {step.index}: image {step.target} was {_check.quoted(step.previous)} when it was read,"
-                f" and is {_check.quoted(listed.name)} in the listing"
+                f"item {step.index}: image {step.target} was {was} when it was read,"
+                f" and is {now} in the listing"
             )
         return attrs.evolve(step, previous=name)
 
     def _is_new(self, step: Step) -> bool:
-        """Whether the step is to be added: not if it was given before or cannot go with another
-        one."""
+        """Whether the step is to be added.
+
+        It is not if it was given before, or if it cannot be done together with another one.
+        """
         kind = "node" if ROWS[step.action].of_node else "image"
         first = self._by_target.setdefault((kind == "node", step.target), step)
         if first is not step:
@@ -145,14 +147,16 @@ class _Checks:
                 )
             else:
                 self.problems.append(
-                    f"item {step.index}: {kind} {step.target} has item {first.index} already ({first})"
+                    f"item {step.index}: {kind} {step.target} has item {first.index} already"
+                    f" ({first})"
                 )
             return False
         if step.name is not None:
             rival = self._by_name.setdefault(step.name, step)
             if rival is not step:
+                name = _check.quoted(step.name)
                 self.problems.append(
-                    f"item {step.index}: the name {_check.quoted(step.name)} goes to item {rival.index}"
+                    f"item {step.index}: the name {name} goes to item {rival.index}"
                     f" already ({rival})"
                 )
                 return False
@@ -172,8 +176,9 @@ class _Checks:
         for step in self.steps:
             for holder in self.holders.get(step.name or "", ()):
                 if (False, holder) not in self._by_target:
+                    name = _check.quoted(step.name)
                     yield (
-                        f"item {step.index}: the name {_check.quoted(step.name)} is that of image {holder},"
+                        f"item {step.index}: the name {name} is that of image {holder},"
                         " which this plan does not touch"
                     )
 
@@ -187,7 +192,8 @@ class _Checks:
         if lost:
             which = ", ".join(f"{step.target} (item {step.index})" for step in lost)
             yield (
-                f"not ordered, since the current name is not known: {which}; existing= or SavedImages would tell it"
+                f"not ordered, since the current name is not known: {which};"
+                " existing= or SavedImages would tell it"
             )
 
 

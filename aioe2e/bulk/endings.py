@@ -1,11 +1,13 @@
-"""What the end of a call means for its step: pure functions, no loop.
+"""What performing a step returns, and what the end of a call means for its step: no loop here.
 
-The words are promises: SKIPPED was never sent, FAILED was surely not applied, and whatever may have
-been applied is UNKNOWN, however the call ended.
+The statuses are promises: SKIPPED was never sent, FAILED was not applied, and what may have been
+applied is UNKNOWN, however the call ended.
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -27,11 +29,12 @@ from .step import Status, Step
 
 __all__ = [
     "Ending",
+    "Perform",
     "in_halves",
-    "of_cut",
+    "of_cancelled",
     "of_error",
-    "of_pause",
     "of_predecessor",
+    "of_second_half",
     "skipped",
     "still_open",
 ]
@@ -39,17 +42,22 @@ __all__ = [
 
 @attrs.frozen(eq=False, repr=False)
 class Ending:
-    """How a call, or a step of two calls, ended.
-
-    Attributes:
-        halfway: Whether the image carries the step's temporary name, as far as is known.
-    """
+    """How a call, or a step of two calls, ended."""
 
     status: Status
+    #: What the server said to a step that is DONE.
     result: SaveAction | ActionResult | None = None
+    #: Why it is not DONE or UNCHANGED; None when it is.
     error: E2EError | None = None
+    #: Requests sent for it.
     attempts: int = 0
+    #: Whether the image carries the step's temporary name, as far as is known.
     halfway: bool = False
+
+
+#: Carries out one step, filling the record of its call as it goes, and returns DONE or UNCHANGED.
+#: Raises an `E2EError` if the step cannot be carried out.
+Perform = Callable[[Step, Trail], Awaitable[Ending]]
 
 
 #: Errors that mean, when no request had been sent, that the step was not tried at all.
@@ -73,14 +81,13 @@ def of_error(trail: Trail, error: E2EError) -> Ending:
     return Ending(Status.FAILED, None, bare(error), attempts)
 
 
-def of_cut(step: Step, trail: Trail, reason: str) -> Ending:
-    """The ending of a call that was cut off, by a cancellation or by an exception that nobody
-    foresaw."""
+def of_cancelled(step: Step, trail: Trail, reason: str) -> Ending:
+    """The ending of a call that a cancellation or an unforeseen exception ended."""
     if trail.open or trail.done:
-        became = (
-            "the server said that it is done" if trail.done else "nobody knows what became of it"
-        )
-        what = f"the {step.action.value} of {step.target} had been sent, and {became}"
+        known = "it may have been applied"
+        if trail.done:
+            known = "the server said that it is done"
+        what = f"the {step.action.value} of {step.target} had been sent, and {known}"
         return _unknown(step, f"{reason}; {what}", trail.attempts, trail.last)
     if trail.attempts and trail.last is not None:
         return Ending(Status.FAILED, None, bare(trail.last), trail.attempts)
@@ -89,7 +96,7 @@ def of_cut(step: Step, trail: Trail, reason: str) -> Ending:
 
 def still_open(step: Step) -> Ending:
     """The ending of a save that an earlier run had sent: it is not sent again."""
-    text = f"an earlier run had sent the save of {step.target}, and nobody knows what became of it"
+    text = f"an earlier run had sent the save of {step.target}, and it may have been carried out"
     return _unknown(step, text, 0, None)
 
 
@@ -111,7 +118,7 @@ def of_predecessor(cause: Step) -> Ending:
     return skipped(f"{what} had to be done before it and was not")
 
 
-def of_pause(step: Step, ending: Ending, attempts: int) -> Ending:
+def of_second_half(step: Step, ending: Ending, attempts: int) -> Ending:
     """The ending of a step whose first half is done, and whose second half ended like this.
 
     Args:
@@ -121,18 +128,13 @@ def of_pause(step: Step, ending: Ending, attempts: int) -> Ending:
     """
     if ending.error is None:
         return attrs.evolve(ending, attempts=ending.attempts + attempts)
-    unsure = ending.status is Status.UNKNOWN
-    or_done = f" or already {step.name!r}" if unsure else ""
-    carries = f"the image carries the temporary name {step.via!r}{or_done}"
-    error = ending.error
-    error.args = (f"{error}; {carries}", *error.args[1:])
-    return Ending(
-        Status.UNKNOWN if unsure else Status.FAILED,
-        None,
-        error,
-        ending.attempts + attempts,
-        halfway=True,
-    )
+    status, or_done = Status.FAILED, ""
+    if ending.status is Status.UNKNOWN:
+        status, or_done = Status.UNKNOWN, f" or already {step.name!r}"
+    error = copy.copy(ending.error)
+    text = f"{error}; the image carries the temporary name {step.via!r}{or_done}"
+    error.args = (text, *error.args[1:])
+    return Ending(status, None, error, ending.attempts + attempts, halfway=True)
 
 
 def in_halves(step: Step) -> tuple[Step, Step]:

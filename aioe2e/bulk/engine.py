@@ -1,36 +1,36 @@
 """Carries out the steps of a run: a few workers over one source of steps.
 
 There is no task for each step and no task that watches: the workers take steps themselves, write
-each outcome down at the moment it is known, and the last one to leave closes the books. Who started
-the run waits for them in `Engine.join`.
+each outcome down at the moment it is known, and the last one to leave closes the books.
+`Engine.join` waits for them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Final, TypeVar, cast
+import math
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
+from aioe2e._check import quoted
+from aioe2e._clock import Clock
 from aioe2e._record import Trail
-from aioe2e.errors import APIError, E2EError, is_passing
+from aioe2e.errors import APIError, E2EError, SkippedError, UsageError, is_passing
 
 from . import endings
-from .brake import Brake
-from .endings import Ending
-from .handover import Handover
+from .backpressure import Brake, OutcomeQueue
+from .endings import Ending, Perform
 from .journal import Journal
-from .ledger import Ledger
-from .notes import Notes
-from .perform import RunSettings
 from .plan import Plan
-from .progress import Meter, Standing
-from .report import Outcome, Report
+from .progress import Meter, Progress, Standing
+from .report import Outcome, Report, ReportBuilder
 from .source import AsyncSource, Source
 from .step import Status, Step
 
-__all__ = ["CANCELLED", "Engine"]
+__all__ = ["CANCELLED", "Engine", "RunSettings"]
 
 _T = TypeVar("_T")
 
@@ -40,9 +40,57 @@ _STRETCH: Final = 32
 CANCELLED: Final = "the run was cancelled"
 
 
+def _check_limit(_: object, __: object, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UsageError(f"limit: a whole number of 1 or more is needed, not {quoted(value)}")
+
+
+def _check_on_error(_: object, __: object, value: Any) -> None:
+    if value not in ("collect", "stop"):
+        raise UsageError(f'on_error: "collect" or "stop" is needed, not {quoted(value)}')
+
+
+def _check_deadline(_: object, __: object, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise UsageError(f"deadline: a number of seconds is needed, not {quoted(value)}")
+    if not 0 < value < math.inf:
+        raise UsageError(f"deadline: a number of seconds above 0 is needed, not {quoted(value)}")
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RunSettings:
+    """How a run is to be carried out.
+
+    Raises:
+        UsageError: An option is not as `RunOptions` says.
+    """
+
+    #: Carries out one step.
+    perform: Perform
+    #: Requests that the session may have in flight: as set, and as it stands now.
+    session_limit: int
+    current_limit: Callable[[], int]
+    clock: Clock
+    #: The rest is described in `RunOptions`.
+    limit: int | None = attrs.field(default=None, validator=_check_limit)
+    on_error: str = attrs.field(default="collect", validator=_check_on_error)
+    progress: Callable[[Progress], object] | None = None
+    deadline: float | None = attrs.field(default=None, validator=_check_deadline)
+    journal: str | os.PathLike[str] | None = None
+
+    @property
+    def workers(self) -> int:
+        """Steps that may be under way at the same time."""
+        return self.session_limit if self.limit is None else self.limit
+
+
 @attrs.frozen(eq=False, repr=False)
 class _Half:
-    """What is known of a step that stands between its two halves."""
+    """What is known of a step of which the first half is done, and not the second."""
 
     attempts: int
     began: float
@@ -55,26 +103,28 @@ class Engine:
         source: Where the steps come from.
         plan: The plan, if that is the source.
         settings: How to carry them out.
+        queue: Where outcomes are laid down for a consumer.
 
     Attributes:
-        ledger: The outcomes up to now, each there once.
         error: What ended the run from outside its steps: an exception of the iterable, or one that
-            nobody foresaw.
-        handover: Where outcomes are laid down for a consumer; None if there is none.
-        meter: Tells how far the run has got; None if nobody wants to know.
+            was not foreseen.
     """
 
-    def __init__(self, source: Source, *, plan: Plan | None, settings: RunSettings) -> None:
-        self.ledger = Ledger(plan)
+    def __init__(
+        self, source: Source, *, plan: Plan | None, settings: RunSettings, queue: OutcomeQueue
+    ) -> None:
         self.error: BaseException | None = None
-        self.handover: Handover | None = None
-        self.meter: Meter | None = None
         self._source = source
         self._plan = plan
         self._settings = settings
+        self._queue = queue
         self._now = settings.clock.now
-        self._brake = Brake(settings.limit, settings.clock)
-        self._notes: Notes | None = None
+        self._outcomes = ReportBuilder(plan)
+        self._brake = Brake(settings.workers, settings.clock)
+        self._meter: Meter | None = None
+        if settings.progress is not None:
+            self._meter = Meter(settings.progress, standing=self.standing, clock=settings.clock)
+        self._journal: Journal | None = None
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Task[object]] = set()
         self._halves: dict[int | None, _Half] = {}
@@ -83,34 +133,37 @@ class Engine:
         self._elapsed = 0.0
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        #: Why nothing new starts, and why what was in flight was cancelled; empty while that is not
-        #: so.
+        #: Why nothing new starts; empty while steps are started.
         self._ended = ""
-        self._cut = ""
+        #: Why what was in flight was cancelled; empty while that is not so.
+        self._cancelled = ""
         self._over = False
-        #: Whether nobody will ever see the outcome of a step that went well.
+        #: Whether the outcome of a step that went well is only counted.
         self._counts_only = False
 
     def start(self) -> None:
-        """Begin. Raises what opening the journal or the iterable raises; nothing has been sent
-        then."""
+        """Begin.
+
+        Raises what opening the journal or the iterable raises; nothing has been sent then.
+        """
         settings = self._settings
         self._began = self._now()
-        self._counts_only = self._plan is None and self.handover is None
+        self._counts_only = self._plan is None and not self._queue.attached
         if settings.journal is not None and self._plan is not None:
-            self._notes = Notes(Journal.open(settings.journal, self._plan), stop=self.stop)
+            self._journal = Journal.open(settings.journal, self._plan)
         try:
             self._source.start()
         except BaseException as error:
             self._fail(error)
             self._close_books()
             raise
-        if self.meter is not None:
-            self.meter.start()
+        if self._meter is not None:
+            self._meter.start()
         if settings.deadline is not None:
             self._deadline = self._began + settings.deadline
             reason = f"the deadline of the run ({settings.deadline:g} s) is over"
-            self._timer = asyncio.get_running_loop().call_later(settings.deadline, self.cut, reason)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(settings.deadline, self.cancel, reason)
         if self._source.more and not self._ended:
             self._hire()
         else:
@@ -122,32 +175,33 @@ class Engine:
             self._ended = reason
             for task in self._idle:
                 task.cancel()
-            if self.handover is not None:
-                self.handover.release()
+            self._queue.release()
 
-    def cut(self, reason: str) -> None:
+    def cancel(self, reason: str) -> None:
         """Let nothing new start, and cancel what is in flight."""
         self.stop(reason)
-        if not self._cut and not self._over:
-            self._cut = reason
+        if not self._cancelled and not self._over:
+            self._cancelled = reason
             for task in self._workers:
                 task.cancel()
 
     async def join(self) -> None:
-        """Wait until the run is over and nothing of it is left. Cancelling this cuts the run and
-        waits on."""
+        """Wait until the run is over and nothing of it is left.
+
+        Cancelling this cancels the run, and the wait goes on.
+        """
         cancelled: asyncio.CancelledError | None = None
         while self._workers:
             try:
                 await asyncio.wait(self._workers)
             except asyncio.CancelledError as error:
                 cancelled = cancelled or error
-                self.cut(CANCELLED)
+                self.cancel(CANCELLED)
         try:
             await self._source.close()
         except asyncio.CancelledError as error:
             cancelled = cancelled or error
-        except Exception as error:  # noqa: BLE001  # the user's own, and not lost: whoever joins raises it
+        except Exception as error:  # noqa: BLE001  # the user's own; the stream raises it
             self.error = self.error or error
         if cancelled is not None:
             raise cancelled
@@ -155,20 +209,21 @@ class Engine:
     def report(self) -> Report:
         """What is known up to now; of every step once the run is over."""
         running = self._workers and not self._over
-        return self.ledger.report(self._now() - self._began if running else self._elapsed)
+        return self._outcomes.report(self._now() - self._began if running else self._elapsed)
 
     def standing(self) -> Standing:
         """The counts of now."""
         return Standing(
             self._source.total,
-            self.ledger.finished,
-            self.ledger.failed,
+            self._outcomes.finished,
+            self._outcomes.failed,
             self._in_flight,
-            min(self._settings.limit, self._settings.current_limit()),
+            min(self._settings.workers, self._settings.current_limit()),
             self._brake.on and not self._over,
         )
 
     def _hire(self) -> None:
+        """Start one more worker."""
         task = asyncio.get_running_loop().create_task(self._work())
         self._workers.add(task)
         task.add_done_callback(self._leave)
@@ -187,7 +242,7 @@ class Engine:
     def _fail(self, error: BaseException) -> None:
         """End the run for a reason that is no outcome of a step."""
         if isinstance(error, asyncio.CancelledError):
-            if not self._ended:  # somebody else cancels every task of the loop
+            if not self._ended:  # not by this run: something cancels every task of the loop
                 self.error = error
                 self.stop(CANCELLED)
             return
@@ -195,8 +250,12 @@ class Engine:
         self.stop(f"the run was ended by an exception ({type(error).__name__})")
 
     async def _work(self) -> None:
-        handover, brake = self.handover, self._brake
+        queue, brake = self._queue, self._brake
         stretch = 0
+        if asyncio.current_task() not in self._workers:
+            # A task factory began this task at once (asyncio.eager_task_factory), before `_hire`
+            # counted it as a worker. Until it is one, it must not take a step.
+            await asyncio.sleep(0)
         try:
             while not self._ended:
                 if not brake.on:
@@ -210,8 +269,8 @@ class Engine:
                     continue
                 if not worked:
                     return
-                while handover is not None and handover.full:
-                    await handover.room()
+                while queue.full:
+                    await queue.room()
                 stretch += 1
                 if stretch == _STRETCH:
                     stretch = 0
@@ -223,21 +282,20 @@ class Engine:
     async def _one_step(self) -> bool:
         """Take a step and see it through; False if there is none to take."""
         source = self._source
-        step = (
-            await self._interruptible(source.pull())
-            if isinstance(source, AsyncSource)
-            else source.take()
-        )
+        if isinstance(source, AsyncSource):
+            step = await self._interruptible(source.pull())
+        else:
+            step = source.take()
         if step is None:
             return False
         number = source.taken - 1
-        if source.more and len(self._workers) < self._settings.limit:
+        if source.more and len(self._workers) < self._settings.workers:
             self._hire()
         if self._ended:  # by the iterable itself, while it was asked
             self._record(step, number, endings.skipped(self._ended))
         elif step.unchanged:
             self._record(step, number, Ending(Status.UNCHANGED))
-        elif _is_open_for_good(step):
+        elif _is_open_save(step):
             self._record(step, number, endings.still_open(step))
         else:
             await self._carry_out(step, number)
@@ -250,43 +308,48 @@ class Engine:
         try:
             return await wait
         except asyncio.CancelledError:
-            if self._cut or not self._ended:
+            if self._cancelled or not self._ended:
                 raise
             return None
         finally:
             self._idle.discard(task)
 
     async def _carry_out(self, step: Step, number: int) -> None:
-        """Perform a step, or the half of it that is due, and write down what came of it."""
+        """Perform a step, or the half of it that is due, and write down how it ended."""
         second = step.index in self._halves
         part = step if step.via is None else endings.in_halves(step)[second]
         trail = Trail(deadline=self._deadline)
-        if self._notes is not None:
-            trail.before_send = self._notes.before_send(step, 1 + second)
+        if self._journal is not None:
+            trail.before_send = self._journal.before_send(step, 1 + second)
         began = self._now()
         self._in_flight += 1
         try:
             performed = await self._settings.perform(part, trail)
         except E2EError as error:
             ending = endings.of_error(trail, error)
-            self._weigh(error)
+            self._note_error(error)
         except BaseException as error:
-            reason = self._cut or f"the run was ended by an exception ({type(error).__name__})"
-            self._settle(step, number, endings.of_cut(step, trail, reason), began)
+            reason = self._cancelled
+            if not reason:
+                reason = f"the run was ended by an exception ({type(error).__name__})"
+            self._settle(step, number, endings.of_cancelled(step, trail, reason), began)
             raise
         else:
             if self._brake.row:
                 self._brake.answered()
             if self._counts_only and performed.status is Status.DONE:
-                self.ledger.done += 1
+                self._outcomes.done += 1
                 return
             ending = Ending(performed.status, performed.result, None, trail.attempts)
         finally:
             self._in_flight -= 1
         self._settle(step, number, ending, began)
 
-    def _weigh(self, error: E2EError) -> None:
-        if is_passing(error):
+    def _note_error(self, error: E2EError) -> None:
+        """See what an error says of the server, and whether the run can go on."""
+        if isinstance(error, SkippedError):  # the journal cannot be written: nothing more is sent
+            self.stop(error.reason)
+        elif is_passing(error):
             self._brake.faulted()
         elif isinstance(error, APIError):
             self._brake.answered()
@@ -298,8 +361,8 @@ class Engine:
                 began = half.began
                 ending = self._given_up(step, ending)
             elif ending.error is None:
-                if self._notes is not None:
-                    self._notes.half_done(step)
+                if self._journal is not None:
+                    self._journal.half_done(cast("int", step.index))
                 self._halves[step.index] = _Half(ending.attempts, began)
                 if (cause := self._source.halved(step)) is None:
                     return
@@ -307,25 +370,21 @@ class Engine:
         self._record(step, number, ending, began)
 
     def _given_up(self, step: Step, ending: Ending) -> Ending:
-        """The ending of a step, with what has become of its first half taken in."""
-        half = self._halves.pop(step.index, None) if step.via is not None else None
-        return ending if half is None else endings.of_pause(step, ending, half.attempts)
+        """The ending of a step, with that of its first half taken in."""
+        half = self._halves.pop(step.index, None)
+        return ending if half is None else endings.of_second_half(step, ending, half.attempts)
 
     def _record(self, step: Step, number: int, ending: Ending, began: float | None = None) -> None:
         """Write the outcome of a step down, and see what follows from it for other steps."""
-        if (
-            self._plan is None and step.index != number
-        ):  # two plans in one stream may number their steps alike
+        if self._plan is None and step.index != number:
+            # Two plans in one stream may number their steps alike.
             step = attrs.evolve(step, index=number)
         self._write(step, ending, 0.0 if began is None else self._now() - began)
         if ending.error is None:
             self._source.done(step)
             return
-        if (
-            self._settings.stop_at_failure
-            and ending.status is not Status.SKIPPED
-            and not _is_open_for_good(step)
-        ):
+        counts_as_failure = ending.status is not Status.SKIPPED and not _is_open_save(step)
+        if self._settings.on_error == "stop" and counts_as_failure:
             self.stop(f"the run stops at the first failure, and that was step {step.index}")
         for follower, cause in self._source.failed(step):
             self._write(follower, self._given_up(follower, endings.of_predecessor(cause)))
@@ -340,30 +399,27 @@ class Engine:
             elapsed,
             ending.halfway,
         )
-        self.ledger.enter(outcome)
-        if self._notes is not None:
-            self._notes.ended(outcome)
-        if self.handover is not None:
-            self.handover.put(outcome)
+        self._outcomes.enter(outcome)
+        if self._journal is not None:
+            self._journal.outcome(outcome)
+        self._queue.put(outcome)
 
     def _close_books(self) -> None:
         """Give every step that has none its outcome, and let go of all that is held."""
         for step in self._source.steps:
-            if not self.ledger.has(step.index):
+            if not self._outcomes.has(step.index):
                 self._write(step, self._given_up(step, endings.skipped(self._ended)))
         self._over = True
         self._elapsed = self._now() - self._began
         if self._timer is not None:
             self._timer.cancel()
-        if self._notes is not None:
-            self._notes.close()
-        if self.handover is not None:
-            self.handover.end()
-        if self.meter is not None:
-            self.meter.end()
+        if self._journal is not None:
+            self._journal.close()
+        self._queue.end()
+        if self._meter is not None:
+            self._meter.end()
 
 
-def _is_open_for_good(step: Step) -> bool:
-    """Whether an earlier run has sent it and it must not be sent again: that is no failure of this
-    run."""
+def _is_open_save(step: Step) -> bool:
+    """Whether an earlier run sent it and it must not be sent again: no failure of this run."""
     return step.open and not step.repeatable

@@ -28,12 +28,11 @@ __all__ = ["BY_FORCE", "Namer", "collection", "is_planned", "step_of", "steps_of
 Namer = Callable[[Any], str]
 
 #: How an image in use is deleted.
-BY_FORCE: Final = "force=True deletes it all the same"
+BY_FORCE: Final = "pass force=True to delete it anyway"
 
 
 def is_planned(source: object) -> bool:
-    """Whether a collection is planned as a whole (it has a length) or streamed (it may never
-    end)."""
+    """Whether a collection is planned as a whole: it has a length. What has none is streamed."""
     return isinstance(source, Sized) and not isinstance(source, AsyncIterable)
 
 
@@ -43,14 +42,15 @@ def collection(
     """The items of what a user handed over.
 
     Raises:
-        UsageError: It is no collection, or one that would be read in a way nobody means.
+        UsageError: It is no collection, or one that would be read in a way that is not meant.
     """
     if to is not None:
         _check.require_callable("to", to, "lambda image: f'old-{image.name}'")
     wanted = f"a collection of {'steps' if action is None else ROWS[action].items} is needed"
     if isinstance(source, str | bytes | bytearray):
         raise UsageError(
-            f"{wanted}, not a bare {type(source).__name__}, which is read letter by letter: put it in a list"
+            f"{wanted}, not a bare {type(source).__name__}, which is read letter by letter:"
+            " put it in a list"
         )
     if isinstance(source, AsyncIterable):
         return source  # pyright: ignore[reportUnknownVariableType]  # the items are judged one by one
@@ -189,12 +189,8 @@ def _numbered(action: Action | None, item: Any, index: int, to: Namer | None, fo
     except UsageError as error:
         problem = str(error)
     else:
-        if (
-            force
-            or action is not Action.DELETE
-            or not isinstance(item, SavedImage)
-            or not item.in_use
-        ):
+        protected = action is Action.DELETE and not force
+        if not (protected and isinstance(item, SavedImage) and item.in_use):
             return step
         problem = f"{uses(item)}; {BY_FORCE}"
     raise UsageError(f"item {index}: {problem}")
@@ -208,4 +204,6 @@ def uses(image: SavedImage) -> str:
         (image.scaler_group_count, "autoscaling group"),
     )
     known = ", ".join(counted(number, noun) for number, noun in found if number)
-    return f"image {image.image_id} is in use: {known or 'the server says so, in a form that nobody can read'}"
+    if not known:  # by its state, or in a field that could not be read
+        known = f"the server says so (state {_check.quoted(image.image_state)})"
+    return f"image {image.image_id} is in use: {known}"

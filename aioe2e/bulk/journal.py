@@ -1,4 +1,4 @@
-"""What a run has sent and what became of it, on disk, so that a crash loses no truth.
+"""What a run has sent and how it ended, on disk, so that a crash loses no truth.
 
 A journal is a file of JSON lines. The first one is the header with the whole plan; then come, for
 each step, a line right before a write goes out and one when the step ended; a line ``run`` stands
@@ -15,21 +15,22 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, Protocol, Self, cast
 
 from aioe2e._actions import ROWS, Repeat
 from aioe2e._check import quoted
 from aioe2e.errors import SkippedError, UsageError
 
-from .journal_reader import FORMAT, parsed
-from .step import Status, StepFate
+from .journal_reader import FORMAT, Key, content_of, parsed, path_text
+from .report import Outcome
+from .step import Status, Step, StepRecord
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Journal", "Planned", "read"]
+__all__ = ["Journal"]
 
 #: Whoever may read the names of the images is the user's choice, so nobody else may at first.
 MODE: Final = 0o600
@@ -37,7 +38,7 @@ MODE: Final = 0o600
 _log = logging.getLogger("aioe2e")
 
 
-class Planned(Protocol):
+class Journaled(Protocol):
     """What a journal has to know of a plan."""
 
     @property
@@ -55,21 +56,22 @@ class Journal:
         self._path = path
         self._size = size
         self._complained = False
+        #: Writes under way that have their line, by step and half: a second attempt needs none.
+        self._noted: set[tuple[int, int]] = set()
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], plan: Planned) -> Self:
-        """Begin the journal of a plan, or go on with it when the plan is what `Plan.resume` made of
-        it.
+    def open(cls, path: str | os.PathLike[str], plan: Journaled) -> Self:
+        """Begin the journal of a plan, or go on with it when `Plan.resume` made the plan of it.
 
         Raises:
             UsageError: The file cannot be written, is that of another plan, is being written by
                 another run, or knows more of the plan's steps than the plan does.
         """
-        text = _text(path)
+        text = path_text(path)
         descriptor = _opened(text)
         try:
             _lock(descriptor, text)
-            whole, torn = _content(text)
+            whole, torn = content_of(text)
             lines = _begin(text, whole, torn, plan)
             os.ftruncate(descriptor, len(whole))
             journal = cls(descriptor, text, len(whole))
@@ -84,6 +86,28 @@ class Journal:
         os.close(descriptor)
         raise UsageError(problem)
 
+    def before_send(self, step: Step, half: int) -> Callable[[], None]:
+        """What a call has to do before it sends a step, or the first or second half of one.
+
+        The callable raises `SkippedError` if the write cannot be noted: then it must not go out.
+        """
+        return partial(self._note_once, _index(step), half)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Note how a step ended. One that was not sent needs no line."""
+        index = _index(outcome.step)
+        if outcome.status is Status.SKIPPED and (index, 1) not in self._noted:
+            return
+        self._noted -= {(index, 1), (index, 2)}
+        self.ended(
+            index,
+            outcome.status.value,
+            halfway=outcome.halfway,
+            passing=outcome.passing,
+            refused=outcome.refused,
+            error=None if outcome.error is None else type(outcome.error).__name__,
+        )
+
     def sent(self, index: int, half: int = 1) -> None:
         """Note that a write is about to go out.
 
@@ -95,9 +119,10 @@ class Journal:
         Raises:
             SkippedError: It cannot be noted: then the write must not go out.
         """
+        second = "" if half == 1 else f',"{Key.HALF}":{half}'
+        line = f'{{"{Key.SENT}":{index}{second},"{Key.AT}":{time.time():.3f}}}\n'
         try:
-            half_of = "" if half == 1 else f',"half":{half}'
-            self._write(f'{{"sent":{index}{half_of},"at":{time.time():.3f}}}\n')
+            self._write(line)
         except OSError as error:
             problem = (
                 f"the journal {quoted(self._path)} cannot be written: {error.strerror or error}"
@@ -107,9 +132,8 @@ class Journal:
         raise SkippedError(problem)
 
     def half_done(self, index: int) -> None:
-        """Note that a step with a `via` has made its first request: the image carries the temporary
-        name."""
-        self._note(f'{{"half_done":{index}}}\n')
+        """Note that the first request of a step with a `via` is done."""
+        self._note(f'{{"{Key.HALF_DONE}":{index}}}\n')
 
     def ended(
         self,
@@ -129,17 +153,17 @@ class Journal:
             halfway: Whether the image carries the step's temporary name.
             passing: Whether what ended it is a fault that passes.
             refused: Of an unknown one, whether the server's latest word was a refusal.
-            error: The class of what ended it, for whoever reads the file; never its text.
+            error: The class of what ended it, for people who read the file; never its text.
         """
-        line: dict[str, Any] = {"ended": index, "status": str(status)}
+        line: dict[str, Any] = {Key.ENDED: index, Key.STATUS: str(status)}
         if halfway:
-            line["halfway"] = True
+            line[Key.HALFWAY] = True
         if passing:
-            line["passing"] = True
+            line[Key.PASSING] = True
         if refused:
-            line["refused"] = True
+            line[Key.REFUSED] = True
         if error is not None:
-            line["error"] = error
+            line[Key.ERROR] = error
         self._note(json.dumps(line, separators=(",", ":")) + "\n")
 
     def close(self) -> None:
@@ -154,8 +178,13 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _note_once(self, index: int, half: int) -> None:
+        if (index, half) not in self._noted:
+            self.sent(index, half)
+            self._noted.add((index, half))
+
     def _note(self, line: str) -> None:
-        """Write a line that may be missing: a later run then takes the step's fate for unknown."""
+        """Write a line that may be missing: a later run then takes the step for UNKNOWN."""
         try:
             self._write(line)
         except OSError as error:
@@ -179,8 +208,7 @@ class Journal:
         self._size += len(data)
 
     def _take_back(self) -> None:
-        """Cut off a line of which only a part was written, so that it does not spoil the next
-        one."""
+        """Remove a line of which only a part was written: it would spoil the next one."""
         try:
             os.ftruncate(self._descriptor, self._size)
         except OSError as error:
@@ -189,33 +217,22 @@ class Journal:
             )
 
 
-def _text(path: str | os.PathLike[str]) -> str:
-    """A path as text.
-
-    Raises:
-        UsageError: It is no path.
-    """
-    try:
-        text: object = os.fspath(path)
-    except TypeError:
-        text = path
-    if isinstance(text, str):
-        return text
-    raise UsageError(f"journal: a path is needed, not {quoted(text)}")
-
-
 def _opened(path: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
     try:
         return os.open(path, flags, MODE)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        problem = f"the journal {quoted(path)} cannot be opened: {getattr(error, 'strerror', None) or error}"
+        reason = getattr(error, "strerror", None) or error
+        problem = f"the journal {quoted(path)} cannot be opened: {reason}"
     raise UsageError(problem)
 
 
+def _index(step: Step) -> int:
+    return cast("int", step.index)
+
+
 def _lock(descriptor: int, path: str) -> None:
-    """Keep a second run off the file while it is open; where nothing can be locked, trust the
-    user."""
+    """Keep a second run off the file while it is open, where files can be locked."""
     if sys.platform == "win32":
         return
     try:
@@ -228,76 +245,40 @@ def _lock(descriptor: int, path: str) -> None:
         taken = False
     if taken:
         raise UsageError(
-            f"the journal {quoted(path)} is being written by another run; let it end, then Plan.resume it"
+            f"the journal {quoted(path)} is being written by another run;"
+            " let it end, then Plan.resume it"
         )
 
 
-def _content(path: str) -> tuple[bytes, bytes]:
-    """The whole lines of a file, and what stands behind the last of them.
-
-    Raises:
-        UsageError: It cannot be read.
-    """
-    try:
-        if (
-            Path(path).exists() and not Path(path).is_file()
-        ):  # reading a pipe or a device may never end
-            raise UsageError(f"{quoted(path)} is no journal: it is no regular file")
-        data = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        problem = f"the journal {quoted(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
-    else:
-        end = data.rfind(b"\n") + 1
-        return data[:end], data[end:]
-    raise UsageError(problem)
-
-
-def _begin(path: str, whole: bytes, torn: bytes, plan: Planned) -> str:
-    """The line that a run begins with: the header in a new file, a ``run`` in that of the same
-    plan."""
+def _begin(path: str, whole: bytes, torn: bytes, plan: Journaled) -> str:
+    """The line that a run begins with: a header in a new file, else a ``run``."""
     if not whole:
-        first = {"aioe2e": FORMAT, "digest": plan.digest, "plan": plan.to_dict()}
+        first = {Key.FORMAT: FORMAT, Key.DIGEST: plan.digest, Key.PLAN: plan.to_dict()}
         line = json.dumps(first, separators=(",", ":"))
         if not line.encode().startswith(torn):
             raise UsageError(f"{quoted(path)} is no journal: choose another path")
         return line + "\n"
-    header, fates, indices = parsed(path, whole)
-    if header["digest"] != plan.digest:
-        raise UsageError(f"the journal {quoted(path)} is that of another plan: choose another path")
+    header, records, indices = parsed(path, whole)
+    if header[Key.DIGEST] != plan.digest:
+        problem = f"the journal {quoted(path)} is that of another plan: choose another path"
+        raise UsageError(problem)
     if not plan.resumed and whole.count(b"\n") > 1:
         raise UsageError(
-            f"the journal {quoted(path)} has lines of this plan already: go on with Plan.resume(path)"
+            f"the journal {quoted(path)} has lines of this plan already:"
+            " go on with Plan.resume(path)"
         )
     for step in plan.to_dict()["steps"]:
-        fate = fates.get(step["index"])
-        if step["index"] not in indices or (fate is not None and _is_past(step, fate)):
+        record = records.get(step["index"])
+        is_past = record is not None and _is_past(step, record)
+        if is_past or step["index"] not in indices:
             raise UsageError(
-                f"the journal {quoted(path)} knows more of step {step['index']} than this plan does:"
-                " go on with Plan.resume(path)"
+                f"the journal {quoted(path)} knows more of step {step['index']}"
+                " than this plan does: go on with Plan.resume(path)"
             )
-    return '{"run":"again"}\n'
+    return f'{{"{Key.RUN}":"again"}}\n'
 
 
-def _is_past(step: Mapping[str, Any], fate: StepFate) -> bool:
-    """Whether a step must not be sent (any more): an earlier run has settled it, or it is an open
-    save."""
+def _is_past(step: Mapping[str, Any], record: StepRecord) -> bool:
+    """Whether a step must not be sent any more: it is settled, or it is an open save."""
     once = ROWS[step["action"]].repeat is Repeat.ONCE
-    return fate.settled or (once and fate.status is Status.UNKNOWN)
-
-
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, StepFate]]:
-    """The stored plan of a journal, and by index what became of its steps; a missing one was never
-    sent.
-
-    Raises:
-        UsageError: The file cannot be read, is no journal, or is damaged before its last line.
-    """
-    text = _text(path)
-    whole, torn = _content(text)
-    if not whole:
-        what = (
-            "ends within its header: no step was sent, so run the plan anew" if torn else "is empty"
-        )
-        raise UsageError(f"the journal {quoted(text)} {what}")
-    header, fates, _ = parsed(text, whole)
-    return header["plan"], fates
+    return record.settled or (once and record.status is Status.UNKNOWN)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, cast
 
 import attrs
@@ -11,45 +14,132 @@ import attrs
 from aioe2e._check import quoted
 from aioe2e.errors import UsageError
 
-from .step import Status, StepFate
+from .step import Status, StepRecord
 
-__all__ = ["FORMAT", "parsed"]
+__all__ = ["FORMAT", "Key", "content_of", "parsed", "path_text", "read"]
 
 #: The version of the lines, in the header.
 FORMAT: Final = 1
 
+
+class Key(enum.StrEnum):
+    """The keys of the lines. The first one of a line says of what kind it is."""
+
+    # The header.
+    FORMAT = "aioe2e"
+    DIGEST = "digest"
+    PLAN = "plan"
+    # Between two runs.
+    RUN = "run"
+    # A write is about to go out: the index of its step, which half of it, and when.
+    SENT = "sent"
+    HALF = "half"
+    AT = "at"
+    # The first half of a step is done: its index.
+    HALF_DONE = "half_done"
+    # A step ended: its index, and how.
+    ENDED = "ended"
+    STATUS = "status"
+    HALFWAY = "halfway"
+    PASSING = "passing"
+    REFUSED = "refused"
+    ERROR = "error"
+
+
 _BY_WORD: Final = {status.value: status for status in Status}
 
 
-def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, StepFate], frozenset[int]]:
-    """Header, what became of each step, and the indices that the plan has."""
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, StepRecord]]:
+    """The stored plan of a journal, and the records of its steps by index.
+
+    A step without a record was never sent.
+
+    Raises:
+        UsageError: The file cannot be read, is no journal, or is damaged before its last line.
+    """
+    text = path_text(path)
+    whole, torn = content_of(text)
+    if not whole:
+        what = (
+            "ends within its header: no step was sent, so run the plan anew" if torn else "is empty"
+        )
+        raise UsageError(f"the journal {quoted(text)} {what}")
+    header, records, _ = parsed(text, whole)
+    return header[Key.PLAN], records
+
+
+def path_text(path: str | os.PathLike[str]) -> str:
+    """A path as text.
+
+    Raises:
+        UsageError: It is no path.
+    """
+    try:
+        text: object = os.fspath(path)
+    except TypeError:
+        text = path
+    if isinstance(text, str):
+        return text
+    raise UsageError(f"journal: a path is needed, not {quoted(text)}")
+
+
+def content_of(path: str) -> tuple[bytes, bytes]:
+    """The whole lines of a file, and what stands behind the last of them.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        # Reading a pipe or a device may never end.
+        if Path(path).exists() and not Path(path).is_file():
+            raise UsageError(f"{quoted(path)} is no journal: it is no regular file")
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        problem = f"the journal {quoted(path)} cannot be read: {reason}"
+    else:
+        end = data.rfind(b"\n") + 1
+        return data[:end], data[end:]
+    raise UsageError(problem)
+
+
+def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, StepRecord], frozenset[int]]:
+    """The header, the records of the steps by index, and the indices that the plan has.
+
+    Raises:
+        UsageError: It is no journal, one of another version, or damaged.
+    """
     lines = whole[:-1].split(b"\n")
     header = _object(lines[0])
-    if header is None or header.get("aioe2e") != FORMAT:
+    if header is None or Key.FORMAT not in header:
         raise UsageError(f"{quoted(path)} is no journal that this version can read")
+    if header[Key.FORMAT] != FORMAT:
+        raise UsageError(
+            f"{quoted(path)} is no journal that this version can read: it has format"
+            f" {quoted(header[Key.FORMAT])}, and format {FORMAT} is needed"
+        )
     indices = _indices(header)
     if indices is None:
         raise UsageError(f"the journal {quoted(path)} is damaged in line 1")
     reader = _Reader(indices)
     for number, line in enumerate(lines[1:], 2):
-        record = _object(line)
-        if record is None or not reader.take(record):
-            raise UsageError(
-                f"the journal {quoted(path)} is damaged in line {number}: {quoted(line.decode(errors='replace'))}"
-            )
-    return header, reader.fates, indices
+        found = _object(line)
+        if found is None or not reader.take(found):
+            text = quoted(line.decode(errors="replace"))
+            raise UsageError(f"the journal {quoted(path)} is damaged in line {number}: {text}")
+    return header, reader.records, indices
 
 
 def _indices(header: Mapping[str, Any]) -> frozenset[int] | None:
     """The indices of the steps in a header; None when it is damaged."""
     try:
-        plan = header["plan"]
+        plan = header[Key.PLAN]
         found = frozenset(
             step["index"] for key in ("steps", "unknown") for step in plan[key] if step["action"]
         )
     except (KeyError, TypeError):
         return None
-    return found if isinstance(header.get("digest"), str) else None
+    return found if isinstance(header.get(Key.DIGEST), str) else None
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
@@ -69,49 +159,55 @@ class _Reader:
 
     def __init__(self, indices: frozenset[int]) -> None:
         self._indices = indices
-        self.fates: dict[int, StepFate] = {}
+        self.records: dict[int, StepRecord] = {}
         #: What stood there when the current run began.
-        self._before: dict[int, StepFate] = {}
+        self._before: dict[int, StepRecord] = {}
 
     def take(self, line: Mapping[str, Any]) -> bool:
         """Take in a line; False when it makes no sense."""
         kind = next(iter(line), "")
-        if kind == "run":
-            self._before = dict(self.fates)
+        if kind == Key.RUN:
+            self._before = dict(self.records)
             return True
         index = line.get(kind)
         if not isinstance(index, int) or index not in self._indices:
             return False
-        known = self.fates.get(index, _NOTHING)
-        if kind == "sent":
-            at = line.get("at")
-            fate = StepFate(
-                Status.UNKNOWN,
-                halfway=known.halfway or line.get("half") == 2,
-                sent_at=at if isinstance(at, int | float) else None,
-            )
-        elif kind == "half_done":
-            # The second request has not gone out yet, so it surely was not applied.
-            fate = StepFate(Status.FAILED, passing=True, halfway=True)
-        elif kind == "ended" and _BY_WORD.get(str(line.get("status"))) is not None:
-            fate = self._ended(index, line, known)
-        else:
+        record = self._record(kind, line, index)
+        if record is None:
             return False
-        self.fates[index] = fate
+        self.records[index] = record
         return True
 
-    def _ended(self, index: int, line: Mapping[str, Any], known: StepFate) -> StepFate:
-        ended = StepFate(_BY_WORD[line["status"]], line.get("passing") is True)
+    def _record(self, kind: str, line: Mapping[str, Any], index: int) -> StepRecord | None:
+        known = self.records.get(index, _NOTHING)
+        if kind == Key.SENT:
+            at = line.get(Key.AT)
+            second = line.get(Key.HALF) == 2
+            sent_at = at if isinstance(at, int | float) else None
+            return StepRecord(Status.UNKNOWN, halfway=known.halfway or second, sent_at=sent_at)
+        if kind == Key.HALF_DONE:
+            # The second request has not gone out yet, so it was not applied.
+            return StepRecord(Status.FAILED, passing=True, halfway=True)
+        status = _BY_WORD.get(str(line.get(Key.STATUS)))
+        if kind == Key.ENDED and status is not None:
+            return self._ended(index, status, line, known)
+        return None
+
+    def _ended(
+        self, index: int, status: Status, line: Mapping[str, Any], known: StepRecord
+    ) -> StepRecord:
+        ended = StepRecord(status, passing=line.get(Key.PASSING) is True)
         if ended.settled:
             return ended
-        halfway = known.halfway or line.get("halfway") is True
+        halfway = known.halfway or line.get(Key.HALFWAY) is True
         before = self._before.get(index, _NOTHING)
-        still_open = before.status is Status.UNKNOWN and before.halfway == halfway
-        refused = line.get("refused") is True and before.status is Status.UNKNOWN
-        if still_open and (ended.status is Status.SKIPPED or ended.passing):
+        was_open = before.status is Status.UNKNOWN
+        refused = line.get(Key.REFUSED) is True and was_open
+        still_open = was_open and before.halfway == halfway
+        if still_open and (status is Status.SKIPPED or ended.passing):
             return attrs.evolve(before, refused=refused)
         return attrs.evolve(ended, halfway=halfway, sent_at=known.sent_at, refused=refused)
 
 
 #: What is known of a step before its first line.
-_NOTHING: Final = StepFate(Status.SKIPPED)
+_NOTHING: Final = StepRecord(Status.SKIPPED)

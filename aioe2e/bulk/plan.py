@@ -1,7 +1,6 @@
-"""Plans: what a bulk run will do, as a pure value that can be printed, tested, stored, and run.
+"""Plans: what a bulk run will do, as plain data that can be printed, tested, stored and run.
 
-A plan knows no session and makes no request. It is the dry run itself: what `Images.run` carries
-out is that very value, so what was printed is what happens.
+A plan knows no session and makes no request. Print it for a dry run, then run the same object.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from aioe2e._text import counted, escape, table
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage
 
-from . import journal
-from .checks import planned
-from .inputs import Namer, collection, steps_of
+from . import journal_reader
+from .checks import checked_steps
+from .inputs import Namer, collection
 from .order import is_runnable
-from .remaining import what_is_left
-from .step import Image, Node, Step, StepFate
+from .remaining import remaining_steps
+from .step import ImageLike, NodeLike, Step, StepRecord
 
-__all__ = ["Plan", "Step", "left_over", "steps_of"]
+__all__ = ["Plan", "remaining_plan"]
 
 #: The version of what `Plan.to_dict` writes.
-FORMAT: Final = 1
+VERSION: Final = 1
 
 
 def _digest(steps: Iterable[Step]) -> str:
@@ -57,19 +56,16 @@ class Plan(Sequence[Step]):
 
     Make one with `Plan.rename`, `Plan.delete`, `Plan.save` or `Plan.of`; `len(plan)` is the number
     of steps, which is that of the inputs less those that were given twice and joined.
-
-    Attributes:
-        steps: The steps. Those of what is left of a run keep the indices that they had in the first
-            plan.
-        warnings: What looks wrong and does not keep the plan from being run, a sentence each.
-        unknown: Saves that an earlier run sent and whose fate is not known: not among the steps,
-            never sent again.
-        origin: The digest of the plan that this is the left-over of; None for a plan of its own.
     """
 
+    #: The steps. Those of a plan of what remains keep the indices that they had in the first plan.
     steps: tuple[Step, ...] = attrs.field(converter=_as_steps)
+    #: What looks wrong and does not keep the plan from being run, a sentence each.
     warnings: tuple[str, ...] = attrs.field(default=(), converter=_as_texts, kw_only=True)
+    #: Saves that an earlier run sent and that may have been carried out: not among the steps, and
+    #: never sent again.
     unknown: tuple[Step, ...] = attrs.field(default=(), converter=_as_steps, kw_only=True)
+    #: The digest of the first plan, of which this is what remains; None for a first plan.
     origin: str | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -88,13 +84,14 @@ class Plan(Sequence[Step]):
     @classmethod
     def rename(
         cls,
-        images: Mapping[Any, str] | Iterable[tuple[Image, str] | Image],
+        images: Mapping[Any, str] | Iterable[tuple[ImageLike, str] | ImageLike],
         *,
         to: Callable[[SavedImage], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
     ) -> Self:
-        """Plan new names. Chains, swaps and longer cycles are ordered so that no step meets a name
-        in use.
+        """Plan new names, ordered so that no rename collides with an existing name.
+
+        Chains, swaps and longer cycles are ordered, too.
 
         An image that has the name already stays in the plan and is reported UNCHANGED without a
         request.
@@ -115,7 +112,7 @@ class Plan(Sequence[Step]):
     @classmethod
     def delete(
         cls,
-        images: Iterable[Image],
+        images: Iterable[ImageLike],
         *,
         existing: Iterable[SavedImage] | None = None,
         force: bool = False,
@@ -136,7 +133,7 @@ class Plan(Sequence[Step]):
     @classmethod
     def save(
         cls,
-        nodes: Mapping[Any, str] | Iterable[tuple[Node, str] | Node],
+        nodes: Mapping[Any, str] | Iterable[tuple[NodeLike, str] | NodeLike],
         *,
         to: Callable[[str], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
@@ -189,22 +186,23 @@ class Plan(Sequence[Step]):
         items = collection(action, source, to)
         if isinstance(items, AsyncIterable):
             raise UsageError(
-                "a plan needs all of its items at once: hand an async one to a bulk call or Images.stream"
+                "a plan needs all of its items at once:"
+                " hand an async iterable to a bulk call or Images.stream"
             )
-        steps, warnings = planned(action, items, to=to, existing=existing, force=force)
+        steps, warnings = checked_steps(action, items, to=to, existing=existing, force=force)
         return cls(steps, warnings=warnings)
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str]) -> Plan:
-        """What is left of a run that kept a journal, by the rule of `Report.remaining`.
+        """What remains of a run that kept a journal, by the rule of `Report.remaining`.
 
         Run it with ``journal=`` and the same path: the journal goes on.
 
         Raises:
             UsageError: The file cannot be read, is no journal, or is damaged before its last line.
         """
-        plan, fates = journal.read(path)
-        return left_over(cls.from_dict(plan), fates)
+        plan, records = journal_reader.read(path)
+        return remaining_plan(cls.from_dict(plan), records)
 
     @overload
     def __getitem__(self, place: int) -> Step: ...
@@ -230,7 +228,7 @@ class Plan(Sequence[Step]):
 
     @property
     def resumed(self) -> bool:
-        """Whether this is what is left of an earlier run."""
+        """Whether this is what remains of an earlier run."""
         return self.origin is not None
 
     @property
@@ -249,14 +247,14 @@ class Plan(Sequence[Step]):
 
     def __str__(self) -> str:
         """The whole plan as a table, and its warnings."""
-        lines = [
-            f"{'What is left of a plan' if self.resumed else 'Plan'}: {_counted_steps(self.steps)}"
-        ]
+        title = "What remains of a plan" if self.resumed else "Plan"
+        lines = [f"{title}: {_counted_steps(self.steps)}"]
         if self.steps:
             header = ("step", "action", "target", "current name", "new name", "notes")
             lines += table(header, map(_row, self.steps))
         if self.unknown:
-            lines += ["", "Sent, fate not known, never sent again (see Images.reconcile):"]
+            title = "Sent, not known to be carried out, never sent again (see Images.reconcile):"
+            lines += ["", title]
             lines += table(
                 ("step", "action", "target", "name"),
                 ((s.index, s.action, s.target, s.name) for s in self.unknown),
@@ -268,7 +266,7 @@ class Plan(Sequence[Step]):
     def to_dict(self) -> dict[str, Any]:
         """The plan in a form that JSON can hold."""
         return {
-            "version": FORMAT,
+            "version": VERSION,
             "digest": self.digest,
             "resumed": self.resumed,
             "steps": [step.to_dict() for step in self.steps],
@@ -285,9 +283,10 @@ class Plan(Sequence[Step]):
                 plan of them then, with `Plan.of`).
         """
         stored = isinstance(data, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
-        if not stored or data.get("version") != FORMAT:
+        if not stored or data.get("version") != VERSION:
             raise UsageError(
-                f"this is no plan that Plan.to_dict wrote in version {FORMAT}: {_check.quoted(data)}"
+                f"this is no plan that Plan.to_dict wrote in version {VERSION}:"
+                f" {_check.quoted(data)}"
             )
         digest, resumed, warnings = (data.get(key) for key in ("digest", "resumed", "warnings"))
         if not isinstance(digest, str) or not isinstance(resumed, bool) or not _are_texts(warnings):
@@ -310,8 +309,8 @@ class Plan(Sequence[Step]):
         raise UsageError(problem)
 
 
-def left_over(plan: Plan, fates: Mapping[int, StepFate]) -> Plan:
-    """What of a plan is worth running again, given what became of its steps.
+def remaining_plan(plan: Plan, records: Mapping[int, StepRecord]) -> Plan:
+    """What of a plan is worth running again, given how its steps ended.
 
     Kept is what was never sent, what failed by a fault that passes, and renames and deletes that
     may have been applied (`Step.open`). Saves that may have been applied stand in `Plan.unknown`.
@@ -321,10 +320,15 @@ def left_over(plan: Plan, fates: Mapping[int, StepFate]) -> Plan:
 
     Args:
         plan: The plan that ran.
-        fates: What became of its steps, by index; a step without a fate was never sent.
+        records: How its steps ended, by index; a step without a record was never sent.
     """
-    left = what_is_left(plan.steps, plan.unknown, fates)
-    return Plan(left.steps, unknown=left.unknown, warnings=left.warnings, origin=plan.digest)
+    remaining = remaining_steps(plan.steps, plan.unknown, records)
+    return Plan(
+        remaining.steps,
+        unknown=remaining.unknown,
+        warnings=remaining.warnings,
+        origin=plan.digest,
+    )
 
 
 def _counted_steps(steps: Sequence[Step]) -> str:

@@ -25,34 +25,30 @@ _WINDOW: Final = 10.0
 
 @attrs.frozen(kw_only=True)
 class Progress:
-    """How far a run has got.
+    """How far a run has got."""
 
-    Attributes:
-        total: Steps in all; None when they come from an iterable, whose length nobody knows.
-        finished: Steps that have ended, well or not. One that was skipped has not.
-        failed: Those among them that ended FAILED or UNKNOWN.
-        in_flight: Steps under way now.
-        limit: Steps that may be under way now: the limit of the run, or that of a throttled session
-            if it is lower.
-        rate: Steps finished in a second, over the last ten seconds.
-        paused: Whether the run holds back, because step after step met a fault that passes.
-        eta: Seconds left at this rate; None where that cannot be said.
-    """
-
+    #: Steps in all; None when they come from an iterable of unknown length.
     total: int | None
+    #: Steps that have ended, well or not. One that was skipped has not.
     finished: int
+    #: Those among them that ended FAILED or UNKNOWN.
     failed: int
+    #: Steps under way now.
     in_flight: int
+    #: Steps that may be under way now: the limit of the run, or that of a throttled session if it
+    #: is lower.
     limit: int
+    #: Steps finished in a second, over the last ten seconds.
     rate: float
+    #: Whether the run holds back, because step after step met a fault that passes.
     paused: bool = False
+    #: Seconds left at this rate; None where that cannot be said.
     eta: float | None = None
 
 
 @attrs.frozen
 class Standing:
-    """The part of a `Progress` that the engine counts; the rest follows from it and from the
-    time."""
+    """The part of a `Progress` that the engine counts; the rest follows from it and the time."""
 
     total: int | None
     finished: int
@@ -63,11 +59,10 @@ class Standing:
 
 
 class Meter:
-    """Calls back with a `Progress` when something has changed: ten times a second at most, and at
-    the end.
+    """Calls back with a `Progress` when something has changed, at most ten times a second.
 
-    It looks by a timer and not when a step ends, so that it costs a fast run nothing and a slow one
-    still shows what is under way.
+    It calls once more at the end. It looks by a timer and not when a step ends, so that it costs a
+    fast run nothing, and a slow one still shows what is under way.
 
     Args:
         callback: What is called. An exception in it is logged, the first time, and goes no further.

@@ -1,156 +1,179 @@
 """What of a run is worth running again: the one rule behind `Report.remaining` and `Plan.resume`.
 
-Why what is left can run without a collision: the order of the first plan is kept and never worked
-out anew. A step loses a dependency only when the name that it waited for is known to be free, that
-is when the other step is done, or when its image is known to carry the temporary name. It is left
-out when the other step is left out and still holds that name. What may have been sent (`Step.open`)
-is treated as if it still held its old name, and sending a rename or a delete once more does no
-harm.
+Why the remaining steps can run without a collision: the order of the first plan is kept and never
+worked out anew. A step loses a dependency only when the name that it waited for is known to be
+free, that is when the other step is done, or when its image is known to carry the temporary name.
+It is left out when the other step is left out and still holds that name. What may have been sent
+(`Step.open`) is treated as if it still held its old name, and sending a rename or a delete once
+more does no harm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
 from .order import is_temporary
-from .step import Status, Step, StepFate
+from .step import Status, Step, StepRecord
 
-__all__ = ["LeftOver", "what_is_left"]
+__all__ = ["Remaining", "remaining_steps"]
 
-_NEVER_SENT = StepFate(Status.SKIPPED)
+_NEVER_SENT = StepRecord(Status.SKIPPED)
 
 
 @attrs.frozen(eq=False, repr=False)
-class LeftOver:
-    """The outcome of the rule.
+class Remaining:
+    """The outcome of the rule."""
 
-    Attributes:
-        steps: What may rightly be sent again, in the order of the plan.
-        unknown: Saves that were sent and whose fate is not known: never to be sent again blindly.
-        warnings: Steps that are left out, images that carry a temporary name, and open saves.
-    """
-
+    #: What may be sent again, in the order of the plan.
     steps: tuple[Step, ...]
+    #: Saves that were sent and may have been carried out: never to be sent again blindly.
     unknown: tuple[Step, ...]
+    #: Steps that are left out, images that carry a temporary name, and open saves.
     warnings: tuple[str, ...]
 
 
-def what_is_left(
-    steps: Sequence[Step], unknown: Sequence[Step], fates: Mapping[int, StepFate]
-) -> LeftOver:
-    """Judge every step by its fate; one without a fate was never sent.
+def remaining_steps(
+    steps: Sequence[Step], unknown: Sequence[Step], records: Mapping[int, StepRecord]
+) -> Remaining:
+    """Judge every step by its record; one without a record was never sent.
 
     Args:
         steps: The steps of the plan that ran.
         unknown: The open saves that the plan already had.
-        fates: By index.
+        records: By index.
     """
-    fate_of = {_index(step): fates.get(_index(step), _NEVER_SENT) for step in (*steps, *unknown)}
-    freed = {index for index, fate in fate_of.items() if fate.settled or fate.halfway}
-    open_saves = [
-        step
-        for step in (*unknown, *steps)
-        if not step.repeatable
-        and not fate_of[_index(step)].settled
-        and (step.open or fate_of[_index(step)].status is Status.UNKNOWN)
-    ]
-    saved = {_index(step) for step in open_saves}
-    reasons = _left_out(steps, fate_of, freed, saved)
-    kept = [
-        _again(step, fate_of[_index(step)], freed)
-        for step in steps
-        if _index(step) not in reasons
-        and _index(step) not in saved
-        and not fate_of[_index(step)].settled
-    ]
-    warnings = [
-        *(
-            f"step {step.index} ({step}) is left out: {reasons[_index(step)]}"
-            for step in steps
-            if _index(step) in reasons
-        ),
-        *(_temporary(step, fate_of[_index(step)], _index(step) in reasons) for step in steps),
-        *(
-            f"step {step.index} ({step}) was sent and may have been applied: look at the listing"
-            for step in open_saves
-        ),
-    ]
-    return LeftOver(
-        tuple(kept),
-        tuple(
-            attrs.evolve(step, open=True, sent_at=step.sent_at or fate_of[_index(step)].sent_at)
-            for step in sorted(open_saves, key=_index)
-        ),
-        tuple(filter(None, warnings)),
-    )
+    return _Rule(steps, unknown, records).remaining()
+
+
+class _Rule:
+    def __init__(
+        self, steps: Sequence[Step], unknown: Sequence[Step], records: Mapping[int, StepRecord]
+    ) -> None:
+        self._steps = steps
+        self._unknown = unknown
+        self._records = records
+        #: Indices of the steps whose old name is free.
+        self._freed = {
+            index
+            for index in map(_index, (*steps, *unknown))
+            if self._of(index).settled or self._of(index).halfway
+        }
+        self._open_saves = [step for step in (*unknown, *steps) if self._is_open_save(step)]
+        self._open_save_indices = {_index(step) for step in self._open_saves}
+        #: By index: why a step is left out.
+        self._reasons = self._left_out()
+
+    def remaining(self) -> Remaining:
+        kept = [self._again(step) for step in self._steps if self._is_kept(step)]
+        open_saves = sorted(self._open_saves, key=_index)
+        unknown = [self._as_open(step) for step in open_saves]
+        return Remaining(tuple(kept), tuple(unknown), tuple(self._warnings()))
+
+    def _of(self, index: int) -> StepRecord:
+        return self._records.get(index, _NEVER_SENT)
+
+    def _is_open_save(self, step: Step) -> bool:
+        record = self._of(_index(step))
+        if step.repeatable or record.settled:
+            return False
+        return step.open or record.status is Status.UNKNOWN
+
+    def _is_kept(self, step: Step) -> bool:
+        index = _index(step)
+        if index in self._reasons or index in self._open_save_indices:
+            return False
+        return not self._of(index).settled
+
+    def _left_out(self) -> dict[int, str]:
+        reasons: dict[int, str] = {}
+        waiters: dict[int, list[Step]] = {}
+        for step in self._steps:
+            if reason := self._reason(step):
+                reasons[_index(step)] = reason
+            for index in step.after:
+                waiters.setdefault(index, []).append(step)
+        # What waits for a name that stays in use is left out too.
+        spreading = [*reasons, *self._open_save_indices]
+        for index in spreading:  # grows while it is walked
+            for waiter in map(_index, waiters.get(index, ())):
+                if waiter not in reasons and not self._of(waiter).settled:
+                    reasons[waiter] = f"it comes after step {index}"
+                    spreading.append(waiter)
+        return reasons
+
+    def _reason(self, step: Step) -> str:
+        """Why a step is left out for its own record; empty if it is not."""
+        index = _index(step)
+        record = self._of(index)
+        if record.status is Status.UNKNOWN and record.refused:
+            # It was run again in the hope of an answer, and only the listing can give one now.
+            return "it may have been applied, and is refused when it is sent again"
+        if record.status is not Status.FAILED or record.passing:
+            return ""
+        if index in self._open_save_indices:
+            return ""
+        # The second request of a swap goes out only when its name is free. If that is not so, the
+        # request was never sent, and so it was not refused.
+        name_is_free = all(index in self._freed for index in step.after)
+        if record.halfway and not name_is_free:
+            return ""
+        return "it was refused for good"
+
+    def _again(self, step: Step) -> Step:
+        """The step as the next run has to make it."""
+        record = self._of(_index(step))
+        after = tuple(index for index in step.after if index not in self._freed)
+        unsure = record.status is Status.UNKNOWN
+        if record.halfway and step.via is not None:
+            # Its image has left its old name: what may be open is the second request alone.
+            return attrs.evolve(step, previous=step.via, via=None, after=after, open=unsure)
+        # With a `via`, both requests of an open step are made again: to give an image the name that
+        # it has is harmless.
+        is_open = step.open or unsure
+        if after == step.after and is_open == step.open:
+            return step
+        return attrs.evolve(step, after=after, open=is_open)
+
+    def _as_open(self, step: Step) -> Step:
+        sent_at = step.sent_at or self._of(_index(step)).sent_at
+        return attrs.evolve(step, open=True, sent_at=sent_at)
+
+    def _warnings(self) -> Iterator[str]:
+        for step in self._steps:
+            if reason := self._reasons.get(_index(step)):
+                yield f"step {step.index} ({step}) is left out: {reason}"
+        for step in self._steps:
+            if warning := self._temporary_name(step):
+                yield warning
+        for step in self._open_saves:
+            yield (
+                f"step {step.index} ({step}) was sent and may have been applied:"
+                " look at the listing"
+            )
+
+    def _temporary_name(self, step: Step) -> str:
+        """A warning for an image that carries a temporary name, or may do so; else empty."""
+        record = self._of(_index(step))
+        if record.settled:
+            return ""
+        unsure = record.status is Status.UNKNOWN or step.open
+        name: str | None = None
+        if step.via is None:
+            # It may be what remains of an earlier run, and then starts from the temporary name.
+            name = step.previous
+        elif record.halfway or unsure:
+            name = step.via
+        if name is None or not is_temporary(name):
+            return ""
+        carries = "may carry" if unsure else "carries"
+        ending = f"step {step.index} of what remains finishes it"
+        if _index(step) in self._reasons:
+            ending = f"rename it to {step.name!r} yourself"
+        return f"image {step.target} {carries} the temporary name {name!r}: {ending}"
 
 
 def _index(step: Step) -> int:
     assert step.index is not None
     return step.index
-
-
-def _left_out(
-    steps: Sequence[Step], fate_of: Mapping[int, StepFate], freed: set[int], saved: set[int]
-) -> dict[int, str]:
-    """By index: why a step is left out. What waits for a name that stays in use goes with it."""
-    reasons: dict[int, str] = {}
-    waiters: dict[int, list[Step]] = {}
-    for step in steps:
-        fate = fate_of[_index(step)]
-        # The second request of a swap goes out only when its name is free: if it was not, nobody
-        # refused it.
-        blocked = fate.halfway and any(index not in freed for index in step.after)
-        if (
-            fate.status is Status.FAILED
-            and not fate.passing
-            and not blocked
-            and _index(step) not in saved
-        ):
-            reasons[_index(step)] = "it was refused for good"
-        elif fate.status is Status.UNKNOWN and fate.refused:
-            # It was run again in the hope of an answer, and only the listing can give one now.
-            reasons[_index(step)] = "it may have been applied, and is refused when it is sent again"
-        for index in step.after:
-            waiters.setdefault(index, []).append(step)
-    spreading = [*reasons, *saved]
-    for index in spreading:  # grows while it is walked
-        for waiter in waiters.get(index, ()):
-            if _index(waiter) not in reasons and not fate_of[_index(waiter)].settled:
-                reasons[_index(waiter)] = f"it comes after step {index}"
-                spreading.append(_index(waiter))
-    return reasons
-
-
-def _again(step: Step, fate: StepFate, freed: set[int]) -> Step:
-    """The step as the next run has to make it."""
-    after = tuple(index for index in step.after if index not in freed)
-    unsure = fate.status is Status.UNKNOWN
-    if fate.halfway and step.via is not None:
-        # Its image has left its old name for certain: what may be open is the second request alone.
-        return attrs.evolve(step, previous=step.via, via=None, after=after, open=unsure)
-    # With a `via`, both requests of an open step are made again: to give an image the name that it
-    # has is harmless.
-    if after == step.after and (step.open or not unsure):
-        return step
-    return attrs.evolve(step, after=after, open=step.open or unsure)
-
-
-def _temporary(step: Step, fate: StepFate, left_out: bool) -> str | None:
-    """A warning for an image that carries a temporary name, or may do so."""
-    if fate.settled:
-        return None
-    unsure = fate.status is Status.UNKNOWN or step.open
-    # Without a `via` it is a step of an earlier run's left-over, which starts from the temporary
-    # name.
-    name = step.previous if step.via is None else step.via if fate.halfway or unsure else None
-    if name is None or not is_temporary(name):
-        return None
-    ending = (
-        f"rename it to {step.name!r} yourself"
-        if left_out
-        else f"step {step.index} of what is left finishes it"
-    )
-    return f"image {step.target} {'may carry' if unsure else 'carries'} the temporary name {name!r}: {ending}"

@@ -1,17 +1,16 @@
-"""What became of a run: one outcome a step, and the words to ask about them."""
+"""How a run ended: an outcome for each step, and the questions that can be asked of them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, overload
+from typing import Any, Final, Self, overload
 
 import attrs
 
 from aioe2e._text import counted, shorten, table
 from aioe2e.errors import (
     APIError,
-    BulkError,
     E2EError,
     OutcomeUnknownError,
     SkippedError,
@@ -19,10 +18,10 @@ from aioe2e.errors import (
 )
 from aioe2e.models import ActionResult, SaveAction
 
-from .plan import Plan, left_over
-from .step import Status, Step, StepFate
+from .plan import Plan, remaining_plan
+from .step import Status, Step, StepRecord
 
-__all__ = ["Outcome", "Report", "Status"]
+__all__ = ["BulkError", "Outcome", "Report", "ReportBuilder"]
 
 #: Failures that a report and its error show; the report itself has all of them.
 SHOWN: Final = 50
@@ -38,26 +37,23 @@ _DETAILS: Final = ("status", "code", "retry_after", "sent", "reason", "attempts"
 
 @attrs.frozen
 class Outcome:
-    """What became of one step.
+    """How one step ended."""
 
-    Attributes:
-        step: The step.
-        status: What became of it.
-        result: What the server said to a step that is DONE: a `SaveAction` for a save, else an
-            `ActionResult`.
-        error: Why it is not DONE or UNCHANGED; None when it is.
-        attempts: Requests sent for it.
-        elapsed: Seconds from its first slot to its end.
-        halfway: Whether its image surely left its old name for the temporary one (`Step.via`), and
-            the step did not get further.
-    """
-
+    #: The step.
     step: Step
+    #: How it ended.
     status: Status
+    #: What the server said to a step that is DONE: a `SaveAction` for a save, else an
+    #: `ActionResult`.
     result: SaveAction | ActionResult | None = None
+    #: Why it is not DONE or UNCHANGED; None when it is.
     error: E2EError | None = None
+    #: Requests sent for it.
     attempts: int = 0
+    #: Seconds from its first slot to its end.
     elapsed: float = 0.0
+    #: Whether its image left its old name for the temporary one (`Step.via`), and the step did not
+    #: get further.
     halfway: bool = False
 
     @property
@@ -67,29 +63,29 @@ class Outcome:
 
     @property
     def passing(self) -> bool:
-        """Whether the same request may well succeed later: the fault passes, or nothing was sent at
-        all."""
+        """Whether the same request may succeed later: the fault passes, or nothing was sent."""
         return isinstance(self.error, SkippedError) or is_passing(self.error)
 
     @property
     def refused(self) -> bool:
-        """Of an UNKNOWN step: whether the server's latest word is a lasting refusal, and a look was
-        in vain."""
+        """Of an UNKNOWN step: whether it was refused for good when it was sent once more.
+
+        The listing did not show it either.
+        """
         error = self.error
         if not isinstance(error, OutcomeUnknownError) or not error.looked:
             return False
         return isinstance(error.last, APIError) and not is_passing(error.last)
 
     @property
-    def fate(self) -> StepFate:
+    def record(self) -> StepRecord:
         """The part of it that decides what a later run has to do."""
-        return StepFate(
+        return StepRecord(
             self.status, self.passing, self.halfway, refused=self.refused and self.step.open
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The outcome in a form that JSON can hold; nothing reads it back: it is for a log or an
-        eye."""
+        """The outcome in a form that JSON can hold."""
         found: dict[str, Any] = {
             "step": self.step.to_dict(),
             "status": self.status.value,
@@ -201,14 +197,16 @@ class Report(Sequence[Outcome]):
         )
 
     def remaining(self) -> Plan:
-        """A plan of what is worth running again; see `plan.left_over` for the rule.
+        """A plan of what is worth running again; see `plan.remaining_plan` for the rule.
 
         It is of what was never sent, what failed by a fault that passes, and of renames and deletes
         that may have been applied; never of a save that may have been (those stand in its
         `unknown`).
         """
         plan = Plan([outcome.step for outcome in self.outcomes]) if self.plan is None else self.plan
-        return left_over(plan, {outcome.step.index or 0: outcome.fate for outcome in self.outcomes})
+        return remaining_plan(
+            plan, {outcome.step.index or 0: outcome.record for outcome in self.outcomes}
+        )
 
     def settle(self, settled: Iterable[Outcome]) -> Report:
         """The report with other outcomes in the place of those of the same steps.
@@ -266,6 +264,96 @@ class Report(Sequence[Outcome]):
             if self.ok
             else f"{self._not_ok()} of {total} did not end well ({said})"
         )
+
+
+class BulkError(E2EError, ExceptionGroup[E2EError]):
+    """Some steps of a run did not end well. An `ExceptionGroup`, so ``except*`` sorts it by cause.
+
+    Attributes:
+        report: The report of the whole run, also on the parts that ``except*`` splits off.
+    """
+
+    report: Report | None = None
+
+    def __new__(
+        cls,
+        message: str,
+        errors: Sequence[E2EError],
+        report: Report | None = None,  # noqa: ARG004  # for __init__
+    ) -> Self:
+        """Make the group; an `ExceptionGroup` takes its parts here and not in ``__init__``."""
+        return super().__new__(cls, message, errors)
+
+    def __init__(
+        self,
+        message: str,  # noqa: ARG002  # for __new__
+        errors: Sequence[E2EError],
+        report: Report | None = None,
+    ) -> None:
+        self.attempts: int = sum(error.attempts for error in errors)
+        self.report = report
+
+    def derive(self, excs: Sequence[E2EError]) -> BulkError:  # type: ignore[override]  # narrower than typeshed's generic
+        """A group of some of the errors, as ``except*`` and ``split`` make it."""
+        return BulkError(self.message, excs, self.report)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (
+            type(self),
+            (self.message, list(self.exceptions), self.report),
+            {"__notes__": getattr(self, "__notes__", [])},
+        )
+
+
+class ReportBuilder:
+    """The outcomes of a run, each written down once, at the moment it is known.
+
+    Args:
+        plan: The plan that runs; None for an iterable, of which only the outcomes that are not DONE
+            or UNCHANGED are kept, so that memory does not grow with what went well.
+
+    Attributes:
+        done: Steps that ended DONE. A plain number, since a stream has millions of these.
+    """
+
+    def __init__(self, plan: Plan | None) -> None:
+        self._plan = plan
+        self._by_index: dict[int | None, Outcome] = {}
+        self._kept: list[Outcome] = []
+        self._others = dict.fromkeys(Status, 0)
+        self.done = 0
+
+    @property
+    def finished(self) -> int:
+        """Steps that ended, without those that were skipped."""
+        others = self._others
+        return self.done + others[Status.UNCHANGED] + self.failed
+
+    @property
+    def failed(self) -> int:
+        """Steps that ended FAILED or UNKNOWN."""
+        return self._others[Status.FAILED] + self._others[Status.UNKNOWN]
+
+    def enter(self, outcome: Outcome) -> None:
+        """Write an outcome down."""
+        if outcome.status is Status.DONE:
+            self.done += 1
+        else:
+            self._others[outcome.status] += 1
+        if self._plan is not None:
+            self._by_index[outcome.step.index] = outcome
+        elif outcome.error is not None:
+            self._kept.append(outcome)
+
+    def has(self, index: int | None) -> bool:
+        """Whether the step of a plan has its outcome."""
+        return index in self._by_index
+
+    def report(self, elapsed: float) -> Report:
+        """What is known after so many seconds; of every step of a plan once the run is over."""
+        outcomes = self._kept if self._plan is None else self._by_index.values()
+        counts = {**self._others, Status.DONE: self.done}
+        return Report(outcomes, plan=self._plan, counts=counts, elapsed=elapsed)
 
 
 def _error(outcome: Outcome) -> E2EError:

@@ -1,5 +1,4 @@
-"""Where the steps of a run come from: a plan, whose order is known, or an iterable of any
-length."""
+"""Where the steps of a run come from: an ordered plan, or an iterable of any length."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ __all__ = [
     "IterableSource",
     "PlanSource",
     "Source",
-    "planned",
+    "as_plan",
     "source_of",
     "steps_or_plan",
 ]
@@ -32,8 +31,7 @@ _END: Final = object()
 
 
 class PlanSource:
-    """The steps of a plan, each given out once those it waits for are done; apart from that, in
-    their order.
+    """The steps of a plan, in their order, each given out once those it waits for are done.
 
     A step that waits is parked here and holds nobody up. A step with a `via` is given out twice: at
     once for its first half, and for its second when it was reported `halved` and those in its
@@ -103,8 +101,7 @@ class PlanSource:
         return step
 
     def _advance(self) -> None:
-        """Move the cursor on to a step that can run; those it passes come back when they are
-        freed."""
+        """Move the cursor on to a step that can run; those it passes come back when freed."""
         while self._cursor < len(self.steps):
             place = self._cursor
             waits = place in self._missing and self.steps[place].via is None
@@ -139,8 +136,7 @@ class PlanSource:
         return cause
 
     def failed(self, step: Step) -> list[tuple[Step, Step]]:
-        """The steps that can never run now, each with the one that it waited for; all are given
-        up."""
+        """Give up the steps that can never run now; each comes with the one that it waited for."""
         given_up: list[tuple[Step, Step]] = []
         causes = [step]
         for cause in causes:
@@ -270,11 +266,10 @@ def source_of(steps: object) -> Source:
     raise UsageError(f"steps: a Plan or an iterable of Steps is needed, not {_check.quoted(steps)}")
 
 
-def planned(
+def as_plan(
     source: Plan | Iterable[Step] | AsyncIterable[Step],
 ) -> Plan | Iterable[Step] | AsyncIterable[Step]:
-    """Steps in a collection with a length are checked and ordered as a plan; what has none is
-    streamed."""
+    """A plan of steps in a collection with a length; what has none is streamed, and comes back."""
     if isinstance(source, Plan) or not isinstance(source, Iterable) or not is_planned(source):
         return source
     return Plan.of(source)
@@ -289,8 +284,7 @@ def steps_or_plan(
     *,
     force: bool = False,
 ) -> Plan | Iterable[Step] | AsyncIterable[Step]:
-    """What a bulk call runs: a plan of a collection with a length, a stream of steps from anything
-    else.
+    """What a bulk call runs: a plan of a collection with a length; else a stream of steps.
 
     Raises:
         UsageError: Some inputs cannot be right.

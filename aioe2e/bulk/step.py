@@ -1,4 +1,4 @@
-"""One change of one image, and what can become of it."""
+"""One change of one image, and the statuses with which it can end."""
 
 from __future__ import annotations
 
@@ -13,47 +13,43 @@ from aioe2e._actions import ROWS, Repeat
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage, image_id_of, node_id_of
 
-__all__ = ["Image", "Node", "Status", "Step", "StepFate"]
+__all__ = ["ImageLike", "NodeLike", "Status", "Step", "StepRecord"]
 
-#: Whatever may stand for an image: a `SavedImage`, or its id as text or number.
-Image = SavedImage | str | int
-#: Whatever may stand for a node: its id as text or number.
-Node = str | int
+#: What stands for an image: a `SavedImage`, or its id as text or number.
+ImageLike = SavedImage | str | int
+#: What stands for a node: its id as text or number.
+NodeLike = str | int
 
 
 class Status(enum.StrEnum):
-    """What became of a step. The words are promises: they agree with the server's true state."""
+    """How a step ended. The statuses are promises: they agree with the server's true state."""
 
     #: The server carried it out.
     DONE = "done"
     #: It was so already, and nothing had to be changed.
     UNCHANGED = "unchanged"
-    #: It was surely not applied.
+    #: It was tried, and was not applied.
     FAILED = "failed"
-    #: It was sent, and nobody can say whether it was applied.
+    #: It was sent, and it is not known whether it was applied.
     UNKNOWN = "unknown"
     #: It was never sent.
     SKIPPED = "skipped"
 
 
 @attrs.frozen
-class StepFate:
-    """The part of an outcome that decides what a later run has to do.
+class StepRecord:
+    """The part of an outcome that decides what a later run has to do."""
 
-    Attributes:
-        status: What became of the step.
-        passing: Whether what ended it is a fault that passes, so that the step is worth running
-            again.
-        halfway: Whether the image surely left its old name for the step's temporary one.
-        sent_at: Seconds since the epoch at which a journal saw its latest write go out.
-        refused: Of a write that was in doubt when the run began, and still is: whether the server's
-            latest word on it was a refusal that will not pass.
-    """
-
+    #: How the step ended.
     status: Status
+    #: Whether what ended it is a fault that passes, so that the step is worth running again.
     passing: bool = False
+    #: Whether the image left its old name for the step's temporary one.
     halfway: bool = False
+    #: Seconds since the epoch at which a journal saw its latest write go out.
     sent_at: float | None = None
+    #: Of a write that was in doubt when the run began, and still is: whether the server's latest
+    #: answer to it was a refusal that will not pass.
     refused: bool = False
 
     @property
@@ -95,37 +91,32 @@ class Step:
     Make one with `Step.rename`, `Step.delete` or `Step.save`; the fields after `name` are filled in
     by a `Plan`.
 
-    Attributes:
-        action: What is done.
-        target: The id of the image; of the node for a save.
-        name: The new name; None for a delete.
-        index: The place in the input, from 0. It stays the same when what is left of a run is run
-            again.
-        previous: The image's current name where it is known; with `open`, the one before the open
-            write.
-        after: The indices of the steps that must be DONE or UNCHANGED before this one is sent. A
-            step among them that has a `via` need only have got as far as that: its old name is free
-            then.
-        via: The temporary name through which this rename goes, so that a swap or a longer cycle can
-            begin. The step makes two requests then: to `via` at once, and to `name` once the steps
-            in `after` are done.
-        open: Whether a write of it was sent earlier and its fate is not known. An open save is
-            never sent again.
-        sent_at: When that was, in seconds since the epoch, where a journal says so: by it
-            `Images.reconcile` knows the image of a save of an earlier process.
-
     Raises:
         UsageError: The id or the name cannot be sent.
     """
 
+    #: What is done.
     action: Action
+    #: The id of the image; of the node for a save.
     target: str
+    #: The new name; None for a delete.
     name: str | None = None
+    #: The place in the input, from 0. It stays the same when the remaining steps are run again.
     index: int | None = attrs.field(default=None, kw_only=True)
+    #: The image's current name where it is known; with `open`, the one before the open write.
     previous: str | None = attrs.field(default=None, kw_only=True)
+    #: The indices of the steps that must be DONE or UNCHANGED before this one is sent. A step among
+    #: them that has a `via` need only have got as far as that: its old name is free then.
     after: tuple[int, ...] = attrs.field(default=(), kw_only=True)
+    #: The temporary name through which this rename goes, so that a swap or a longer cycle can
+    #: begin. The step makes two requests then: to `via` at once, and to `name` once the steps in
+    #: `after` are done.
     via: str | None = attrs.field(default=None, kw_only=True)
+    #: Whether a write of it was sent earlier and it is not known whether it was applied. An open
+    #: save is never sent again.
     open: bool = attrs.field(default=False, kw_only=True)
+    #: When that was, in seconds since the epoch, where a journal says so: by it `Images.reconcile`
+    #: knows the image of a save of an earlier process.
     sent_at: float | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -151,7 +142,7 @@ class Step:
             _check.checked_name(self.via)
 
     @classmethod
-    def rename(cls, image: Image, name: str) -> Self:
+    def rename(cls, image: ImageLike, name: str) -> Self:
         """A step that gives an image a new name.
 
         Raises:
@@ -160,7 +151,7 @@ class Step:
         return cls(Action.RENAME, image_id_of(image), name, previous=current_name(image))
 
     @classmethod
-    def delete(cls, image: Image) -> Self:
+    def delete(cls, image: ImageLike) -> Self:
         """A step that deletes an image.
 
         Raises:
@@ -179,16 +170,15 @@ class Step:
 
     @property
     def repeatable(self) -> bool:
-        """Whether it may be sent again when nobody knows what became of it: not a save."""
+        """Whether it may be sent again when it is not known to be applied: not a save."""
         return ROWS[self.action].repeat is not Repeat.ONCE
 
     @property
     def unchanged(self) -> bool:
-        """Whether the image is known to have the name already: UNCHANGED then, without a
-        request."""
-        return (
-            self.previous is not None and self.previous == self.name and not (self.via or self.open)
-        )
+        """Whether the image is known to have the name: UNCHANGED then, without a request."""
+        if self.via is not None or self.open:
+            return False
+        return self.previous is not None and self.previous == self.name
 
     def __str__(self) -> str:
         return ROWS[self.action].sentence.format(self.target, _check.quoted(self.name))

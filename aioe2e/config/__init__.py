@@ -6,7 +6,9 @@ from .address import (
     checked_location,
     checked_project_id,
 )
-from .profiles import from_environment, from_files
+from .environment import from_environment
+from .profiles import from_files
+from .secrecy import looks_secret, settings_with_secrets
 from .values import (
     Credentials,
     Dialect,
@@ -31,4 +33,6 @@ __all__ = [
     "checked_secret",
     "from_environment",
     "from_files",
+    "looks_secret",
+    "settings_with_secrets",
 ]

@@ -1,85 +1,119 @@
-"""Credentials and context that users already have: environment variables and the tools' files."""
+"""Profiles: credentials and context in the files of the vendor's tools."""
 
 from __future__ import annotations
 
 import json
-import logging
+import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import attrs
 
 from aioe2e.errors import ConfigError
 
-from .address import checked_location, checked_project_id
-from .values import Credentials, checked_secret
+from .found import (
+    SECRETS,
+    Setting,
+    hidden,
+    log,
+    session_arguments,
+    unread,
+    warn_of_no_project,
+    without_secrets,
+)
+from .secrecy import label
 
-log = logging.getLogger("aioe2e")
-
-_VARIABLES = {"api_key": "E2E_API_KEY", "auth_token": "E2E_AUTH_TOKEN"}
-_CONTEXT = {"project_id": "E2E_PROJECT_ID", "location": "E2E_LOCATION"}
-_CHECKS = {"project_id": checked_project_id, "location": checked_location}
+#: No file of profiles comes near it, in bytes.
+_LARGEST: Final = 1024 * 1024
+#: Profiles that an error names.
+_MOST_NAMED: Final = 10
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-def from_environment(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments for `Session` from environment variables; an empty variable counts as none.
+@attrs.frozen(kw_only=True, eq=False)
+class Profile:
+    """One profile, as it is stored.
 
-    Raises:
-        ConfigError: A variable that is needed is not set.
+    Attributes:
+        name: Its name.
+        path: The file.
+        stored: What is stored under the name.
+        keys: The keys under which its file has the settings, by setting.
     """
-    found = dict(overrides)
-    if "credentials" not in found:
-        secrets = {key: environ.get(name, "").strip() for key, name in _VARIABLES.items()}
-        missing = [_VARIABLES[key] for key, value in secrets.items() if not value]
-        if missing:
-            raise ConfigError(
-                f"{' and '.join(missing)} not set: get both from MyAccount (API & IAM),"
-                " or pass credentials="
-            )
-        for key, secret in secrets.items():
-            _checked(
-                _VARIABLES[key], partial(checked_secret, "it", is_token=key == "auth_token"), secret
-            )
-        found["credentials"] = Credentials(**secrets)
-    for key, name in _CONTEXT.items():
-        if key not in found and (value := environ.get(name, "").strip()):
-            found[key] = _checked(name, _CHECKS[key], value)
-    return found
+
+    name: str
+    path: Path
+    stored: object = attrs.field(repr=False)
+    keys: Mapping[str, str]
+
+    @property
+    def source(self) -> str:
+        """Where it was found, for people."""
+        return f"{self.path}, profile '{label(self.name)}'"
+
+    @property
+    def secrets(self) -> list[object]:
+        """The values that are secrets, or stand in the place of one."""
+        stored = self.stored if _is_object(self.stored) else {}
+        return [stored.get(self.keys[name]) for name in SECRETS]
+
+    def settings(self) -> dict[str, Setting]:
+        """What the profile says; a null and an empty text count as nothing.
+
+        Raises:
+            ConfigError: What is stored is no object.
+        """
+        if not _is_object(self.stored):
+            raise ConfigError(f"{self.path}: the profile '{label(self.name)}' is no object")
+        return {
+            name: Setting(name=name, value=self.stored[key], source=self.source, word=key)
+            for name, key in self.keys.items()
+            if self.stored.get(key) not in (None, "")
+        }
+
+    def misnamed(self, present: set[str]) -> dict[str, str]:
+        """Keys that are not read and seem to be meant, by the key that is read."""
+        words = self.stored if _is_object(self.stored) else ()
+        return unread(words, self.keys, present)
 
 
-def _checked(name: str, check: Callable[[object], str | None], value: str) -> str | None:
-    """The value of a variable, or an error that names the variable."""
-    try:
-        return check(value)
-    except ConfigError as error:
-        problem = str(error)
-    raise ConfigError(f"{name}: {problem}")
-
-
-@attrs.frozen(eq=False, repr=False)
-class _Source:
+@attrs.frozen(kw_only=True, eq=False)
+class ProfileFile:
     """What one tool has stored.
 
     Attributes:
         path: Its file.
-        profiles: By name: ``api_key``, ``auth_token``, ``project_id`` and ``location``, as far as
-            they are there.
+        profiles: By name.
         default: The profile that it takes when none is named.
     """
 
     path: Path
-    profiles: Mapping[str, Any]
+    profiles: Mapping[str, Profile]
     default: object = None
 
+    @property
+    def inventory(self) -> str:
+        """The names of its profiles, for people."""
+        names = sorted(map(label, self.profiles))
+        more = len(names) - _MOST_NAMED
+        told = ", ".join(names[:_MOST_NAMED]) or "none"
+        return f"{self.path} has {told}" + (f" and {more} more" if more > 0 else "")
 
+    @property
+    def default_profile(self) -> Profile | None:
+        """The profile that is taken when none is named: its default, or its only one."""
+        if isinstance(self.default, str):
+            return self.profiles.get(self.default)
+        return next(iter(self.profiles.values())) if len(self.profiles) == 1 else None
+
+
+@without_secrets
 def from_files(name: str | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments for `Session` from a configuration file.
 
@@ -92,103 +126,207 @@ def from_files(name: str | None, overrides: Mapping[str, Any]) -> dict[str, Any]
         ConfigError: There is no file, it is not safe, it does not have the profile, or something in
             it is wrong.
     """
-    sources: list[_Source] = []
-    for place, read in _READERS:
-        path = Path.home() / place
-        if path.is_file():
-            source = read(path)
-            if name is None or name in source.profiles:
-                return _arguments(source, name, overrides)
-            sources.append(source)
-    if not sources:
-        raise ConfigError(
-            f"no profile: none of {', '.join(f'~/{place}' for place, _ in _READERS)} is there"
-        )
-    raise ConfigError(f"no profile {name!r}: {'; '.join(map(_inventory, sources))}")
-
-
-def _inventory(source: _Source) -> str:
-    return f"{source.path} has {', '.join(sorted(source.profiles)) or 'none'}"
-
-
-def _arguments(source: _Source, name: str | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    if name is None:
-        names = [source.default] if isinstance(source.default, str) else list(source.profiles)
-        if len(names) != 1 or names[0] not in source.profiles:
-            raise ConfigError(f"no default profile: {_inventory(source)}; say which")
-        name = names[0]
-    profile = source.profiles[name]
-    if not _is_object(profile):
-        raise ConfigError(f"{source.path}: the profile {name!r} is no object")
-    found = {key: profile[key] for key in _CONTEXT if profile.get(key) not in (None, "")}
+    profile = find_profile(name)
     problem = ""
     try:
-        for key, check in _CHECKS.items():
-            if key not in overrides:
-                check(found.get(key))
+        settings = profile.settings()
         if "credentials" not in overrides:
-            if missing := [key for key in _VARIABLES if profile.get(key) in (None, "")]:
-                raise ConfigError(f"{' and '.join(missing)} missing")
-            found["credentials"] = Credentials(**{key: profile[key] for key in _VARIABLES})
+            _require_secrets(profile, settings)
+        found = session_arguments(settings, overrides)
     except ConfigError as error:
-        problem = str(error)
-    if problem:
-        raise ConfigError(f"{source.path}, profile {name!r}: {problem}")
-    return {**found, **overrides}
+        problem = hidden(str(error), profile.secrets)
+    else:
+        present = {*settings, *overrides}
+        if "credentials" in overrides:
+            present.update(SECRETS)
+        for key, word in profile.misnamed(present).items():
+            text = hidden(f"{profile.source}: {word} is not read: write {key}", profile.secrets)
+            log.warning("%s", text)
+        where = hidden(f"{profile.source} has no {profile.keys['project_id']}", profile.secrets)
+        warn_of_no_project(settings, overrides, where)
+        return found
+    raise ConfigError(problem)
 
 
-def _check_permissions(path: Path, mode: int, *, strict: bool) -> None:
-    """A file that others can read is refused if its tool refuses it too, else it is a warning."""
-    if sys.platform == "win32" or not stat.S_IMODE(mode) & 0o077:
+def _require_secrets(profile: Profile, settings: Mapping[str, Setting]) -> None:
+    missing = [profile.keys[name] for name in SECRETS if name not in settings]
+    if not missing:
+        return
+    near = profile.misnamed(set(settings))
+    hints = [f"{near[key]} is there, but not read" for key in missing if key in near]
+    hint = f" ({'; '.join(hints)})" if hints else ""
+    raise ConfigError(f"{profile.source}: {' and '.join(missing)} missing{hint}")
+
+
+def find_profile(name: str | None) -> Profile:
+    """A profile by its name, looked for in all files; None for the default of the first file.
+
+    Raises:
+        ConfigError: There is no file, one is not safe or damaged, or none has the profile.
+    """
+    if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+        raise ConfigError(f"the name of a profile must be a string, not {type(name).__name__}")
+    files: list[ProfileFile] = []
+    for place, read in _READERS:
+        path = _home() / place
+        if not _is_file(path):
+            continue
+        file = read(path)
+        if name is None:
+            return _default_of(file)
+        if name in file.profiles:
+            return file.profiles[name]
+        files.append(file)
+    if not files:
+        raise ConfigError(f"no profile: none of {', '.join(PLACES)} is there")
+    inventories = "; ".join(file.inventory for file in files)
+    secrets = [
+        secret for file in files for profile in file.profiles.values() for secret in profile.secrets
+    ]
+    raise ConfigError(hidden(f"no profile '{label(name)}': {inventories}", secrets))
+
+
+def _default_of(file: ProfileFile) -> Profile:
+    profile = file.default_profile
+    if profile is None:
+        secrets = [secret for each in file.profiles.values() for secret in each.secrets]
+        raise ConfigError(hidden(f"no default profile: {file.inventory}; say which", secrets))
+    return profile
+
+
+def profile_files() -> list[ProfileFile | ConfigError]:
+    """All files that are there; in the place of one that cannot be used, the error that says why.
+
+    Raises:
+        ConfigError: There is no home directory.
+    """
+    found: list[ProfileFile | ConfigError] = []
+    for place, read in _READERS:
+        path = _home() / place
+        try:
+            if _is_file(path):
+                found.append(read(path))
+        except ConfigError as error:
+            found.append(error)
+    return found
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        pass  # raised below, where no context hangs on it
+    raise ConfigError("no profile: it is not known where the home directory is")
+
+
+def _is_file(path: Path) -> bool:
+    problem = ""
+    try:
+        return path.is_file()
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+    raise ConfigError(f"{path} cannot be read: {problem}")
+
+
+def _content(path: Path, *, strict: bool) -> bytes:
+    """The bytes of a file that is safe to believe.
+
+    Args:
+        path: The file.
+        strict: Whether its tool refuses it when others can read it.
+
+    Raises:
+        ConfigError: It cannot be read, is too large, or others could have written it.
+    """
+    problem = ""
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        problem = f"{path} cannot be read: {error.strerror or type(error).__name__}"
+    else:
+        _check_permissions(path, status, strict=strict)
+        if len(content) <= _LARGEST:
+            return content
+        problem = f"{path} has more than 1 MiB: it is no file of profiles"
+    raise ConfigError(problem)
+
+
+def _check_permissions(path: Path, status: os.stat_result, *, strict: bool) -> None:
+    """Refuse a file that others can change; one that others can read as its tool does."""
+    if sys.platform == "win32":
+        return
+    mode, owner, user = stat.S_IMODE(status.st_mode), status.st_uid, os.geteuid()
+    if owner not in (user, 0):
+        text = f"{path} belongs to another user (uid {owner}), who can change it"
+        if user != 0:
+            raise ConfigError(text)
+        log.warning("%s", text)  # root reads files of users in containers
+    if not mode & 0o077:
         return
     text = f"{path} can be read by others: chmod 600 it, since it holds secrets"
-    if strict:
+    if mode & 0o022:
+        text = f"{path} can be changed by others: chmod 600 it, since it decides what is changed"
+    if strict or mode & 0o022:
         raise ConfigError(text)
     log.warning("%s", text)
 
 
 def _json_object(path: Path, *, strict: bool) -> Mapping[str, Any]:
+    content = _content(path, strict=strict)
     try:
-        mode = path.stat().st_mode
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        problem = error.strerror or type(error).__name__
+        found = json.loads(content)
     except (ValueError, RecursionError):
         problem = "not JSON"
     else:
-        _check_permissions(path, mode, strict=strict)
-        if _is_object(content):
-            return content
+        if _is_object(found):
+            return found
         problem = "not a JSON object"
     raise ConfigError(f"{path} cannot be read: {problem}")
 
 
-def _e2ectl(path: Path) -> _Source:
+#: What each tool calls the settings.
+_E2ECTL_KEYS: Final = {
+    "api_key": "api_key",
+    "auth_token": "auth_token",
+    "project_id": "default_project_id",
+    "location": "default_location",
+}
+_DOWNLOAD_KEYS: Final = {
+    "api_key": "api_key",
+    "auth_token": "api_auth_token",
+    "project_id": "project_id",
+    "location": "location",
+}
+_INI_KEYS: Final = {name: name for name in _E2ECTL_KEYS}
+
+
+def _file(
+    path: Path, stored: Mapping[str, Any], keys: Mapping[str, str], default: object
+) -> ProfileFile:
+    profiles = {
+        name: Profile(name=name, path=path, stored=value, keys=keys)
+        for name, value in stored.items()
+    }
+    return ProfileFile(path=path, profiles=profiles, default=default)
+
+
+def _e2ectl(path: Path) -> ProfileFile:
     """e2ectl: ``{"profiles": {alias: {api_key, auth_token, …}}, "default": alias}``."""
     content = _json_object(path, strict=True)
-    if (
-        "profiles" not in content
-    ):  # the file that MyAccount offers for download, put where e2ectl has its own
+    if "profiles" not in content:
+        # The file that MyAccount offers for download, put where e2ectl has its own.
         return _from_download(path, content)
     stored = content["profiles"]
-    profiles = {
-        name: {
-            **profile,
-            "project_id": profile.get("default_project_id"),
-            "location": profile.get("default_location"),
-        }
-        if _is_object(profile)
-        else profile
-        for name, profile in (stored if _is_object(stored) else {}).items()
-    }
-    return _Source(path, profiles, content.get("default"))
+    return _file(path, stored if _is_object(stored) else {}, _E2ECTL_KEYS, content.get("default"))
 
 
-def _e2e_cli(path: Path) -> _Source:
+def _e2e_cli(path: Path) -> ProfileFile:
     return _from_download(path, _json_object(path, strict=False))
 
 
-def _from_download(path: Path, content: Mapping[str, Any]) -> _Source:
+def _from_download(path: Path, content: Mapping[str, Any]) -> ProfileFile:
     """e2e-cli: ``{alias: {api_key, api_auth_token}}``.
 
     Its "default" holds an alias and the context, no secrets.
@@ -196,56 +334,49 @@ def _from_download(path: Path, content: Mapping[str, Any]) -> _Source:
     pointer = content.get("default")
     alias = pointer.get("api_key") if _is_object(pointer) else None
     if _is_object(pointer) and alias != pointer.get("api_auth_token"):
-        alias, pointer = (
-            "default",
-            {},
-        )  # a downloaded token that is named "default": these are secrets
-    else:
-        content = {key: value for key, value in content.items() if key != "default"}
-    profiles: dict[str, Any] = {}
-    for name, profile in content.items():
+        # A downloaded token that is named "default": these are secrets.
+        return _file(path, content, _DOWNLOAD_KEYS, "default")
+    stored = {key: value for key, value in content.items() if key != "default"}
+    if not isinstance(alias, str) or not _is_object(pointer):
+        return _file(path, stored, _DOWNLOAD_KEYS, None)
+    if _is_object(stored.get(alias)):
         # The context belongs to the alias that the pointer names, and to no other.
-        context = pointer if _is_object(pointer) and name == alias else {}
-        profiles[name] = (
-            {
-                **{key: context.get(key) for key in _CONTEXT},
-                **profile,
-                "auth_token": profile.get("api_auth_token"),
-            }
-            if _is_object(profile)
-            else profile
-        )
-    if isinstance(alias, str) and alias in profiles:
-        profiles.setdefault("default", profiles[alias])
-    return _Source(path, profiles, alias)
+        context = {key: pointer.get(key) for key in ("project_id", "location")}
+        stored[alias] = {**context, **stored[alias]}
+        stored.setdefault("default", stored[alias])
+    return _file(path, stored, _DOWNLOAD_KEYS, alias)
 
 
-def _ini(path: Path) -> _Source:
+def _ini(path: Path) -> ProfileFile:
     """The INI files of third-party tools: secrets in ``credentials``, the context in ``config``."""
+    stored: dict[str, dict[str, Any]] = {}
+    for file, prefix in ((path, ""), (path.with_name("config"), "profile ")):
+        if _is_file(file):
+            for section, values in _ini_sections(file).items():
+                stored.setdefault(section.removeprefix(prefix), {}).update(values)
+    return _file(path, stored, _INI_KEYS, "default" if "default" in stored else None)
+
+
+def _ini_sections(path: Path) -> dict[str, dict[str, str]]:
     import configparser  # noqa: PLC0415  # for this format alone
 
-    profiles: dict[str, dict[str, Any]] = {}
-    for file, prefix in ((path, ""), (path.with_name("config"), "profile ")):
-        parser = configparser.ConfigParser(interpolation=None, default_section="\0")
-        try:
-            if file.is_file():
-                parser.read_string(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            problem = error.strerror or type(error).__name__
-        except (configparser.Error, ValueError):
-            problem = "not an INI file"
-        else:
-            for section in parser.sections():
-                profiles.setdefault(section.removeprefix(prefix), {}).update(parser[section])
-            continue
-        raise ConfigError(f"{file} cannot be read: {problem}")
-    _check_permissions(path, path.stat().st_mode, strict=False)
-    return _Source(path, profiles, "default" if "default" in profiles else None)
+    parser = configparser.ConfigParser(interpolation=None, default_section="\0")
+    content = _content(path, strict=False)
+    try:
+        parser.read_string(content.decode("utf-8-sig"))
+    except (configparser.Error, ValueError):
+        pass  # raised below, where no context hangs on it
+    else:
+        return {section: dict(parser[section]) for section in parser.sections()}
+    raise ConfigError(f"{path} cannot be read: not an INI file")
 
 
 #: Where profiles are looked for, in this order.
-_READERS: tuple[tuple[str, Callable[[Path], _Source]], ...] = (
+_READERS: Final[tuple[tuple[str, Callable[[Path], ProfileFile]], ...]] = (
     (".e2e/config.json", _e2ectl),
     (".E2E_CLI/config.json", _e2e_cli),
     (".e2e/credentials", _ini),
 )
+
+#: The files in which profiles are looked for, for people.
+PLACES: Final = tuple(f"~/{place}" for place, _ in _READERS)

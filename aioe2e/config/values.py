@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable
-from typing import Any, Never, Self, TypeGuard
+from typing import Any, Literal, Never, Self, TypeGuard
 
 import attrs
 
 from aioe2e import _check
 from aioe2e.errors import ConfigError
+
+from .secrecy import SHORTEST_SECRET, described, looks_like_token
 
 __all__ = ["Credentials", "Dialect", "Limits", "RetryPolicy", "Timeouts"]
 
@@ -51,7 +53,7 @@ def _count(*, least: int) -> _Validator:
 
 def _refuse(owner: Any, field: attrs.Attribute[Any], value: object, expected: str) -> Never:
     raise ConfigError(
-        f"{type(owner).__name__}.{field.name} must be {expected}, not {_check.quoted(value)}"
+        f"{type(owner).__name__}.{field.name} must be {expected}, not {described(value)}"
     )
 
 
@@ -89,15 +91,18 @@ class RetryPolicy:
         max_retry_after: A longer Retry-After (in seconds) ends the call at once with
             `RateLimitedError`.
         look: How long (in seconds) a write whose reply was lost is looked for in listings that do
-            not show it, and by how much a listing may be late and still be believed. A listing that
-            fails is asked for again on top of that, a few times, within `Timeouts.total`.
+            not show it, by how much a listing may be late and still be believed, and how long after
+            a lost reply its request may still take effect. On this API an old status was seen for 5
+            to 10 seconds after a write that had been acknowledged (the notes of a public client).
+            A listing that fails is asked for again on top of that, a few times, within
+            `Timeouts.total`.
     """
 
     attempts: int = attrs.field(default=4, validator=_count(least=1))
     base: float = attrs.field(default=0.5, validator=_seconds(least=0))
     cap: float = attrs.field(default=20.0, validator=_seconds(least=0))
     max_retry_after: float = attrs.field(default=120.0, validator=_seconds(least=0))
-    look: float = attrs.field(default=2.0, validator=_seconds(least=0))
+    look: float = attrs.field(default=10.0, validator=_seconds(least=0))
 
     @classmethod
     def none(cls) -> Self:
@@ -163,15 +168,13 @@ class Dialect(enum.Enum):
 #: An async callable that returns a fresh token, for tokens that expire.
 TokenSource = Callable[[], Awaitable[str]]
 
-#: Below this, hiding a secret in texts would eat the texts.
-SHORTEST_SECRET = 6
-
 
 def checked_secret(name: str, value: object, *, is_token: bool) -> str:
     """The secret, trimmed and without ``Bearer ``.
 
     Raises:
-        ConfigError: It cannot stand in a header. The text does not show it.
+        ConfigError: It cannot stand in a header, or it is not what it should be. The text does not
+            show it.
     """
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be a string, not {type(value).__name__}")
@@ -186,20 +189,19 @@ def checked_secret(name: str, value: object, *, is_token: bool) -> str:
         raise ConfigError(
             f"{name} must be printable ASCII without spaces (a line break or a quote copied along?)"
         )
-    return secret
+    if secret[0] in _QUOTES and secret[-1] == secret[0]:
+        raise ConfigError(f"{name} has quotation marks around it: leave them out")
+    if not is_token and looks_like_token(secret):
+        raise ConfigError(
+            f"{name} has the form of an auth token: are the api key and the token swapped?"
+        )
+    return _check.as_str(secret)
 
 
-def _api_key(value: str) -> str:
-    return checked_secret("Credentials.api_key", value, is_token=False)
+_QUOTES = frozenset("\"'`")
 
 
-def _auth_token(value: str | TokenSource) -> str | TokenSource:
-    return (
-        value if callable(value) else checked_secret("Credentials.auth_token", value, is_token=True)
-    )
-
-
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, init=False)
 class Credentials:
     """The two secrets that every request carries. They are shown nowhere and refuse to be pickled.
 
@@ -208,14 +210,43 @@ class Credentials:
         auth_token: The auth token, with or without the word ``Bearer`` before it; or an async
             callable that returns one. The callable is awaited before the first request and once
             more after a 401.
+        key_in: Where requests carry the api key: in the ``"query"``, as the vendor's documents say,
+            or in a ``"header"`` (``X-API-Key``, as one of the vendor's samples shows), which keeps
+            it out of the logs of proxies.
 
     Raises:
-        ConfigError: A secret is empty, too short, or cannot stand in a header. The text never shows
-            it.
+        ConfigError: A secret is empty, too short, in quotation marks, or cannot stand in a header;
+            or the two are swapped. The text never shows them.
     """
 
-    api_key: str = attrs.field(converter=_api_key)
-    auth_token: str | TokenSource = attrs.field(converter=_auth_token)
+    # Without a repr, so that a printer that knows attrs shows neither.
+    api_key: str = attrs.field(repr=False)
+    auth_token: str | TokenSource = attrs.field(repr=False)
+    key_in: Literal["query", "header"] = attrs.field()
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        auth_token: str | TokenSource,
+        key_in: Literal["query", "header"] = "query",
+    ) -> None:
+        problem = ""
+        try:
+            api_key = checked_secret("Credentials.api_key", api_key, is_token=False)
+            if not callable(auth_token):
+                auth_token = checked_secret("Credentials.auth_token", auth_token, is_token=True)
+            if key_in not in ("query", "header"):
+                raise ConfigError(
+                    f"Credentials.key_in must be 'query' or 'header', not {described(key_in)}"
+                )
+        except ConfigError as error:
+            problem = str(error)
+        if problem:
+            # The traceback of the error keeps the arguments of this frame.
+            del api_key, auth_token, key_in
+            raise ConfigError(problem)
+        self.__attrs_init__(api_key=api_key, auth_token=auth_token, key_in=key_in)
 
     def __repr__(self) -> str:
         return "Credentials(api_key=[hidden], auth_token=[hidden])"

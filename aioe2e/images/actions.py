@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from functools import partial
-from os import PathLike
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from aioe2e import _check
-from aioe2e._call.call import Options
-from aioe2e._call.channel import Core
+from aioe2e._call import Channel, Options
 from aioe2e._record import Trail
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.progress import Progress
-from aioe2e.bulk.report import Report
-from aioe2e.bulk.source import planned, steps_or_plan
-from aioe2e.bulk.step import Image, Node, Status, Step
-from aioe2e.bulk.stream import Stream
+from aioe2e.bulk import (
+    ImageLike,
+    NodeLike,
+    Plan,
+    Report,
+    RunOptions,
+    Status,
+    Step,
+    Stream,
+    as_plan,
+    steps_or_plan,
+)
 from aioe2e.errors import ImageFailedError, NotFoundError, UsageError
 from aioe2e.models import (
     Action,
@@ -28,9 +32,9 @@ from aioe2e.models import (
     node_id_of,
 )
 
-from .fetch_listing import list_images
 from .listing import Listing
-from .reconcile import settle
+from .memory import ImageMemory
+from .proof import proven_outcomes
 from .waits import check_times, poll
 from .writes import Writes
 
@@ -49,14 +53,16 @@ class Images:
     gives the token does not work.
     """
 
-    def __init__(self, core: Core, options: Options) -> None:
-        self._core = core
+    def __init__(self, channel: Channel, memory: ImageMemory, options: Options) -> None:
+        self._channel = channel
+        self._memory = memory
         self._options = options
-        self._writes = Writes(core, options)
+        self._writes = Writes(channel, memory, options)
 
     async def list(self, match: Callable[[SavedImage], object] | None = None) -> list[SavedImage]:
-        """All saved images, in the server's order (``GET images/saved-images/``; the server does
-        not paginate).
+        """All saved images, in the server's order.
+
+        (``GET images/saved-images/``; the server does not paginate.)
 
         Args:
             match: Keeps the images for which it is true; the predicates of `aioe2e.select` fit.
@@ -73,12 +79,13 @@ class Images:
         """
         if match is not None:
             _check.require_callable("match", match, "select.name_matches('ci-*')")
-        listing = await list_images(self._core, self._options, Trail())
+        listing = await self._memory.list_with_retries(self._options, Trail())
         return [image for image in listing.images if match is None or match(image)]
 
-    async def get(self, image: Image) -> SavedImage:
-        """One saved image, out of the listing (the route for a single image is not documented by
-        the vendor).
+    async def get(self, image: ImageLike) -> SavedImage:
+        """One saved image, out of the listing.
+
+        (The route for a single image is not documented by the vendor.)
 
         Args:
             image: A `SavedImage` or an id.
@@ -93,7 +100,7 @@ class Images:
         """
         wanted = image_id_of(image)
         trail = Trail()
-        listing = await list_images(self._core, self._options, trail)
+        listing = await self._memory.list_with_retries(self._options, trail)
         for found in listing.images:
             if found.image_id == wanted:
                 return found
@@ -103,7 +110,7 @@ class Images:
         error.confirmed = error.confirmed and not self._may_be_new(wanted, listing)
         raise error
 
-    async def save(self, node: Node, name: str) -> SaveAction:
+    async def save(self, node: NodeLike, name: str) -> SaveAction:
         """Save an image of a node: accepted, not finished. `wait_saved` waits for the image.
 
         Args:
@@ -126,7 +133,7 @@ class Images:
         """
         return await self._writes.save(node_id_of(node), _check.checked_name(name), Trail())
 
-    async def rename(self, image: Image, name: str) -> ActionResult:
+    async def rename(self, image: ImageLike, name: str) -> ActionResult:
         """Give an image a new name.
 
         Args:
@@ -146,7 +153,7 @@ class Images:
         """
         return await self._writes.rename(image_id_of(image), _check.checked_name(name), Trail())
 
-    async def delete(self, image: Image, missing_ok: bool = False) -> ActionResult:
+    async def delete(self, image: ImageLike, missing_ok: bool = False) -> ActionResult:
         """Delete an image.
 
         Args:
@@ -173,7 +180,7 @@ class Images:
 
     async def wait(
         self,
-        image: Image,
+        image: ImageLike,
         state: ImageState = ImageState.READY,
         timeout: float | None = 1800.0,
         interval: float = 5.0,
@@ -219,7 +226,7 @@ class Images:
         return await self._poll(found, waiting_for=waiting_for, timeout=timeout, interval=interval)
 
     async def wait_gone(
-        self, image: Image, timeout: float | None = 600.0, interval: float = 5.0
+        self, image: ImageLike, timeout: float | None = 600.0, interval: float = 5.0
     ) -> None:
         """Wait until the listing does not show an image any more, or shows it as DELETED.
 
@@ -270,7 +277,7 @@ class Images:
         def found(listing: Listing) -> SavedImage | None:
             nonlocal known
             if known is None:
-                product = self._core.saves.awaited(action, listing)
+                product = self._memory.saves.awaited(action, listing)
                 known = None if product is None else product.image_id
             shown = None if known is None else listing.by_id.get(known)
             return None if shown is None else self._arrived(shown, ImageState.READY)
@@ -281,28 +288,19 @@ class Images:
     async def run(
         self,
         plan: Plan | Iterable[Step] | AsyncIterable[Step],
-        limit: int | None = None,
-        on_error: Literal["collect", "stop"] = "collect",
-        progress: Callable[[Progress], object] | None = None,
-        deadline: float | None = None,
-        journal: str | PathLike[str] | None = None,
         *,
         missing_ok: bool = False,
+        **options: Unpack[RunOptions],
     ) -> Report:
         """Carry out a plan, or any number of steps from an iterable.
 
         Args:
             plan: A `Plan`; or a sync or async iterable of `Step`, however long: memory grows with
                 `limit` only.
-            limit: Steps under way at the same time, and so requests in flight; `Limits.in_flight`
-                by default.
-            on_error: ``"collect"`` goes on after a failure, ``"stop"`` starts nothing new.
-            progress: Called with a `Progress` at most ten times a second and once at the end.
-            deadline: Seconds from now for the whole run; what is under way then is cancelled and
-                reported.
-            journal: A file that says after a crash what is left: `Plan.resume`. For plans only.
             missing_ok: Whether an image that is not there makes a delete UNCHANGED instead of
                 FAILED.
+            options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline` and
+                `journal`.
 
         Returns:
             The report. Failures are in it and are not raised: see `Report.raise_for_errors`.
@@ -311,21 +309,14 @@ class Images:
             UsageError: An argument cannot be meant, or the journal is not this plan's. Nothing was
                 sent.
         """
-        stream = self.stream(
-            plan, limit, on_error, progress, deadline, journal, missing_ok=missing_ok
-        )
-        return await stream.drain()
+        return await self.stream(plan, missing_ok=missing_ok, **options).drain()
 
     def stream(
         self,
         plan: Plan | Iterable[Step] | AsyncIterable[Step],
-        limit: int | None = None,
-        on_error: Literal["collect", "stop"] = "collect",
-        progress: Callable[[Progress], object] | None = None,
-        deadline: float | None = None,
-        journal: str | PathLike[str] | None = None,
         *,
         missing_ok: bool = False,
+        **options: Unpack[RunOptions],
     ) -> Stream:
         """The same as `run`, as a stream of outcomes in the order of completion.
 
@@ -336,7 +327,7 @@ class Images:
                     ...
 
         Args:
-            plan, limit, on_error, progress, deadline, journal, missing_ok: As for `run`.
+            plan, missing_ok, options: As for `run`.
 
         Returns:
             A stream that has not begun; see `Stream` for how it ends.
@@ -346,36 +337,28 @@ class Images:
                 ``async with``.
         """
         stream = Stream(
-            planned(plan),
+            as_plan(plan),
             perform=partial(
                 self._writes.perform, missing_ok=_check.require_bool("missing_ok", missing_ok)
             ),
-            limit=limit,
-            on_error=on_error,
-            progress=progress,
-            deadline=deadline,
-            journal=journal,
-            session_limit=self._core.limits.in_flight,
-            current_limit=lambda: self._core.gate.limit,
-            clock=self._core.clock,
+            session_limit=self._channel.limits.in_flight,
+            current_limit=lambda: self._channel.gate.limit,
+            clock=self._channel.clock,
+            **options,
         )
-        if limit is not None:
-            self._core.warn_of_limit(limit)
+        if (limit := options.get("limit")) is not None:
+            self._channel.warn_of_limit(limit)
         return stream
 
     async def bulk_rename(
         self,
         images: Mapping[Any, str]
-        | Iterable[tuple[Image, str] | Image]
-        | AsyncIterable[tuple[Image, str] | Image],
+        | Iterable[tuple[ImageLike, str] | ImageLike]
+        | AsyncIterable[tuple[ImageLike, str] | ImageLike],
         *,
         to: Callable[[SavedImage], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
-        limit: int | None = None,
-        on_error: Literal["collect", "stop"] = "collect",
-        progress: Callable[[Progress], object] | None = None,
-        deadline: float | None = None,
-        journal: str | PathLike[str] | None = None,
+        **options: Unpack[RunOptions],
     ) -> Report:
         """Plan new names and give them, in one go.
 
@@ -383,7 +366,7 @@ class Images:
             images, to, existing: As for `Plan.rename`. A collection with a length is planned and
                 ordered; any other iterable, sync or async, is streamed: then each item is checked
                 by itself only.
-            limit, on_error, progress, deadline, journal: As for `run`.
+            options: As for `run`.
 
         Returns:
             The report; see `run`. Calling again with the same inputs does no harm.
@@ -394,20 +377,16 @@ class Images:
         source = steps_or_plan(
             Action.RENAME, images, to, existing, partial(Plan.rename, to=to, existing=existing)
         )
-        return await self.run(source, limit, on_error, progress, deadline, journal)
+        return await self.run(source, **options)
 
     async def bulk_delete(
         self,
-        images: Iterable[Image] | AsyncIterable[Image],
+        images: Iterable[ImageLike] | AsyncIterable[ImageLike],
         *,
         missing_ok: bool = False,
         force: bool = False,
         existing: Iterable[SavedImage] | None = None,
-        limit: int | None = None,
-        on_error: Literal["collect", "stop"] = "collect",
-        progress: Callable[[Progress], object] | None = None,
-        deadline: float | None = None,
-        journal: str | PathLike[str] | None = None,
+        **options: Unpack[RunOptions],
     ) -> Report:
         """Plan deletions and carry them out, in one go.
 
@@ -415,7 +394,7 @@ class Images:
             images, existing, force: As for `Plan.delete`; any iterable without a length is
                 streamed.
             missing_ok: Whether an image that is not there is UNCHANGED instead of FAILED.
-            limit, on_error, progress, deadline, journal: As for `run`.
+            options: As for `run`.
 
         Returns:
             The report; see `run`. Calling again with the same inputs does no harm.
@@ -425,23 +404,17 @@ class Images:
         """
         plan = partial(Plan.delete, existing=existing, force=force)
         source = steps_or_plan(Action.DELETE, images, None, existing, plan, force=force)
-        return await self.run(
-            source, limit, on_error, progress, deadline, journal, missing_ok=missing_ok
-        )
+        return await self.run(source, missing_ok=missing_ok, **options)
 
     async def bulk_save(
         self,
         nodes: Mapping[Any, str]
-        | Iterable[tuple[Node, str] | Node]
-        | AsyncIterable[tuple[Node, str] | Node],
+        | Iterable[tuple[NodeLike, str] | NodeLike]
+        | AsyncIterable[tuple[NodeLike, str] | NodeLike],
         *,
         to: Callable[[str], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
-        limit: int | None = None,
-        on_error: Literal["collect", "stop"] = "collect",
-        progress: Callable[[Progress], object] | None = None,
-        deadline: float | None = None,
-        journal: str | PathLike[str] | None = None,
+        **options: Unpack[RunOptions],
     ) -> Report:
         """Plan an image of each node and save them, in one go.
 
@@ -450,7 +423,7 @@ class Images:
 
         Args:
             nodes, to, existing: As for `Plan.save`; any iterable without a length is streamed.
-            limit, on_error, progress, deadline, journal: As for `run`.
+            options: As for `run`.
 
         Returns:
             The report; see `run`. Calling again makes second images: run `Report.remaining`
@@ -462,7 +435,7 @@ class Images:
         source = steps_or_plan(
             Action.SAVE, nodes, to, existing, partial(Plan.save, to=to, existing=existing)
         )
-        return await self.run(source, limit, on_error, progress, deadline, journal)
+        return await self.run(source, **options)
 
     async def reconcile(self, report: Report) -> Report:
         """Settle the UNKNOWN outcomes of a report to DONE where one listing proves it.
@@ -485,17 +458,20 @@ class Images:
         unknown = report.where(Status.UNKNOWN)
         if not unknown:
             return report
-        listing = await list_images(self._core, self._options, Trail())
-        return report.settle(settle(self._core, unknown, listing, self._options.retry.look))
+        listing = await self._memory.list_with_retries(self._options, Trail())
+        lag = self._options.retry.look
+        return report.settle(proven_outcomes(self._channel, self._memory, unknown, listing, lag))
 
     def _may_be_new(self, image_id: str, listing: Listing) -> bool:
         """Whether an image that a listing does not show may be too new for it."""
-        core = self._core
-        is_old = core.sightings.is_old(image_id, listing, self._options.retry.look)
-        return not is_old or core.saves.is_unborn(image_id)
+        memory = self._memory
+        is_old = memory.sightings.is_old(image_id, listing, self._options.retry.look)
+        return not is_old or memory.saves.is_unborn(image_id)
 
     def _may_be_there(self, image_id: str, listing: Listing) -> bool:
-        return listing.partial or image_id in listing.by_id or self._core.saves.is_unborn(image_id)
+        return (
+            listing.partial or image_id in listing.by_id or self._memory.saves.is_unborn(image_id)
+        )
 
     def _arrived(self, image: SavedImage, state: ImageState) -> SavedImage | None:
         """The image if it is in the state, None if it may still get there."""
@@ -503,7 +479,7 @@ class Images:
             return image
         if image.state is not ImageState.ERROR:
             return None
-        said = self._core.redactor.clean(f"{image.name!r} turned {image.image_state!r}")
+        said = self._channel.redactor.clean(f"{image.name!r} turned {image.image_state!r}")
         raise ImageFailedError(
             f"image {image.image_id}: {said}; it will not be {state.value}", image_id=image.image_id
         )
@@ -517,15 +493,19 @@ class Images:
         interval: float,
     ) -> T:
         check_times(timeout, interval)
-        self._core.enter()
+        self._channel.enter()
         return await poll(
-            self._core, found, waiting_for=waiting_for, timeout=timeout, interval=interval
+            self._channel,
+            self._memory.listings,
+            found,
+            waiting_for=waiting_for,
+            timeout=timeout,
+            interval=interval,
         )
 
 
 def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotFoundError:
-    """The error for an image that a listing does not show; its status is what the server would say
-    of it."""
+    """The error for an image that a listing does not show, with the status of the server's own."""
     text = f"{text} [a listing shows one location of one project]"
     error = NotFoundError(
         text, status=404, message="not in the listing", action=action, attempts=attempts

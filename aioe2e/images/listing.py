@@ -12,10 +12,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from typing import Protocol, TypeVar
 
 from aioe2e._clock import Clock
 from aioe2e.errors import E2EError, is_passing
 from aioe2e.models import ImageState, SavedImage
+
+T = TypeVar("T")
 
 #: Seconds between two listings while they fail, at first and at the most; doubled with each
 #: failure.
@@ -57,6 +60,17 @@ class Listing:
         }
 
 
+class Life(Protocol):
+    """What waiting needs of a session; its channel is one."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    async def rest(self, seconds: float) -> None: ...
+
+    async def bounded(self, work: Awaitable[T], until: float | None) -> T: ...
+
+
 class _Round:
     """One request for a listing, and everybody who waits for it."""
 
@@ -73,19 +87,13 @@ class Listings:
     Args:
         fetch: Makes one listing, in one attempt, until the loop time it is given; raises an
             `E2EError`.
-        rest: Sleeps, but no longer than the session is open.
-        clock: Where the time comes from.
+        life: Tells the time, and waits no longer than the session is open.
     """
 
-    def __init__(
-        self,
-        fetch: Callable[[float | None], Awaitable[Listing]],
-        rest: Callable[[float], Awaitable[None]],
-        clock: Clock,
-    ) -> None:
+    def __init__(self, fetch: Callable[[float | None], Awaitable[Listing]], life: Life) -> None:
         self._fetch = fetch
-        self._rest = rest
-        self._clock = clock
+        self._life = life
+        self._clock = life.clock
         self._round: _Round | None = None
         self._failures = 0
         self._rest_until = 0.0
@@ -124,7 +132,7 @@ class Listings:
                 if running.started >= moment and (running.listing or running.error):
                     return running
             if (rest := self._rest_until - self._clock.now()) > 0:
-                await self._rest(rest)
+                await self._life.rest(rest)
                 if self._round is not None:
                     return await self._join(moment, None)
             # Everybody who asks in this turn of the loop shares the round that is about to start.
@@ -156,10 +164,6 @@ class Listings:
 
     def _publish(self, listing: Listing) -> None:
         self._latest = listing if self._watchers else None
-        self.ring()
-
-    def ring(self) -> None:
-        """Wake everybody who waits for news."""
         self._news.set()
         self._news = asyncio.Event()
 
@@ -170,13 +174,12 @@ class Listings:
         return None if latest is None or latest.started < moment else latest
 
     async def newer(self, known: Listing, due: float) -> Listing | None:
-        """The next listing that anybody makes, or None at the loop time `due`."""
+        """The next listing that anybody makes; None at the loop time `due` or when the session ends."""
         self._watchers += 1
         try:
             if self._latest is not None and self._latest.started > known.started:
                 return self._latest
-            async with asyncio.timeout_at(due):
-                await self._news.wait()
+            await self._life.bounded(self._news.wait(), due)
             return self._latest
         except TimeoutError:
             return None

@@ -1,30 +1,28 @@
-"""A look at the listing, where replies cannot tell what became of a write.
+"""What a listing proves of a write whose replies cannot tell whether it was carried out.
 
-A listing proves presence, and absence only of an image that surely was there before; a save that is
-absent may still show up, and a name that is absent may still be given. And a listing may be late:
-what it must not be late for is reckoned in `_sightings`.
+A listing proves presence, and absence only of an image that is known to have been there before; a
+save that is absent may still show up, and a name that is absent may still be given. And a listing
+may be late: what it must not be late for is reckoned in `sightings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
+from aioe2e._call import Channel
 from aioe2e._fates import Fate
-from aioe2e._wire.request import Verdict
+from aioe2e._wire import Verdict
+from aioe2e.bulk import Outcome, Status
 from aioe2e.config import RetryPolicy
 from aioe2e.errors import E2EError, NotFoundError
-from aioe2e.models import Action
+from aioe2e.models import Action, ActionResult, SaveAction
 
 from .listing import Listing
+from .memory import ImageMemory
+from .saves import SaveTicket
 from .sightings import named_if_shown_from
-
-if TYPE_CHECKING:
-    from aioe2e._call.channel import Core
-
-    from .saves import SaveTicket
 
 #: Failed listings that a look puts up with, where the retry policy allows fewer attempts.
 _FEWEST_TRIES = 3
@@ -35,169 +33,252 @@ _MARGIN = 0.005
 
 
 @attrs.frozen(eq=False, repr=False)
-class Doubt:
-    """A write of which nobody knows what became.
+class OpenWrite:
+    """A write of which it is not known whether it was carried out."""
 
-    Attributes:
-        action: What it does.
-        target: The id of the image (of the node, for a save).
-        name: The name that it gives.
-        began: Loop time at which it was sent for the first time.
-        before: What the image was called then, and from when on, where that was known.
-        ticket: The save, if it is one.
-    """
-
-    action: str
+    #: What it does.
+    action: Action
+    #: The id of the image (of the node, for a save).
     target: str
+    #: The name that it gives.
     name: str
+    #: Loop time at which it was sent for the first time.
     began: float
+    #: What the image was called then, and from when on, where that was known.
     before: tuple[str, float] | None = None
+    #: The save, if it is one.
     ticket: SaveTicket | None = None
 
 
 @attrs.frozen(eq=False, repr=False)
-class Evidence:
-    """What a listing shows of a write.
+class Proof:
+    """What a listing shows of a write, and from when on that is a proof."""
 
-    Attributes:
-        proof: The verdict, whose fate is DONE, if it is a proof.
-        proven_from: From when on (loop time) a listing that shows the same is a proof.
-    """
-
-    proof: Verdict
-    proven_from: float
+    #: The verdict on the write; its fate is DONE.
+    verdict: Verdict
+    #: Loop time: a listing that was asked for by then or later, and shows the same, is a proof.
+    holds_from: float
 
 
-@attrs.frozen(eq=False, repr=False)
-class Looked:
-    """What a look came to.
-
-    Attributes:
-        proof: A verdict whose fate is DONE; None where nothing is proven.
-        to_the_end: Whether the last listing that it was worth waiting for was read.
-    """
-
-    proof: Verdict | None = None
-    to_the_end: bool = False
-
-
-async def look(
-    core: Core, policy: RetryPolicy, doubt: Doubt, until: float | None, *, once: bool = False
-) -> Looked:
-    """Look whether a write that may have been carried out was.
-
-    A server may show late what it has done, so one listing that does not show it is not the last
-    word.
+class WriteWitness:
+    """Knows one write of an image, and finds in listings whether it was carried out.
 
     Args:
-        core: The session's shared parts.
-        policy: `look` says how long.
-        doubt: The write.
-        until: Loop time at which the call must be over.
-        once: Whether a single listing will do, where that shows nothing of the write.
+        channel: The session's.
+        memory: What is known of the images.
+        policy: `look` says how long listings are read, and by how much they may be late.
+        action: What the write does.
+        target: The id of the image (of the node, for a save).
+        name: The name that it gives.
+        ticket: The save, if it is one.
     """
-    if doubt.action not in _EVIDENCE:
-        return Looked()
-    end = core.clock.now() + policy.look
-    interval = _FIRST_INTERVAL
-    while not core.closed:
-        # The first listing has as long as the call has; further ones are made only while the look
-        # lasts.
-        listing = await _listing(core, policy, until)
-        evidence = None if listing is None else evidence_of(core, doubt, listing, policy.look)
-        now = core.clock.now()
-        left = (end if until is None else min(end, until)) - now
-        wait = min(interval, left)
-        if listing is not None and evidence is not None:
-            if evidence.proven_from <= listing.started:
-                return Looked(evidence.proof)
-            wait = max(evidence.proven_from - now, 0.0) + _MARGIN
-        elif once:
-            break
-        if left <= 0 or wait > left + _MARGIN:
-            return Looked(None, listing is not None and now >= end)
-        await core.rest(wait)
-        interval *= 1.5
-    return Looked()
+
+    __slots__ = (
+        "_action",
+        "_before",
+        "_channel",
+        "_memory",
+        "_name",
+        "_policy",
+        "_target",
+        "_ticket",
+        "began",
+        "looked",
+    )
+
+    def __init__(
+        self,
+        channel: Channel,
+        memory: ImageMemory,
+        policy: RetryPolicy,
+        action: Action,
+        target: str,
+        name: str,
+        ticket: SaveTicket | None = None,
+    ) -> None:
+        self._channel = channel
+        self._memory = memory
+        self._policy = policy
+        self._action = action
+        self._target = target
+        self._name = name
+        self._ticket = ticket
+        self._before = None if ticket is not None else memory.sightings.name(target)
+        #: Loop time at which the first request was sent; None before. Written by `sent`.
+        self.began: float | None = None
+        self.looked: bool = False
+
+    def sent(self, now: float) -> None:
+        """The first request is about to be sent."""
+        self.began = now
+        if self._ticket is not None:
+            self._ticket.sent_at = now
+
+    async def look(self, until: float | None, *, once: bool = False) -> Verdict | None:
+        """Read listings until one proves that the write was carried out.
+
+        A server may show late what it has done, so one listing that does not show it is not the
+        last word.
+
+        Args:
+            until: Loop time at which the call must be over.
+            once: Whether a single listing will do, where that shows nothing of the write.
+
+        Returns:
+            A verdict whose fate is DONE; None where nothing is proven.
+        """
+        channel = self._channel
+        write = self._open_write()
+        end = channel.clock.now() + self._policy.look
+        interval = _FIRST_INTERVAL
+        self.looked = False
+        while not channel.closed:
+            # The first listing has as long as the call has; further ones are made only while the
+            # look lasts.
+            listing = await self._listing(until)
+            proof = None
+            if listing is not None:
+                proof = proof_of(self._memory, write, listing, self._policy.look)
+            now = channel.clock.now()
+            left = (end if until is None else min(end, until)) - now
+            wait = min(interval, left)
+            if listing is not None and proof is not None:
+                if proof.holds_from <= listing.started:
+                    return proof.verdict
+                wait = max(proof.holds_from - now, 0.0) + _MARGIN
+            elif once:
+                break
+            if left <= 0 or wait > left + _MARGIN:
+                self.looked = listing is not None and now >= end
+                break
+            await channel.rest(wait)
+            interval *= 1.5
+        return None
+
+    def _open_write(self) -> OpenWrite:
+        began = self._channel.clock.now() if self.began is None else self.began
+        return OpenWrite(self._action, self._target, self._name, began, self._before, self._ticket)
+
+    async def _listing(self, until: float | None) -> Listing | None:
+        """A listing from now on; None if there is none to be had."""
+        tries = max(self._policy.attempts, _FEWEST_TRIES)
+        now = self._channel.clock.now()
+        try:
+            return await self._memory.listings.after(now, until=until, tries=tries)
+        except (E2EError, TimeoutError):
+            return None
+
+    async def missing(self, error: NotFoundError, until: float | None) -> NotFoundError:
+        """Believe "not found" on a first delete only if the listing does not show the image either.
+
+        An account that speaks the other dialect may answer 404 to a route that it does not know.
+        """
+        if self._action is not Action.DELETE:
+            return error
+        memory, target = self._memory, self._target
+        listing = await self._listing(until)
+        if listing is None:
+            error.args = (f"{error} [no listing could be read to confirm it]",)
+        elif target in listing.by_id:
+            error.args = (
+                f"{error} [the listing shows the image: the account may speak the other Dialect]",
+            )
+        elif (
+            listing.partial
+            or memory.saves.is_unborn(target)
+            or not memory.sightings.is_old(target, listing, self._policy.look)
+        ):
+            error.args = (f"{error} [it may only be too new for the server to show it]",)
+        else:
+            error.confirmed = True
+        return error
 
 
-def evidence_of(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Evidence | None:
-    """What a listing shows of a write; None where it shows nothing. What is not known here is never
-    proven.
+def proof_of(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
+    """What a listing shows of a write; None where it shows nothing.
 
     Args:
-        core: The session's shared parts.
-        doubt: The write.
+        memory: What is known of the images.
+        write: The write.
         listing: A listing that was asked for after it.
         lag: Seconds by which the listing may be late.
     """
-    evidence = _EVIDENCE.get(doubt.action)
-    return None if evidence is None else evidence(core, doubt, listing, lag)
+    return _PROOFS[write.action](memory, write, listing, lag)
 
 
-def _of_rename(_: Core, doubt: Doubt, listing: Listing, lag: float) -> Evidence | None:
-    image = listing.by_id.get(doubt.target)
-    if image is None or image.name != doubt.name:
+def _of_rename(_: ImageMemory, write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
+    image = listing.by_id.get(write.target)
+    if image is None or image.name != write.name:
         return None
-    return Evidence(
-        Verdict(Fate.DONE), named_if_shown_from(doubt.name, doubt.before, doubt.began, lag)
-    )
+    holds_from = named_if_shown_from(write.name, write.before, write.began, lag)
+    return Proof(Verdict(Fate.DONE), holds_from)
 
 
-def _of_delete(core: Core, doubt: Doubt, listing: Listing, lag: float) -> Evidence | None:
-    if listing.partial or doubt.target in listing.by_id or core.saves.is_unborn(doubt.target):
-        return None  # the absence of an unborn image may only mean that it has not come up yet
-    return Evidence(
-        Verdict(Fate.DONE), core.sightings.gone_if_missing_from(doubt.target, doubt.began, lag)
-    )
+def _of_delete(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
+    if listing.partial or write.target in listing.by_id:
+        return None
+    if memory.saves.is_unborn(write.target):
+        return None  # it may only not have come up yet
+    holds_from = memory.sightings.gone_if_missing_from(write.target, write.began, lag)
+    return Proof(Verdict(Fate.DONE), holds_from)
 
 
-def _of_save(core: Core, doubt: Doubt, listing: Listing, _: float) -> Evidence | None:
-    image = None if doubt.ticket is None else core.saves.product(doubt.ticket, listing)
-    return (
-        None
-        if image is None
-        else Evidence(Verdict(Fate.DONE, data={"image_id": image.image_id}), listing.started)
-    )
+def _of_save(memory: ImageMemory, write: OpenWrite, listing: Listing, _: float) -> Proof | None:
+    image = None if write.ticket is None else memory.saves.product(write.ticket, listing)
+    if image is None:
+        return None
+    return Proof(Verdict(Fate.DONE, data={"image_id": image.image_id}), listing.started)
 
 
 #: What of a listing tells that a write was carried out.
-_EVIDENCE: Mapping[str, Callable[[Core, Doubt, Listing, float], Evidence | None]] = {
+_PROOFS: Mapping[Action, Callable[[ImageMemory, OpenWrite, Listing, float], Proof | None]] = {
     Action.RENAME: _of_rename,
     Action.DELETE: _of_delete,
     Action.SAVE: _of_save,
 }
 
 
-async def _listing(core: Core, policy: RetryPolicy, until: float | None) -> Listing | None:
-    """A listing from now on; None if there is none to be had."""
-    tries = max(policy.attempts, _FEWEST_TRIES)
-    try:
-        return await core.listings.after(core.clock.now(), until=until, tries=tries)
-    except (E2EError, TimeoutError):
-        return None
+def proven_outcomes(
+    channel: Channel,
+    memory: ImageMemory,
+    unknown: Sequence[Outcome],
+    listing: Listing,
+    lag: float,
+) -> list[Outcome]:
+    """The outcomes of UNKNOWN steps of a run, as far as a later listing proves them to be done.
 
-
-async def really_missing(
-    core: Core, policy: RetryPolicy, error: NotFoundError, target: str, until: float | None
-) -> NotFoundError:
-    """Believe "not found" on a first delete only if the listing does not show the image either.
-
-    An account that speaks the other dialect may answer 404 to a route that it does not know.
+    Args:
+        channel: The session's.
+        memory: What is known of the images.
+        unknown: The outcomes.
+        listing: A listing from after the run.
+        lag: Seconds by which the listing may be late.
     """
-    listing = await _listing(core, policy, until)
-    if listing is None:
-        error.args = (f"{error} [no listing could be read to confirm it]",)
-    elif target in listing.by_id:
-        error.args = (
-            f"{error} [the listing shows the image: the account may speak the other Dialect]",
-        )
-    elif (
-        listing.partial
-        or core.saves.is_unborn(target)
-        or not core.sightings.is_old(target, listing, policy.look)
-    ):
-        error.args = (f"{error} [it may only be too new for the server to show it]",)
+    for outcome in unknown:
+        step = outcome.step
+        if step.action is Action.SAVE and step.sent_at is not None:
+            # All saves of an earlier process are known before any is settled: each may have made
+            # another's image.
+            ago = channel.clock.wall() - step.sent_at
+            memory.saves.recall(str(step.name), listing.received - ago)
+    settled = (_proven(memory, outcome, listing, lag) for outcome in unknown)
+    return [outcome for outcome in settled if outcome is not None]
+
+
+def _proven(memory: ImageMemory, outcome: Outcome, listing: Listing, lag: float) -> Outcome | None:
+    step = outcome.step
+    result: SaveAction | ActionResult
+    if step.action is Action.SAVE:
+        image = memory.saves.settle(str(step.name), listing)
+        if image is None:
+            return None
+        result = SaveAction(node_id=step.target, name=str(step.name), image_id=image.image_id)
     else:
-        error.confirmed = True
-    return error
+        # What was sent by another session or process was sent long ago.
+        began = memory.sightings.doubt_began(step.target)
+        write = OpenWrite(step.action, step.target, step.name or "", began)
+        proof = proof_of(memory, write, listing, lag)
+        if proof is None or proof.holds_from > listing.started:
+            return None
+        result = ActionResult()
+    return Outcome(step, Status.DONE, result, attempts=outcome.attempts, elapsed=outcome.elapsed)

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from aioe2e._call.channel import closed_error
+from aioe2e._call import Channel, closed_error
 from aioe2e._check import quoted
 from aioe2e.errors import E2EError, UsageError, WaitTimeoutError, is_passing
 
-from .listing import Listing
-
-if TYPE_CHECKING:
-    from aioe2e._call.channel import Core
+from .listing import Listing, Listings
 
 T = TypeVar("T")
 
@@ -53,7 +50,8 @@ def _is_number(value: object) -> bool:
 
 
 async def poll(
-    core: Core,
+    channel: Channel,
+    listings: Listings,
     found: Callable[[Listing], T | None],
     *,
     waiting_for: str,
@@ -63,7 +61,8 @@ async def poll(
     """Look at listings until one shows what is waited for.
 
     Args:
-        core: The session's shared parts.
+        channel: The session's.
+        listings: Those that are shared.
         found: Gives the result, None to go on waiting, or raises an error to stop.
         waiting_for: What is waited for, for the text of the error.
         timeout: Seconds.
@@ -74,11 +73,11 @@ async def poll(
         E2EError: What `found` raised, or why no listing can be had (a fault that passes is waited
             through).
     """
-    clock = core.clock
+    clock = channel.clock
     due = clock.now()
     end = math.inf if timeout is None else due + timeout
     failure: E2EError | None = None
-    listing = core.listings.recent(due - interval / 2)
+    listing = listings.recent(due - interval / 2)
     if listing is not None:
         # Others wait, too. Where their listing does not show it either, the next one is early
         # enough; what it shows is not taken for an answer, since it was asked for before the
@@ -88,13 +87,13 @@ async def poll(
         else:
             due = listing.started + interval
     while True:
-        fresh, failure = await _next(core, listing, due, end, interval)
+        fresh, failure = await _next(channel, listings, listing, due, end, interval)
         if fresh is not None:
             listing = fresh
             result = found(listing)
             if result is not None:
                 return result
-        if core.closed:
+        if channel.closed:
             raise closed_error()
         if failure is not None and not is_passing(failure):
             raise failure
@@ -120,17 +119,22 @@ def _settles(found: Callable[[Listing], object], listing: Listing) -> bool:
 
 
 async def _next(
-    core: Core, known: Listing | None, due: float, end: float, interval: float
+    channel: Channel,
+    listings: Listings,
+    known: Listing | None,
+    due: float,
+    end: float,
+    interval: float,
 ) -> tuple[Listing | None, E2EError | None]:
     """The next listing that anybody makes, or one's own once it is due; or why there is none."""
     until = None if end == math.inf else end
     if known is not None:
-        news = await core.listings.newer(known, due)
-        if news is not None or core.closed:
+        news = await listings.newer(known, due)
+        if news is not None or channel.closed:
             return news, None
     moment = due if known is None else due - interval / 2
     try:
-        return await core.listings.after(moment, until=until, tries=1), None
+        return await listings.after(moment, until=until, tries=1), None
     except TimeoutError:
         return None, None
     except E2EError as error:

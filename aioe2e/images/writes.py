@@ -4,32 +4,35 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from aioe2e._call.call import Call, Options, write_request
-from aioe2e._call.channel import Core
+from aioe2e._call import Call, Channel, Options
 from aioe2e._record import Trail
-from aioe2e._wire.codec import save_action
-from aioe2e._wire.request import Verdict
-from aioe2e.bulk.perform import Performed
-from aioe2e.bulk.step import Status, Step
-from aioe2e.errors import NotFoundError
+from aioe2e._wire import Request, Verdict, describe, encode, save_action
+from aioe2e.bulk import Ending, Status, Step
+from aioe2e.errors import DeadlineExceededError, NotFoundError
 from aioe2e.models import Action, ActionResult, SaveAction
+
+from .memory import ImageMemory
+from .proof import WriteWitness
 
 
 class Writes:
-    """The actions that change something, for one view of a session. Ids and names were checked
-    before."""
+    """The actions that change something, for one view of a session.
 
-    def __init__(self, core: Core, options: Options) -> None:
-        self._core = core
+    Ids and names were checked before.
+    """
+
+    def __init__(self, channel: Channel, memory: ImageMemory, options: Options) -> None:
+        self._channel = channel
+        self._memory = memory
         self._options = options
 
-    async def perform(self, step: Step, trail: Trail, *, missing_ok: bool) -> Performed:
+    async def perform(self, step: Step, trail: Trail, *, missing_ok: bool) -> Ending:
         """Carry out one step of a run; what the bulk engine is handed."""
         match step.action:
             case Action.SAVE:
-                return Performed(Status.DONE, await self.save(step.target, str(step.name), trail))
+                return Ending(Status.DONE, await self.save(step.target, str(step.name), trail))
             case Action.RENAME:
-                return Performed(
+                return Ending(
                     Status.DONE,
                     await self.rename(step.target, str(step.name), trail, in_doubt=step.open),
                 )
@@ -37,27 +40,30 @@ class Writes:
                 result, found = await self.delete(
                     step.target, trail, missing_ok=missing_ok, in_doubt=step.open
                 )
-                return Performed(Status.DONE if found else Status.UNCHANGED, result)
+                return Ending(Status.DONE if found else Status.UNCHANGED, result)
             case _:
                 assert_never(step.action)
 
     async def save(self, node: str, name: str, trail: Trail) -> SaveAction:
-        core = self._core
-        ticket = core.saves.begin(name, core.clock.now())
+        """Save an image of a node."""
+        channel, saves, policy = self._channel, self._memory.saves, self._options.retry
+        ticket = saves.begin(name, channel.clock.now())
+        witness = WriteWitness(channel, self._memory, policy, Action.SAVE, node, name, ticket)
+        request = self._encoded(Action.SAVE, node, name)
         try:
-            request = write_request(core, Action.SAVE, node, name)
-            verdict = await Call(core, self._options, request, trail, ticket).run()
+            verdict = await Call(channel, self._options, request, trail, witness).run()
         except BaseException:
             if not trail.open:
-                core.saves.refused(ticket)
+                saves.refused(ticket)
             raise
         action = save_action(verdict.data, node, name)
-        core.saves.accepted(ticket, action)
+        saves.accepted(ticket, action)
         return action
 
     async def rename(
         self, image: str, name: str, trail: Trail, *, in_doubt: bool = False
     ) -> ActionResult:
+        """Rename an image."""
         verdict = await self._write(Action.RENAME, image, name, trail, in_doubt=in_doubt)
         return ActionResult(message=verdict.message)
 
@@ -77,19 +83,55 @@ class Writes:
         self, action: Action, image: str, name: str, trail: Trail, *, in_doubt: bool
     ) -> Verdict:
         """Change an image; two writes of one image never overlap."""
-        core = self._core
-        if not core.locks.try_acquire(image):
-            await core.locks.acquire(image)
+        channel, memory = self._channel, self._memory
+        if not memory.locks.try_acquire(image):
+            await memory.locks.acquire(image)
         try:
-            request = write_request(core, action, image, name)
-            before = core.sightings.name(image)
-            call = Call(core, self._options, request, trail, in_doubt=in_doubt, before=before)
+            witness = WriteWitness(channel, memory, self._options.retry, action, image, name)
+            request = self._encoded(action, image, name)
+            await self._wait_for_late_writes(action, name, request, trail)
+            call = Call(channel, self._options, request, trail, witness, in_doubt=in_doubt)
             try:
                 return await call.run()
             finally:
                 if trail.open:
-                    core.sightings.doubted(image, call.began_at)
+                    memory.sightings.doubted(image, witness.began or 0.0)
+                    trail.lost_at = channel.clock.now()
+                if trail.lost_at is not None:
+                    memory.late_writes.lost(image, action, name, trail.lost_at)
                 if action is Action.RENAME and trail.attempts:
-                    core.sightings.renamed(image, name, core.clock.now())
+                    memory.sightings.renamed(image, name, channel.clock.now())
         finally:
-            core.locks.release(image)
+            memory.locks.release(image)
+
+    async def _wait_for_late_writes(
+        self, action: Action, name: str, request: Request, trail: Trail
+    ) -> None:
+        """Wait until no lost request can undo what the call is about to do. Nothing is sent before.
+
+        Raises:
+            DeadlineExceededError: The wait is longer than the call may take.
+        """
+        channel, options = self._channel, self._options
+        settled_at = self._memory.late_writes.settled_at(
+            request.target, action, name, options.retry.look
+        )
+        now = channel.clock.now()
+        wait = settled_at - now
+        if wait <= 0:
+            return
+        total = options.timeouts.total
+        is_too_long = total is not None and wait > total
+        is_too_late = trail.deadline is not None and settled_at > trail.deadline
+        if is_too_long or is_too_late:
+            raise DeadlineExceededError(
+                f"{describe(request)}: nothing was sent, since an earlier request to change the "
+                f"image was lost and may still take effect for {wait:.1f} s, which is longer than "
+                "this call may take"
+            )
+        await channel.rest(wait)
+
+    def _encoded(self, action: Action, target: str, name: str) -> Request:
+        """The request, in the dialect that the session was given or has learned for it."""
+        channel = self._channel
+        return encode(action, target, name, channel.settings.dialect, channel.dialects)

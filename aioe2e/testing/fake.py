@@ -249,11 +249,12 @@ class FakeE2E:
         self._service.injected.add(FaultRule.of(action, fault, target=target, times=times))
 
     def session(self, **options: Any) -> Session:
-        """A `Session` for this server. It waits 0.01 s to 0.1 s before a retry.
+        """A `Session` for this server.
 
         Args:
-            **options: Anything that `Session` takes; ``retry=RetryPolicy()`` waits as long as a
-                session for the real API does.
+            **options: Anything that `Session` takes. By default a retry comes after 0.01 s to
+                0.1 s, and a lost write is looked for during 2 s: the emulator shows late only
+                what it is told to.
         """
         # Not at the top: the emulator serves other clients, too, and then needs none of ours.
         from aioe2e.session import Session  # noqa: PLC0415
@@ -262,7 +263,7 @@ class FakeE2E:
             "base_url": self.url,
             "project_id": self.project_id,
             "location": self.location,
-            "retry": RetryPolicy(base=0.01, cap=0.1),
+            "retry": RetryPolicy(base=0.01, cap=0.1, look=2.0),
         }
         return Session(options.pop("credentials", self.credentials), **(defaults | options))
 

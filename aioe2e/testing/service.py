@@ -8,7 +8,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -51,7 +51,7 @@ class Service:
         throttle: Throttle | None,
         seed: int,
         keep_calls: int | None,
-        refuse: Callable[[float], None],
+        refuse: Callable[[float], Awaitable[None]],
         reset_next: Callable[[int], None],
     ) -> None:
         #: The latest requests that arrived.

@@ -2,7 +2,8 @@
 
 A claim is what the library said of a call: done, failed, or unknown. The truth is the emulator's ledger. Whatever
 does not agree is a `Lie`: lost (said done, was not), ghost (said failed, was applied), double (a save applied twice),
-unclaimed (an effect that nobody asked for), resent (a save sent again though the first may have been carried out),
+unclaimed (an effect that nobody asked for), overtaken (a
+rename said done, and then undone by an earlier request that came late), resent (a save sent again though the first may have been carried out),
 wrong image (a save that names an image of another one), bad list, or a dumb unknown (one that does not say what to do).
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 import attrs
 
 import aioe2e
-from aioe2e.bulk.report import Outcome, Report, Status
+from aioe2e.bulk import Outcome, Report, Status
 from aioe2e.testing import KINDS, Call, Effect, FakeE2E, Fault
 
 Key = tuple[str, str, str | None]
@@ -73,6 +74,7 @@ class Deck:
         options = dict(_SHORT.get(kind, {}))
         if (
             kind.startswith("429")
+            and KINDS[kind].value is not None
             and KINDS[kind].answers.value == "reply"
             and self._dice.random() < 0.9
         ):
@@ -200,7 +202,7 @@ class Run:
         self.size = size
         self.dice = random.Random(setting.seed + 1)
         self.deck = Deck(rate, random.Random(setting.seed + 2), tally)
-        self.fake = FakeE2E(images=22 * size, nodes=6 * size, seed=setting.seed, **setting.rules)
+        self.fake = FakeE2E(images=23 * size, nodes=6 * size, seed=setting.seed, **setting.rules)
         for image in self.fake.images.values():
             image |= {"running_vms": "0", "cloning_ops": "0", "scaler_group_count": 0}
         self.images = list(self.fake.images)
@@ -354,6 +356,13 @@ class Run:
                 lambda i=node, n=name: images.save(i, n),  # type: ignore[misc]
             )
 
+    async def chain(self, images: Any) -> None:
+        """Several names for one image, one after the other."""
+        image = self.image()
+        for name in [self.name() for _ in range(4)]:
+            key = self.ask("rename", image, name)
+            await self.single(key, lambda n=name: images.rename(image, n))  # type: ignore[misc]
+
     # Bulk runs
 
     async def bulk(
@@ -432,6 +441,7 @@ class Run:
             images = session.images
             work = [
                 *self.singles(images),
+                *(self.chain(images) for _ in range(self.size // 2)),
                 *(self.bulk(plan, images, **options) for plan, options in self.plans()),
             ]
             self.dice.shuffle(work)
@@ -459,6 +469,7 @@ class Run:
 
     def compare(self) -> None:
         """The claims against the whole ledger, once nothing is on its way any more."""
+        self.compare_names()
         for claim in self.claims:
             if claim.status in (Status.FAILED, Status.SKIPPED):
                 if self.applied(claim.key):
@@ -476,6 +487,21 @@ class Run:
                     plain_405 = call.status == 405
                     if not plain_405 and not str(call.fault).startswith(_SURELY_NOT):
                         self.lie(f"resent after {call.fault}", key)
+
+    def compare_names(self) -> None:
+        """Of the renames of one image that are done, none takes effect after a later one."""
+        last: dict[tuple[str, str], int] = {}
+        for place, line in enumerate(self.fake.ledger):
+            if line.action == "rename":
+                last[line.target, line.name] = place
+        latest: dict[str, int] = {}
+        for claim in self.claims:
+            action, target, name = claim.key
+            if action == "rename" and claim.status is Status.DONE:
+                place = last[target, str(name)]
+                if place < latest.get(target, -1):
+                    self.lie("overtaken by an earlier rename", claim)
+                latest[target] = place
 
     def unclaimed(self) -> None:
         self.applied(("", "", None))

@@ -309,7 +309,7 @@ async def test_two_renames_of_one_image_are_never_in_flight_at_once() -> None:
         await asyncio.gather(*(session.images.rename(image, name) for name in names))
         assert fake.max_in_flight == 1
         assert [applied.name for applied in fake.ledger] == names
-        assert not session._core.locks._held
+        assert not session._memory.locks._held
 
 
 async def test_cancelling_holder_and_waiter_of_an_image_together_cancels_both() -> None:
@@ -324,7 +324,7 @@ async def test_cancelling_holder_and_waiter_of_an_image_together_cancels_both() 
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(end) for end in ends] == [asyncio.CancelledError] * 3
-        assert not session._core.locks._held
+        assert not session._memory.locks._held
 
 
 # Waits
@@ -522,8 +522,12 @@ async def test_cancelled_waiters_leave_nothing_and_do_not_disturb_the_others() -
             image["image_state"] = "Ready"
         assert (await tasks[-1]).state is aioe2e.ImageState.READY
         assert all(task.cancelled() for task in tasks[:-1])
-        core = session._core
-        assert (core.gate.in_flight, core.listings._watchers, core.listings._round) == (0, 0, None)
+        channel = session._channel
+        assert (
+            channel.gate.in_flight,
+            session._memory.listings._watchers,
+            session._memory.listings._round,
+        ) == (0, 0, None)
         count = len(fake.calls)
         await asyncio.sleep(0.12)
         assert len(fake.calls) == count  # no poller runs on

@@ -80,21 +80,21 @@ class Sweep:
 
 
 async def assert_nothing_left(session: aioe2e.Session, where: str) -> None:
-    core = session._core
+    channel = session._channel
     for _ in range(40):  # what is on its way down gets a few turns of the loop
         if len(asyncio.all_tasks()) == 1:
             break
         await asyncio.sleep(0.002)
     assert len(asyncio.all_tasks()) == 1, f"{where}: {asyncio.all_tasks()}"
-    assert core.gate.in_flight == 0, where
-    assert not any(core.gate._waiting), where
-    assert not core.locks._held, where
-    assert not core._flights, where
-    assert not core._scopes, where
-    assert core.listings._round is None, where
-    assert core.listings._watchers == 0, where
-    if core._transport is not None:
-        connector = core._transport._http.connector
+    assert channel.gate.in_flight == 0, where
+    assert not any(channel.gate._waiting), where
+    assert not session._memory.locks._held, where
+    assert not channel.in_flight._requests, where
+    assert not channel._scopes, where
+    assert session._memory.listings._round is None, where
+    assert session._memory.listings._watchers == 0, where
+    if channel._transport is not None:
+        connector = channel._transport._http.connector
         assert connector is not None
         assert not connector._acquired, where
         assert not connector._waiters, where
@@ -164,7 +164,7 @@ async def sweep_through(
 ) -> None:
     for number in range(1, MOST):
         fake.faults = FAULTS[faults]()
-        listings = session._core.listings
+        listings = session._memory.listings
         listings._failures, listings._rest_until = (
             0,
             0.0,
@@ -295,8 +295,12 @@ async def test_a_bulk_run_cancelled_after_any_turn_of_the_loop_tells_the_truth(
                 task.cancel()
                 await asyncio.wait([task])
                 assert over or task.cancelled()
-                core = session._core
-                assert (core.gate.in_flight, dict(core.locks._held), set(core._flights)) == (
+                channel = session._channel
+                assert (
+                    channel.gate.in_flight,
+                    dict(session._memory.locks._held),
+                    set(channel.in_flight._requests),
+                ) == (
                     0,
                     {},
                     set(),

@@ -16,7 +16,7 @@ import pytest
 
 import aioe2e
 from aioe2e import Plan, SavedImage, Status, Step
-from aioe2e.bulk import journal as journal_file
+from aioe2e.bulk import journal_reader as journal_file
 from aioe2e.testing import Call, FakeE2E, Fault
 
 FULL = os.environ.get("AIOE2E_CHAOS") == "full"

@@ -62,9 +62,9 @@ def _sockets() -> int:
 def footprint(session: aioe2e.Session) -> Footprint:
     for _ in range(3):
         gc.collect()
-    core = session._core
-    assert core._transport is not None
-    connector = core._transport._http.connector
+    channel = session._channel
+    assert channel._transport is not None
+    connector = channel._transport._http.connector
     assert connector is not None
     assert not connector._acquired
     scheduled: list[Any] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]  # asyncio's own
@@ -183,19 +183,19 @@ async def test_nothing_grows_over_the_life_of_a_session(record_property: Any) ->
                     prints.append(footprint(session))
             finally:
                 tracemalloc.stop()
-            core = session._core
+            channel = session._channel
             assert (
-                core.gate.in_flight,
-                dict(core.locks._held),
-                set(core._flights),
-                set(core._scopes),
+                channel.gate.in_flight,
+                dict(session._memory.locks._held),
+                set(channel.in_flight._requests),
+                set(channel._scopes),
             ) == (
                 0,
                 {},
                 set(),
                 set(),
             )
-            assert core.budget.left <= 50
+            assert channel.budget.left <= 50
     for found in prints:
         print(found)
     first, last = prints[1], prints[-1]  # the first round fills caches
@@ -217,11 +217,11 @@ async def test_the_budget_holds_in_an_outage_and_the_full_rate_comes_back() -> N
                 *(session.images.list() for _ in range(calls)), return_exceptions=True
             )
             assert all(isinstance(end, aioe2e.E2EError) for end in ends)
-            assert len(fake.calls) <= 1.1 * calls + session._core.limits.retry_budget
+            assert len(fake.calls) <= 1.1 * calls + session._channel.limits.retry_budget
             fake.faults = None
             fake.max_in_flight = 0
             began = asyncio.get_running_loop().time()
             await asyncio.gather(*(session.images.list() for _ in range(300)))
             assert asyncio.get_running_loop().time() - began < 5.0
-            assert session._core.budget.left == session._core.limits.retry_budget
-            assert session._core.gate.limit == session._core.limits.in_flight
+            assert session._channel.budget.left == session._channel.limits.retry_budget
+            assert session._channel.gate.limit == session._channel.limits.in_flight

@@ -12,7 +12,7 @@ import pytest
 
 from aioe2e import ActionResult, Status, Step
 from aioe2e._record import Trail
-from aioe2e.bulk.stream import Performed, Stream
+from aioe2e.bulk import Ending, Stream
 from aioe2e.testing import FakeE2E
 
 FULL = os.environ.get("AIOE2E_CHAOS") == "full"
@@ -22,15 +22,15 @@ MANY_TAKEN = 1_000_000 if FULL else 15_000
 LIMIT = 32
 KIB = 1024
 
-_DONE = Performed(Status.DONE, ActionResult(message="fine"))
+_DONE = Ending(Status.DONE, ActionResult(message="fine"))
 
 
-async def at_once(step: Step, trail: Trail) -> Performed:
+async def at_once(step: Step, trail: Trail) -> Ending:
     trail.attempts += 1
     return _DONE
 
 
-async def in_a_while(step: Step, trail: Trail) -> Performed:
+async def in_a_while(step: Step, trail: Trail) -> Ending:
     trail.attempts += 1
     if int(step.target) % 8 == 0:
         await asyncio.sleep(0)

@@ -254,7 +254,9 @@ async def test_an_old_and_a_new_token_are_both_hidden() -> None:
                 with pytest.raises(aioe2e.E2EError) as caught:
                     await session.images.rename(next(iter(fake.images)), "n")
                 assert_error_clean(caught.value, kind)
-            assert_clean(session._core.redactor.clean(f"old-{TOKEN} new-{TOKEN} {KEY}"), "redactor")
+            assert_clean(
+                session._channel.redactor.clean(f"old-{TOKEN} new-{TOKEN} {KEY}"), "redactor"
+            )
 
 
 @pytest.mark.parametrize("where", ["name", "image_state", "os_distribution"])
@@ -296,8 +298,8 @@ def test_settings_show_no_secret_and_credentials_refuse_to_be_pickled() -> None:
     for value in (
         secrets,
         session,
-        session._core.settings,
-        session._core.redactor,
+        session._channel.settings,
+        session._channel.redactor,
         session.images,
         copy.copy(secrets),
     ):

@@ -11,7 +11,7 @@ import pytest
 
 import aioe2e
 from aioe2e import Plan, SavedImage, Status, Step, UsageError
-from aioe2e.bulk.plan import steps_of
+from aioe2e.bulk.inputs import steps_of
 from aioe2e.select import all_but_newest, where
 from aioe2e.testing import FakeE2E
 

@@ -604,11 +604,15 @@ async def test_an_attempt_that_is_over_leaves_its_connection_and_slot() -> None:
                 *(session.images.list() for _ in range(20)), return_exceptions=True
             )
             assert {type(end) for end in ends} == {aioe2e.AttemptTimeoutError}
-            core = session._core
-            assert core._transport is not None
-            connector = core._transport._http.connector
+            channel = session._channel
+            assert channel._transport is not None
+            connector = channel._transport._http.connector
             assert connector is not None
-            assert (core.gate.in_flight, len(connector._acquired), len(core._flights)) == (0, 0, 0)
+            assert (
+                channel.gate.in_flight,
+                len(connector._acquired),
+                len(channel.in_flight._requests),
+            ) == (0, 0, 0)
 
 
 async def test_an_attempt_s_clock_starts_with_the_slot_and_not_in_line() -> None:
@@ -675,6 +679,37 @@ async def test_calls_that_begin_together_on_kept_connections_that_were_closed_me
                 writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
             writers.clear()
         assert len(server.requests) == 9
+
+
+@pytest.mark.parametrize("key_in", ["query", "header"])
+async def test_the_key_goes_where_the_credentials_say_and_nowhere_else(key_in: Any) -> None:
+    credentials = aioe2e.Credentials(api_key="a+api+key", auth_token="an-auth-token", key_in=key_in)
+    server = answering(reply())
+    async with server.running():
+        async with aioe2e.Session(
+            credentials, base_url=f"http://127.0.0.1:{server.port}", location="Delhi"
+        ) as session:
+            await session.images.list()
+    head = server.requests[0].decode()
+    target = head.split(" ")[1].partition("?")[2]
+    if key_in == "query":
+        assert target == "apikey=a%2Bapi%2Bkey&location=Delhi"
+        assert head.count("a+api+key") == 0
+    else:
+        assert target == "location=Delhi"
+        assert "\r\nX-API-Key: a+api+key\r\n" in head
+        assert head.count("a+api+key") == 1
+    assert head.count("an-auth-token") == 1
+    assert "\r\nAuthorization: Bearer an-auth-token\r\n" in head
+
+
+async def test_a_request_without_context_has_the_key_alone_in_its_query() -> None:
+    server = answering(reply())
+    async with server.running(), server.session() as session:
+        await session.images.list()
+    assert server.requests[0].startswith(
+        b"GET /api/v1/images/saved-images/?apikey=the-api-key HTTP/1.1\r\n"
+    )
 
 
 def test_an_aiohttp_that_has_lost_what_is_replaced_here_is_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -227,3 +228,16 @@ async def test_an_image_that_cannot_be_json_is_told_so_in_the_reply(
         assert (answer.status, fake.calls[0].status) == (500, 500)
         assert "not JSON serializable" in answer.json["message"]
         assert caplog.records
+
+
+@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("how", ["refuse", "close"])
+async def test_a_connection_that_comes_as_nobody_listens_any_more_is_not_left_half_made(
+    how: str, turns: int
+) -> None:
+    # Warnings are errors: a transport that nobody closed is found by the collector.
+    async with FakeE2E() as fake:
+        with socket.create_connection(("127.0.0.1", fake.port)):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await (fake._listener.refuse(0.01) if how == "refuse" else fake.close())

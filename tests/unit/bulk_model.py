@@ -6,9 +6,9 @@ import random
 
 from hypothesis import strategies as st
 
+from aioe2e.bulk import Plan, Status, Step
 from aioe2e.bulk.journal import Journal
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.step import Status, Step, StepFate
+from aioe2e.bulk.step import StepRecord
 from aioe2e.models import Action, SavedImage
 
 
@@ -56,10 +56,10 @@ class Run:
         self.faults = faults
         self.journal = journal
         self.crash = crash
-        self.fates: dict[int, StepFate] = {}
+        self.fates: dict[int, StepRecord] = {}
         self.moved: set[int] = set()
 
-    def __call__(self, plan: Plan) -> dict[int, StepFate]:
+    def __call__(self, plan: Plan) -> dict[int, StepRecord]:
         waiting = {step.index: step for step in plan if step.index is not None}
         while waiting:
             if self.dice.random() < self.faults / 5:
@@ -86,9 +86,9 @@ class Run:
         elif not all(before in self.moved or self.met(before) for before in step.after):
             return False
         elif step.unchanged:
-            self.end(index, StepFate(Status.UNCHANGED))
+            self.end(index, StepRecord(Status.UNCHANGED))
         elif self.attempt(index, step, str(step.name), 2 if step.via else 1):
-            self.end(index, StepFate(Status.DONE))
+            self.end(index, StepRecord(Status.DONE))
         return True
 
     def met(self, index: int) -> bool:
@@ -98,16 +98,16 @@ class Run:
     def give_up(self, index: int) -> None:
         self.end(
             index,
-            StepFate(Status.FAILED, True, True)
+            StepRecord(Status.FAILED, True, True)
             if index in self.moved
-            else StepFate(Status.SKIPPED),
+            else StepRecord(Status.SKIPPED),
         )
 
     def die(self) -> None:
         if self.dice.random() < self.crash:
             raise CrashError
 
-    def end(self, index: int, fate: StepFate) -> None:
+    def end(self, index: int, fate: StepRecord) -> None:
         self.fates[index] = fate
         self.die()
         if self.journal:
@@ -127,7 +127,7 @@ class Run:
         if status is Status.UNKNOWN and self.dice.random() < 0.5:
             self.store.apply(step, name)
         passing = status is Status.UNKNOWN or self.dice.random() < 0.6
-        self.end(index, StepFate(status, passing, half == 2))
+        self.end(index, StepRecord(status, passing, half == 2))
         return False
 
 

@@ -14,9 +14,7 @@ import pytest
 
 from aioe2e._clock import Clock
 from aioe2e._record import Trail
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.step import Status, Step
-from aioe2e.bulk.stream import Performed, Stream
+from aioe2e.bulk import Ending, Plan, Status, Step, Stream
 from aioe2e.errors import (
     ConflictError,
     ConnectionLostError,
@@ -31,7 +29,7 @@ from aioe2e.errors import (
     UsageError,
 )
 
-DONE = Performed(Status.DONE)
+DONE = Ending(Status.DONE)
 
 
 def step(number: int) -> Step:
@@ -58,7 +56,7 @@ class Server:
         self.begun: list[Step] = []
         self.ended: list[Step] = []
 
-    async def __call__(self, step: Step, trail: Trail) -> Performed:
+    async def __call__(self, step: Step, trail: Trail) -> Ending:
         self.begun.append(step)
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
@@ -111,7 +109,7 @@ async def test_the_limit_is_reached_and_never_passed_with_iterables_and_a_consum
 async def test_no_more_workers_are_made_than_there_are_steps() -> None:
     most = 0
 
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         nonlocal most
         await asyncio.sleep(0.002)
         most = max(most, len(asyncio.all_tasks()))
@@ -166,7 +164,7 @@ async def test_steps_start_in_the_order_of_the_plan_and_the_report_has_that_orde
 
 
 async def test_a_stream_hands_out_outcomes_as_steps_end() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         await asyncio.sleep(0.03 if step.target == "1" else 0.001)
         return DONE
 
@@ -199,7 +197,7 @@ async def test_a_slow_consumer_slows_the_run(limit: int) -> None:
 
 @pytest.mark.parametrize("consumed", [False, True])
 async def test_memory_does_not_grow_with_the_number_of_streamed_steps(consumed: bool) -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         return DONE
 
     count = 10_000 if consumed else 40_000
@@ -237,7 +235,7 @@ async def test_kept_errors_hold_no_tracebacks() -> None:
 
 
 async def test_steps_that_never_wait_do_not_starve_the_loop() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         return DONE
 
     turns = 0
@@ -276,7 +274,7 @@ def api(kind: type[Any], status: int, attempts: int) -> Any:
     ],
 )
 async def test_an_error_of_a_step_has_its_word(error: E2EError, status: Status) -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         trail.attempts = error.attempts
         raise error
 
@@ -287,7 +285,7 @@ async def test_an_error_of_a_step_has_its_word(error: E2EError, status: Status) 
 
 
 async def test_a_closed_session_is_a_failure_once_something_was_sent() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         trail.attempts = 1
         raise SessionError("closed")
 
@@ -541,7 +539,7 @@ async def test_steps_pulled_but_not_started_are_skipped() -> None:
 
 
 async def test_steps_of_two_plans_in_one_stream_are_numbered_by_their_place() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         trail.attempts, trail.open = 1, True
         raise OutcomeUnknownError("lost", action="rename", target=step.target)
 
@@ -554,7 +552,7 @@ async def test_steps_of_two_plans_in_one_stream_are_numbered_by_their_place() ->
 
 
 async def test_what_was_drained_can_be_iterated_and_is_empty() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         return DONE
 
     stream = Stream(deletes(3), perform=perform)
@@ -596,7 +594,7 @@ async def test_leaving_early_lets_what_is_in_flight_end_and_nothing_new_start(ho
 
 
 async def test_a_deadline_ends_the_run_with_a_true_report_in_time() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         number = int(step.target)
         trail.deadline = None
         if number == 1:
@@ -622,7 +620,7 @@ async def test_a_deadline_ends_the_run_with_a_true_report_in_time() -> None:
 async def test_the_deadline_is_told_to_every_step() -> None:
     deadlines = []
 
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         deadlines.append(trail.deadline)
         return DONE
 
@@ -637,7 +635,7 @@ async def test_an_exception_nobody_foresaw_comes_out_and_the_report_is_true(
 ) -> None:
     server = Server(0.002)
 
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         done = await server(step, trail)
         if step.target == "5":
             trail.open = True
@@ -656,7 +654,7 @@ async def test_an_exception_nobody_foresaw_comes_out_and_the_report_is_true(
 async def test_an_exception_nobody_foresaw_comes_out_of_a_stream_even_if_its_consumer_has_left() -> (
     None
 ):
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         await asyncio.sleep(0 if step.target == "1" else 0.005)
         if step.target == "2":
             raise ValueError("a bug")
@@ -669,7 +667,7 @@ async def test_an_exception_nobody_foresaw_comes_out_of_a_stream_even_if_its_con
 
 
 async def test_what_a_user_raises_in_the_block_is_not_hidden_by_an_error_of_the_run() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         raise ValueError("a bug")
 
     with pytest.raises(ZeroDivisionError):  # the block is what is tested
@@ -762,7 +760,7 @@ async def test_while_the_brake_is_on_only_one_step_is_in_flight() -> None:
     alone: list[int] = []
     server = Server(fail=lambda _: down())
 
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         if nap.asked:
             alone.append(server.in_flight)
         return await server(step, trail)
@@ -784,7 +782,7 @@ async def test_a_refusal_is_an_answer_and_releases_the_brake() -> None:
 
 
 async def test_a_late_answer_wakes_the_run_up() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         if step.target == "1":
             await asyncio.sleep(0.02)
             return DONE
@@ -835,7 +833,7 @@ async def test_steps_turned_away_by_a_pause_put_the_brake_on_too() -> None:
     def paused() -> E2EError:
         return RateLimitedError("paused", status=429, attempts=0)
 
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         if len(nap.asked) < 2:
             raise paused()
         return DONE

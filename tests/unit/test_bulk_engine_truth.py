@@ -18,15 +18,12 @@ from hypothesis import strategies as st
 
 from aioe2e._clock import Clock
 from aioe2e._record import Trail
-from aioe2e.bulk.brake import Brake
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.report import Report
-from aioe2e.bulk.step import Status, Step
-from aioe2e.bulk.stream import Performed, Stream
+from aioe2e.bulk import Ending, Plan, Report, Status, Step, Stream
+from aioe2e.bulk.backpressure import Brake
 from aioe2e.errors import ConflictError, E2EError, OutcomeUnknownError, ServerError, SkippedError
 from aioe2e.models import Action, SavedImage
 
-DONE = Performed(Status.DONE)
+DONE = Ending(Status.DONE)
 
 
 class Store:
@@ -51,14 +48,14 @@ class Store:
         for _ in range(self.waits):
             await asyncio.sleep(0)
 
-    async def __call__(self, step: Step, trail: Trail) -> Performed:
+    async def __call__(self, step: Step, trail: Trail) -> Ending:
         self.in_flight += 1
         try:
             return await self._call(step, trail)
         finally:
             self.in_flight -= 1
 
-    async def _call(self, step: Step, trail: Trail) -> Performed:
+    async def _call(self, step: Step, trail: Trail) -> Ending:
         await self._wait()
         if int(step.target) % 3 == 0:  # a first attempt that surely did nothing
             trail.attempts += 1
@@ -170,7 +167,7 @@ async def test_steps_that_wait_hold_no_worker_up() -> None:
     after = {"1": "b", "2": "c"} | {str(number): f"m{number}" for number in range(3, 20)}
     started: list[str] = []
 
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         started.append(step.target)
         await asyncio.sleep(0.01 if step.target == "2" else 0)
         return DONE
@@ -230,7 +227,7 @@ async def test_a_second_half_that_may_be_applied_is_unknown_and_says_both_names(
     plan = renames(before, {"1": "b", "2": "a"})
     opener = next(step for step in plan if step.via is not None)
 
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         trail.attempts = 1
         if step.target == opener.target and step.name == opener.name:
             raise OutcomeUnknownError("?", action="rename", target=step.target, attempts=1)
@@ -250,7 +247,7 @@ async def test_the_halves_of_a_step_say_what_the_image_is_called_at_the_time() -
     opener = next(step for step in plan if step.via is not None)
     seen: list[Step] = []
 
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         seen.append(step)
         return DONE
 
@@ -269,7 +266,7 @@ async def test_a_first_half_under_way_ends_though_its_second_cannot_run_any_more
     before = {"1": "a", "2": "b", "4": "d"}
     store = Store(before)
 
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         if step.target == "2":
             raise ConflictError("in use", status=409, attempts=1)
         return await store(step, trail)
@@ -314,7 +311,7 @@ async def test_the_limit_is_reached_again_after_a_worker_had_nothing_to_do() -> 
     go = asyncio.Event()
     in_flight = most = 0
 
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         nonlocal in_flight, most
         if step.index in {0, 1}:
             await go.wait()
@@ -485,7 +482,7 @@ async def test_a_plan_ended_at_any_point_has_a_true_word_for_every_step(how: str
         if how == "stop":
             stream.stop()
         else:
-            stream._engine.cut("the deadline of the run is over")
+            stream._engine.cancel("the deadline of the run is over")
         async with asyncio.timeout(1):
             report = await task
         check_words(plan, report, store, BEFORE)
@@ -524,7 +521,7 @@ async def test_a_cancellation_while_leaving_cuts_what_is_in_flight() -> None:
 
 
 async def test_cancelling_again_during_the_clean_up_loses_nothing() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         trail.attempts = 1
         trail.open = True
         try:
@@ -550,7 +547,7 @@ async def test_cancelling_again_during_the_clean_up_loses_nothing() -> None:
 
 
 async def test_a_perform_that_finishes_in_spite_of_the_cancellation_is_done() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -579,7 +576,7 @@ def test_a_keyboard_interrupt_in_a_step_comes_out_and_leaves_nothing_behind() ->
     store = Store({"1": "a", "2": "b"}, waits=5)
     stream: list[Stream] = []
 
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         if step.target == "2":
             raise KeyboardInterrupt
         return await store(step, trail)
@@ -626,7 +623,7 @@ async def test_a_run_cancelled_anywhere_is_finished_from_its_journal(tmp_path: P
             await task
         left = Plan.resume(path)
 
-        async def again(step: Step, trail: Trail, store: Store = store) -> Performed:
+        async def again(step: Step, trail: Trail, store: Store = store) -> Ending:
             if (
                 store.names[step.target] == step.name
             ):  # to give an image the name that it has is harmless
@@ -647,11 +644,11 @@ async def test_a_journal_that_cannot_be_written_stops_the_run_and_the_report_say
     def full(*_: object) -> None:
         raise SkippedError("the journal cannot be written: no space left")
 
-    async def through_the_journal(step: Step, trail: Trail) -> Performed:
+    async def through_the_journal(step: Step, trail: Trail) -> Ending:
         if step.target == "10":
-            notes = stream._engine._notes
-            assert notes is not None
-            notes._journal.sent = full  # type: ignore[assignment,method-assign]  # a full disk
+            journal = stream._engine._journal
+            assert journal is not None
+            journal.sent = full  # type: ignore[assignment,method-assign]  # a full disk
         return await store(step, trail)
 
     stream = Stream(
@@ -690,7 +687,7 @@ async def test_a_brake_that_is_let_go_and_on_again_in_one_turn_cancels_nobody() 
 async def test_an_exception_after_the_server_said_yes_leaves_the_step_unknown_and_not_skipped() -> (
     None
 ):
-    async def perform(_: Step, trail: Trail) -> Performed:
+    async def perform(_: Step, trail: Trail) -> Ending:
         trail.attempts, trail.done = 1, True
         raise KeyError("nobody foresaw this")
 

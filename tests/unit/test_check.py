@@ -53,7 +53,7 @@ def test_a_number_too_long_to_print_is_refused_like_any_other() -> None:
 
 
 def test_an_image_is_no_node() -> None:
-    with pytest.raises(UsageError, match="node: a str or an int is needed"):
+    with pytest.raises(UsageError, match="node: a Node, a str or an int is needed"):
         node_id_of(SavedImage(image_id="7"))
 
 

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from aioe2e import ConfigError, Credentials, Dialect, Limits, RetryPolicy, Session, Timeouts
-from aioe2e._call.channel import _Tokens
+from aioe2e._call.tokens import Tokens
 from aioe2e._text import Redactor
 
 KEY, TOKEN = "k3y-of-the-user", "t0ken-of-the-user"
@@ -120,7 +120,7 @@ def test_adaptive_is_true_or_false(value: Any) -> None:
 
 def test_the_defaults_are_those_that_are_promised() -> None:
     assert attrs.astuple(Timeouts()) == (30.0, 120.0, 10.0)
-    assert attrs.astuple(RetryPolicy()) == (4, 0.5, 20.0, 120.0, 2.0)
+    assert attrs.astuple(RetryPolicy()) == (4, 0.5, 20.0, 120.0, 10.0)
     limits = Limits()
     assert (limits.in_flight, limits.per_second, limits.adaptive) == (16, None, True)
     assert (limits.max_body, limits.retry_budget) == (16 * 1024 * 1024, 100)
@@ -223,7 +223,7 @@ async def test_what_a_callable_returns_is_read_as_a_given_token_is(answer: str) 
     async def token() -> str:
         return answer
 
-    assert await _Tokens(token, Redactor()).get() == TOKEN
+    assert await Tokens(token, Redactor()).get() == TOKEN
 
 
 @pytest.mark.parametrize("answer", ["", "abc", None, 5, f"{TOKEN} {TOKEN}"])
@@ -232,7 +232,7 @@ async def test_what_a_callable_returns_is_checked_and_not_shown(answer: Any) -> 
         return answer
 
     with pytest.raises(ConfigError) as caught:
-        await _Tokens(token, Redactor()).get()
+        await Tokens(token, Redactor()).get()
     assert TOKEN not in "".join(traceback.format_exception(caught.value))
 
 
@@ -241,7 +241,7 @@ async def test_a_callable_that_fails_is_named_by_its_error_and_not_by_its_text()
         raise ValueError(f"{TOKEN} has expired")
 
     with pytest.raises(ConfigError, match="ValueError") as caught:
-        await _Tokens(token, Redactor()).get()
+        await Tokens(token, Redactor()).get()
     assert caught.value.__context__ is None
     assert "has expired" not in str(caught.value)
 

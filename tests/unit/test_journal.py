@@ -17,9 +17,10 @@ from bulk_model import CrashError, Run, Store, images_named, renamings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioe2e.bulk.journal import Journal, read
+from aioe2e.bulk import Plan
+from aioe2e.bulk.journal import Journal
+from aioe2e.bulk.journal_reader import read
 from aioe2e.bulk.order import is_temporary
-from aioe2e.bulk.plan import Plan
 from aioe2e.errors import SkippedError, UsageError
 from aioe2e.models import SavedImage
 
@@ -342,7 +343,7 @@ def test_a_journal_outlives_a_killed_process(path: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from aioe2e.bulk.journal import Journal\n"
-        "from aioe2e.bulk.plan import Plan\n"
+        "from aioe2e.bulk import Plan\n"
         "journal = Journal.open(sys.argv[1], Plan.save({'1': 'a', '2': 'b', '3': 'c'}))\n"
         "journal.sent(0); journal.ended(0, 'done'); journal.sent(1)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 from virtual_time import in_virtual_time, now, timers, turns
 
 from aioe2e._clock import Clock
+from aioe2e.bulk import BulkError
 from aioe2e.errors import (
     AuthenticationError,
-    BulkError,
     ConnectionLostError,
     DeadlineExceededError,
     E2EError,
 )
 from aioe2e.images.listing import Listing, Listings, copied
 from aioe2e.models import SavedImage
+
+T = TypeVar("T")
+
+
+class Life:
+    """A session that is open until it is told to end."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.scopes: set[asyncio.Timeout] = set()
+
+    async def rest(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def bounded(self, work: Awaitable[T], until: float | None) -> T:
+        async with asyncio.timeout_at(until) as scope:
+            self.scopes.add(scope)
+            return await work
+
+    def end(self) -> None:
+        for scope in self.scopes:
+            scope.reschedule(now())
 
 
 class Server:
@@ -26,7 +49,8 @@ class Server:
     def __init__(self, *answers: E2EError | None) -> None:
         self.answers = list(answers)
         self.started: list[float] = []
-        self.listings = Listings(self.fetch, asyncio.sleep, Clock())
+        self.life = Life()
+        self.listings = Listings(self.fetch, self.life)
 
     async def fetch(self, until: float | None) -> Listing:
         started = now()
@@ -237,7 +261,7 @@ async def test_the_deadline_of_one_caller_is_no_failure_of_another() -> None:
 async def test_an_error_at_the_end_of_ones_own_time_is_left_to_that_one() -> None:
     server = Server(DeadlineExceededError("my time is over"))
     fast = Clock(now=lambda: now() + 0.2)  # so that the error comes before the timer
-    server.listings = Listings(server.fetch, asyncio.sleep, fast)
+    server.listings = Listings(server.fetch, Life(fast))
     hurried = asyncio.create_task(
         server.listings.after(fast.now(), until=fast.now() + 1.0, tries=1)
     )
@@ -305,12 +329,12 @@ async def test_a_listing_is_not_kept_when_nobody_watches() -> None:
 
 
 @in_virtual_time
-async def test_a_ring_wakes_all_who_wait_for_news() -> None:
+async def test_the_end_of_the_session_wakes_all_who_wait_for_news() -> None:
     server = Server()
     known = await server.after()
     waiting = asyncio.create_task(server.listings.newer(known, now() + 60))
     await turns()
-    server.listings.ring()
+    server.life.end()
     assert await waiting is None
 
 

@@ -7,9 +7,9 @@ from bulk_model import Run, Store, images_named, renamings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aioe2e.bulk import Plan, Step
 from aioe2e.bulk.order import is_runnable, is_temporary
-from aioe2e.bulk.plan import Plan, left_over
-from aioe2e.bulk.step import Step
+from aioe2e.bulk.plan import remaining_plan
 from aioe2e.models import SavedImage
 
 
@@ -116,7 +116,7 @@ def test_any_renaming_reaches_its_end_without_a_collision(
     assert store.names == {image.image_id: image.name for image in images} | {
         image.image_id: name for image, name in pairs
     }
-    assert not left_over(plan, fates)
+    assert not remaining_plan(plan, fates)
 
 
 @given(renamings(), st.randoms(use_true_random=False))
@@ -131,7 +131,7 @@ def test_what_is_left_of_any_run_finishes_it_without_a_collision(
     warnings: list[str] = []
     for faults in (0.5, 0.4, 0.3, 0.0):
         fates = Run(store, dice, faults=faults)(plan)
-        rest = left_over(plan, fates)
+        rest = remaining_plan(plan, fates)
         assert is_runnable(rest)
         assert Plan.from_dict(rest.to_dict()) == rest
         left = {step.index for step in rest}

@@ -12,9 +12,10 @@ from bulk_model import images_named, renamings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aioe2e.bulk import Plan, Status, Step
 from aioe2e.bulk.inputs import is_planned, steps_of
-from aioe2e.bulk.plan import Plan, left_over
-from aioe2e.bulk.step import Status, Step, StepFate
+from aioe2e.bulk.plan import remaining_plan
+from aioe2e.bulk.step import StepRecord
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage
 
@@ -28,8 +29,8 @@ EVERY_KIND = [
     Plan.save({"11": "n1", 12: "n2"}),
     Plan.of([Step.delete(A), Step.rename(B, "a"), Step.save(5, "s")]),
     Plan.rename({}),
-    left_over(Plan.save({"11": "n1", "12": "n2"}), {0: StepFate(Status.UNKNOWN)}),
-    left_over(Plan.rename([(A, "b"), (B, "a")]), {0: StepFate(Status.UNKNOWN, True, True)}),
+    remaining_plan(Plan.save({"11": "n1", "12": "n2"}), {0: StepRecord(Status.UNKNOWN)}),
+    remaining_plan(Plan.rename([(A, "b"), (B, "a")]), {0: StepRecord(Status.UNKNOWN, True, True)}),
 ]
 
 
@@ -344,23 +345,23 @@ def test_a_printed_plan_cannot_play_with_the_terminal() -> None:
 def test_a_left_over_keeps_numbers_and_digest() -> None:
     plan = Plan.delete(["1", "2", "3", "4", "5"])
     fates = {
-        0: StepFate(Status.DONE),
-        1: StepFate(Status.FAILED, passing=False),
-        2: StepFate(Status.UNKNOWN, passing=True),
-        3: StepFate(Status.FAILED, passing=True),
+        0: StepRecord(Status.DONE),
+        1: StepRecord(Status.FAILED, passing=False),
+        2: StepRecord(Status.UNKNOWN, passing=True),
+        3: StepRecord(Status.FAILED, passing=True),
     }
-    rest = left_over(plan, fates)
+    rest = remaining_plan(plan, fates)
     assert [(step.index, step.open) for step in rest] == [(2, True), (3, False), (4, False)]
     assert rest.digest == plan.digest
     assert rest.resumed
     assert not plan.resumed
     assert rest.warnings == ("step 1 (delete 2) is left out: it was refused for good",)
-    assert [step.open for step in left_over(rest, {})] == [True, False, False]
+    assert [step.open for step in remaining_plan(rest, {})] == [True, False, False]
 
 
 def test_what_comes_after_a_refused_step_is_left_out_with_it() -> None:
     plan = Plan.rename([(A, "b"), (B, "c"), (C, "d")])
-    rest = left_over(plan, {2: StepFate(Status.FAILED)})
+    rest = remaining_plan(plan, {2: StepRecord(Status.FAILED)})
     assert not rest
     assert [warning.split(": ")[1] for warning in rest.warnings] == [
         "it comes after step 1", "it comes after step 2", "it was refused for good",
@@ -369,22 +370,24 @@ def test_what_comes_after_a_refused_step_is_left_out_with_it() -> None:
 
 def test_a_swap_refused_half_way_says_which_image_carries_the_temporary_name() -> None:
     plan = Plan.rename([(A, "b"), (B, "a")])
-    rest = left_over(plan, {0: StepFate(Status.FAILED, False, True), 1: StepFate(Status.DONE)})
+    rest = remaining_plan(
+        plan, {0: StepRecord(Status.FAILED, False, True), 1: StepRecord(Status.DONE)}
+    )
     assert not rest
     assert any(
         f"image 1 carries the temporary name {plan[0].via!r}" in warning
         for warning in rest.warnings
     )
-    blocked = left_over(
-        plan, {0: StepFate(Status.FAILED, False, True), 1: StepFate(Status.FAILED, True)}
+    blocked = remaining_plan(
+        plan, {0: StepRecord(Status.FAILED, False, True), 1: StepRecord(Status.FAILED, True)}
     )
     assert [(s.previous, s.via, s.after) for s in blocked] == [
         (plan[0].via, None, (1,)),
         ("b", None, ()),
     ]
-    assert "step 0 of what is left finishes it" in blocked.warnings[0]
-    lost = left_over(
-        plan, {0: StepFate(Status.FAILED, False, True), 1: StepFate(Status.FAILED, False)}
+    assert "step 0 of what remains finishes it" in blocked.warnings[0]
+    lost = remaining_plan(
+        plan, {0: StepRecord(Status.FAILED, False, True), 1: StepRecord(Status.FAILED, False)}
     )
     assert not lost
     assert "rename it to 'b' yourself" in lost.warnings[-1]
@@ -392,11 +395,13 @@ def test_a_swap_refused_half_way_says_which_image_carries_the_temporary_name() -
 
 def test_an_open_save_is_never_among_the_steps() -> None:
     plan = Plan.save({"1": "a", "2": "b"})
-    rest = left_over(plan, {0: StepFate(Status.UNKNOWN, True)})
+    rest = remaining_plan(plan, {0: StepRecord(Status.UNKNOWN, True)})
     assert [step.index for step in rest] == [1]
     assert [(step.index, step.open) for step in rest.unknown] == [(0, True)]
-    assert left_over(rest, {1: StepFate(Status.DONE)}).unknown == rest.unknown
-    assert not left_over(rest, {0: StepFate(Status.DONE), 1: StepFate(Status.DONE)}).unknown
+    assert remaining_plan(rest, {1: StepRecord(Status.DONE)}).unknown == rest.unknown
+    assert not remaining_plan(
+        rest, {0: StepRecord(Status.DONE), 1: StepRecord(Status.DONE)}
+    ).unknown
 
 
 def test_steps_are_made_one_at_a_time_as_they_are_asked_for() -> None:
@@ -442,7 +447,8 @@ def test_a_stream_of_deletes_refuses_images_in_use_too() -> None:
     steps = steps_of(Action.DELETE, iter([A, BUSY]))
     assert next(steps).target == "1"
     with pytest.raises(
-        UsageError, match="item 1: image 9 is in use: 2 running VMs, 1 clone operation; force=True"
+        UsageError,
+        match="item 1: image 9 is in use: 2 running VMs, 1 clone operation; pass force=True",
     ):
         next(steps)
     assert len(list(steps_of(Action.DELETE, iter([A, BUSY]), force=True))) == 2
@@ -475,11 +481,11 @@ def test_no_input_breaks_a_plan_with_anything_but_a_usage_error(items: list[Any]
 
 
 def test_a_write_in_doubt_that_is_refused_when_it_is_sent_again_is_left_to_the_listing() -> None:
-    once = left_over(Plan.rename([(A, "x"), (B, "a")]), {0: StepFate(Status.UNKNOWN, True)})
+    once = remaining_plan(Plan.rename([(A, "x"), (B, "a")]), {0: StepRecord(Status.UNKNOWN, True)})
     assert [step.open for step in once] == [True, False]  # another try may find it done
-    twice = left_over(once, {0: StepFate(Status.UNKNOWN, True, refused=True)})
+    twice = remaining_plan(once, {0: StepRecord(Status.UNKNOWN, True, refused=True)})
     assert not twice.steps
     assert "is refused when it is sent again" in twice.warnings[0]
     assert "step 1" in twice.warnings[1]
-    lost = left_over(once, {0: StepFate(Status.UNKNOWN, True)})  # no answer at all
+    lost = remaining_plan(once, {0: StepRecord(Status.UNKNOWN, True)})  # no answer at all
     assert len(lost) == 2

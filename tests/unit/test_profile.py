@@ -204,10 +204,10 @@ def test_a_file_that_goes_away_under_our_hands_is_a_clear_error(
 ) -> None:
     stored(home, ".e2e", E2ECTL)
 
-    def gone(_: Path) -> bytes:
+    def gone(*_: object) -> None:
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr(Path, "read_bytes", gone)
+    monkeypatch.setattr(Path, "open", gone)
     assert "cannot be read: No such file" in refused()
 
 

@@ -12,16 +12,14 @@ import pytest
 
 from aioe2e._clock import Clock
 from aioe2e._record import Trail
-from aioe2e.bulk.plan import Plan
+from aioe2e.bulk import Ending, Plan, Progress, Status, Step, Stream
 from aioe2e.bulk.progress import Meter, Standing
-from aioe2e.bulk.step import Status, Step
-from aioe2e.bulk.stream import Performed, Progress, Stream
 from aioe2e.errors import ConflictError, ServerError
 
-DONE = Performed(Status.DONE)
+DONE = Ending(Status.DONE)
 
 
-async def slow(step: Step, trail: Trail) -> Performed:
+async def slow(step: Step, trail: Trail) -> Ending:
     await asyncio.sleep(0.005)
     return DONE
 
@@ -56,7 +54,7 @@ async def test_a_short_run_is_told_of_once() -> None:
 
 
 async def test_what_is_under_way_is_seen_before_anything_has_finished() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         await asyncio.sleep(0.25)
         return DONE
 
@@ -66,7 +64,7 @@ async def test_what_is_under_way_is_seen_before_anything_has_finished() -> None:
 
 
 async def test_nothing_is_said_twice_while_nothing_changes() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         await asyncio.sleep(0.35)
         return DONE
 
@@ -79,7 +77,7 @@ async def test_the_total_of_an_iterable_is_not_known() -> None:
 
 
 async def test_failures_count_as_finished_and_skipped_steps_do_not() -> None:
-    async def perform(step: Step, trail: Trail) -> Performed:
+    async def perform(step: Step, trail: Trail) -> Ending:
         if step.target == "3":
             raise ConflictError("in use", status=409, attempts=1)
         return DONE
@@ -108,7 +106,7 @@ async def test_an_exception_in_the_callback_is_logged_once_and_not_raised(
 
 
 async def test_an_outage_is_said_to_pause_the_run() -> None:
-    async def down(step: Step, trail: Trail) -> Performed:
+    async def down(step: Step, trail: Trail) -> Ending:
         if int(step.target) < 4:
             raise ServerError("down", status=503, attempts=1)
         return DONE
@@ -124,7 +122,7 @@ async def test_an_outage_is_said_to_pause_the_run() -> None:
 
 @pytest.mark.parametrize("how", ["deadline", "cancel", "break"])
 async def test_the_last_call_comes_however_a_run_ends_and_no_timer_is_left(how: str) -> None:
-    async def forever(step: Step, trail: Trail) -> Performed:
+    async def forever(step: Step, trail: Trail) -> Ending:
         await asyncio.sleep(60 if step.target != "1" and how != "break" else 0)
         return DONE
 

@@ -8,11 +8,8 @@ import attrs
 import pytest
 from bulk_model import images_named
 
-from aioe2e.bulk.plan import Plan
-from aioe2e.bulk.report import Outcome, Report
-from aioe2e.bulk.step import Status, Step
+from aioe2e.bulk import BulkError, Outcome, Plan, Report, Status, Step
 from aioe2e.errors import (
-    BulkError,
     ConflictError,
     E2EError,
     OutcomeUnknownError,
@@ -136,7 +133,7 @@ def test_what_was_never_sent_or_passes_is_worth_running_again(
 ) -> None:
     outcome = Outcome(PLAN[0], Status.FAILED, error=error)
     assert outcome.passing is passing
-    assert outcome.fate.passing is passing
+    assert outcome.record.passing is passing
     assert len(Report([outcome], plan=Plan(PLAN[:1])).remaining()) == passing
 
 

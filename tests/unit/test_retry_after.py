@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioe2e._wire.retry_after import date, seconds, seconds_said, server_time
+from aioe2e._wire.retry_after import date, seconds_in_body, seconds_in_headers, server_time
 
 NOW = 1_774_000_000.0
 #: The three forms of a date in HTTP, all of them two minutes after NOW.
@@ -40,7 +40,7 @@ FORMS = [
     ],
 )
 def test_a_readable_value_is_a_number_of_seconds_from_0_on(text: str, expected: float) -> None:
-    assert seconds({"retry-after": (text,)}, NOW) == expected
+    assert seconds_in_headers({"retry-after": (text,)}, NOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_readable_value_is_a_number_of_seconds_from_0_on(text: str, expected: 
      "Wed, 99 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015", "0 0 0 0 0", "Fri, 31 Dec 9999 23:59:59 GMT" + " " * 5000 + "x", "\ud800", "("],
 )  # fmt: skip
 def test_an_unreadable_value_counts_as_none(text: str) -> None:
-    assert seconds({"retry-after": (text,)}, NOW) is None
+    assert seconds_in_headers({"retry-after": (text,)}, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_an_unreadable_value_counts_as_none(text: str) -> None:
 def test_of_several_values_the_longest_readable_one_counts(
     values: tuple[str, ...], expected: float | None
 ) -> None:
-    assert seconds({"retry-after": values}, NOW) == expected
+    assert seconds_in_headers({"retry-after": values}, NOW) == expected
 
 
 def test_a_date_is_measured_against_the_servers_own_clock() -> None:
@@ -67,11 +67,11 @@ def test_a_date_is_measured_against_the_servers_own_clock() -> None:
         "retry-after": (FORMS[0],),
         "date": (datetime.fromtimestamp(NOW + 110, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT"),),
     }
-    assert seconds(headers, wall=NOW - 86_400) == 10.0
+    assert seconds_in_headers(headers, wall=NOW - 86_400) == 10.0
 
 
 def test_an_unreadable_date_header_leaves_the_local_clock() -> None:
-    assert seconds({"retry-after": (FORMS[0],), "date": ("yesterday",)}, NOW) == 120.0
+    assert seconds_in_headers({"retry-after": (FORMS[0],), "date": ("yesterday",)}, NOW) == 120.0
 
 
 @pytest.mark.parametrize("name", ["ratelimit-reset", "x-ratelimit-reset"])
@@ -91,16 +91,16 @@ def test_an_unreadable_date_header_leaves_the_local_clock() -> None:
 def test_a_reset_is_seconds_from_now_or_a_moment(
     name: str, text: str, expected: float | None
 ) -> None:
-    assert seconds({name: (text,)}, NOW) == expected
+    assert seconds_in_headers({name: (text,)}, NOW) == expected
 
 
 def test_a_reset_counts_only_where_there_is_no_retry_after() -> None:
-    assert seconds({"retry-after": ("2",), "ratelimit-reset": ("60",)}, NOW) == 2.0
-    assert seconds({"retry-after": ("soon",), "x-ratelimit-reset": ("60",)}, NOW) == 60.0
+    assert seconds_in_headers({"retry-after": ("2",), "ratelimit-reset": ("60",)}, NOW) == 2.0
+    assert seconds_in_headers({"retry-after": ("soon",), "x-ratelimit-reset": ("60",)}, NOW) == 60.0
 
 
 def test_no_header_says_nothing() -> None:
-    assert seconds({}, NOW) is None
+    assert seconds_in_headers({}, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ _values = st.text(max_size=60) | _digits | _dates | st.sampled_from(FORMS)
 def test_any_headers_give_none_or_a_finite_time_from_0_on(
     headers: dict[str, tuple[str, ...]], wall: float
 ) -> None:
-    found = seconds(headers, wall)
+    found = seconds_in_headers(headers, wall)
     assert found is None or 0.0 <= found <= 1e9
     assert found is None or math.isfinite(found)
     server_time(headers)
@@ -149,7 +149,7 @@ def test_any_headers_give_none_or_a_finite_time_from_0_on(
 @given(number=st.floats(0, 1e8))
 def test_any_plain_number_is_taken_as_it_is(number: float) -> None:
     text = f"{number:.6f}"
-    assert seconds({"retry-after": (text,)}, NOW) == float(text)
+    assert seconds_in_headers({"retry-after": (text,)}, NOW) == float(text)
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_any_plain_number_is_taken_as_it_is(number: float) -> None:
     ],
 )
 def test_a_wait_that_only_the_text_names_is_read(text: str, expected: float | None) -> None:
-    assert seconds_said({}, text, ()) == expected
-    assert seconds_said({}, "no", ("first", text)) == expected
+    assert seconds_in_body({}, text, ()) == expected
+    assert seconds_in_body({}, "no", ("first", text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -189,4 +189,4 @@ def test_a_wait_that_only_the_text_names_is_read(text: str, expected: float | No
 def test_a_wait_that_the_body_names_as_a_number_is_read(
     envelope: dict[str, object], expected: float | None
 ) -> None:
-    assert seconds_said(envelope, "no", ()) == expected
+    assert seconds_in_body(envelope, "no", ()) == expected

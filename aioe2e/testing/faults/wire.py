@@ -42,7 +42,7 @@ def _half(data: bytes) -> bytes:
 
 
 async def _refuse(scene: Scene) -> None:
-    scene.wire.refuse(scene.lasting(0.1))
+    await scene.wire.refuse(scene.lasting(0.1))
     scene.wire.reset()
 
 

@@ -93,19 +93,16 @@ class Listener:
         if self._reopening is not None:
             self._reopening.cancel()
             await asyncio.wait([self._reopening])
-        # A connection that was just accepted has to become one of the server's before nobody
-        # listens any more: Python 3.13.0 cannot let go of one that is left half made.
-        await _turns()
-        self._stop_listening()
+        await self._stop_listening()
         server.pre_shutdown()
         cancel()
         await server.shutdown(0.2)
 
-    def refuse(self, seconds: float) -> None:
-        """Take no connections for so many seconds."""
+    async def refuse(self, seconds: float) -> None:
+        """Take no connections for so many seconds from the moment when this returns."""
         if self._listening is None:
             return
-        self._stop_listening()
+        await self._stop_listening()
         self._reopening = asyncio.get_running_loop().create_task(self._reopen(seconds))
 
     def reset_next(self, count: int) -> None:
@@ -118,10 +115,20 @@ class Listener:
             self._server, sock=sock, backlog=2048
         )
 
-    def _stop_listening(self) -> None:
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
+    async def _stop_listening(self) -> None:
+        listening, self._listening = self._listening, None
+        if listening is None:
+            return
+        loop = asyncio.get_running_loop()
+        # A connection that was just accepted has to become one of the server's before that is
+        # closed: asyncio cannot let go of one that is left half made.
+        try:
+            with contextlib.suppress(NotImplementedError):  # Windows
+                for sock in listening.sockets:
+                    loop.remove_reader(sock.fileno())
+            await _turns()
+        finally:
+            listening.close()
 
     async def _reopen(self, seconds: float) -> None:
         # A socket that is bound and does not listen refuses connections, and keeps others off the

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import select
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from .connection import Connection, reset
 
@@ -25,7 +25,7 @@ class Wire:
         connection: Connection,
         transport: asyncio.Transport,
         *,
-        refuse: Callable[[float], None],
+        refuse: Callable[[float], Awaitable[None]],
         reset_next: Callable[[int], None],
     ) -> None:
         self._connection = connection

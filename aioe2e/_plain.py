@@ -1,0 +1,206 @@
+"""Values as plain JSON, and back: what `to_dict` and `from_dict` of every public value are made of.
+
+Instants are ISO 8601 text with their zone, enums are their values, tuples are lists.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from ._check import quoted
+from .errors import UsageError
+
+__all__ = ["Reader", "as_json", "checked_fields", "instant", "optional", "sequence", "text"]
+
+#: Gives the value that a JSON value stands for, or raises `Unfit`.
+Reader = Callable[[Any], Any]
+
+
+class Unfit(Exception):  # noqa: N818  # not an error: how a reader says what it takes
+    """A value that a reader cannot take; `expected` says what it can."""
+
+    def __init__(self, expected: str) -> None:
+        super().__init__(expected)
+        self.expected = expected
+
+
+def as_json(value: Any) -> Any:
+    """A value as ``json.dumps`` takes it, sharing nothing with the original.
+
+    Numbers that JSON does not have (``nan``, ``inf``) become text.
+    """
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(item) for item in value]
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    return str(value)
+
+
+def checked_fields(
+    what: str,
+    data: object,
+    readers: Mapping[str, Reader],
+    *,
+    required: Collection[str] = (),
+    ignored: Collection[str] = (),
+) -> dict[str, Any]:
+    """The fields of a stored value, each read and checked.
+
+    Args:
+        what: What is stored, for the text of an error: ``"a saved image"``.
+        data: The stored object.
+        readers: The reader of each field.
+        required: Fields that must be there.
+        ignored: Fields that may be there and are not read: those that follow from others.
+
+    Raises:
+        UsageError: It is no object, lacks a field, has an unknown one, or one cannot be read.
+    """
+    if not isinstance(data, Mapping):
+        raise UsageError(f"{what}: an object is needed, not {quoted(data)}")
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        if key in ignored:
+            continue
+        reader = readers.get(key) if isinstance(key, str) else None
+        if reader is None:
+            raise UsageError(f"{what} has no field {quoted(key)}{_nearest(key, readers)}")
+        expected = ""
+        try:
+            found[key] = reader(value)
+        except Unfit as unfit:
+            expected = unfit.expected
+        if expected:
+            raise UsageError(f"{what}: {key}: {expected} is needed, not {quoted(value)}")
+    for key in required:
+        if key not in found:
+            raise UsageError(f"{what}: {key} is missing")
+    return found
+
+
+def _nearest(key: object, known: Collection[str]) -> str:
+    import difflib  # noqa: PLC0415  # only for what is mistyped
+
+    close = difflib.get_close_matches(key, known, 1) if isinstance(key, str) else []
+    return f"; is {close[0]!r} meant?" if close else ""
+
+
+def text(value: Any) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise Unfit("a string")
+    return value
+
+
+def filled_text(value: Any) -> str:
+    """A string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise Unfit("a string that is not empty")
+    return value
+
+
+def whole(value: Any) -> int:
+    """A whole number of 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise Unfit("a whole number of 0 or more")
+    return value
+
+
+def number(value: Any) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise Unfit("a number")
+    return value
+
+
+def yes_or_no(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise Unfit("true or false")
+    return value
+
+
+def instant(value: Any) -> datetime:
+    """An instant, from ISO 8601 text."""
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass  # raised below, where no context hangs on it
+    raise Unfit("an ISO 8601 date and time, such as '2026-01-31T12:00:00+05:30',")
+
+
+def array(value: Any) -> tuple[Any, ...]:
+    """A list of anything, as a tuple."""
+    if not isinstance(value, list | tuple):
+        raise Unfit("a list")
+    return tuple(as_json(item) for item in value)
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """An object of anything."""
+    if not isinstance(value, Mapping):
+        raise Unfit("an object")
+    return {str(key): as_json(item) for key, item in value.items()}
+
+
+def optional(reader: Reader) -> Reader:
+    """A reader that takes null, too."""
+
+    def read(value: Any) -> Any:
+        return None if value is None else reader(value)
+
+    return read
+
+
+def sequence(reader: Reader) -> Reader:
+    """A reader of a list of values, as a tuple."""
+
+    def read(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise Unfit("a list")
+        return tuple(map(reader, value))
+
+    return read
+
+
+def one_of(words: Mapping[str, Any]) -> Reader:
+    """A reader of one of some words, each of which stands for a value."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str) or value not in words:
+            raise Unfit(f"one of {', '.join(words)}")
+        return words[value]
+
+    return read
+
+
+#: The reader of each type that a field of a model may have.
+READERS: Mapping[Any, Reader] = {
+    str: text,
+    str | None: optional(text),
+    int: whole,
+    int | None: optional(whole),
+    float | None: optional(number),
+    bool: yes_or_no,
+    bool | None: optional(yes_or_no),
+    datetime: instant,
+    datetime | None: optional(instant),
+    tuple[Any, ...]: array,
+    Mapping[str, Any]: mapping,
+    Any: as_json,
+}

@@ -1,0 +1,212 @@
+"""The commands that change images: save, rename, delete, and going on with a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import aioe2e
+from aioe2e import Action, Plan, SavedImage
+
+from .exits import CommandError, Exit
+from .inputs import Given, Template, filtered, named, read_source
+from .journals import Origin
+from .options import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_OUTPUT,
+    DEFAULT_RUN,
+    NO_FILTERS,
+    AccountOptions,
+    FilterOptions,
+    Filters,
+    OutputOptions,
+    RunOptions,
+)
+from .parser import WHICH, argument, given, option
+from .reading import printer
+from .running import Job
+from .shell import Shell, open_session
+
+__all__ = ["delete", "rename"]
+
+#: What may stand in braces in a new name of an image.
+_RENAME_FIELDS: Final = ("name", "id", "distro", "created", "date", "time")
+#: What may stand in braces in the name of an image to be saved.
+SAVE_FIELDS: Final = ("node", "id", "date", "time")
+_SOURCE: Final = "A file, or - for stdin: ids (with names, where names are needed), or a plan."
+
+
+def now_fields() -> dict[str, str]:
+    """The date and the time (UTC) for names."""
+    now = datetime.now(UTC)
+    return {"date": f"{now:%Y%m%d}", "time": f"{now:%H%M%S}"}
+
+
+def one_of(choices: Mapping[str, bool]) -> str:
+    """Which of several ways to say something was taken.
+
+    Raises:
+        CommandError: None, or more than one.
+    """
+    taken = [name for name, given_ in choices.items() if given_]
+    if len(taken) == 1:
+        return taken[0]
+    if taken:
+        raise CommandError(f"{' and '.join(taken)} exclude each other")
+    raise CommandError(f"nothing is selected: give {', '.join(choices)}")
+
+
+async def delete(
+    *images: Annotated[str, argument("IMAGE", "Ids, or whole names.")],
+    source: Annotated[
+        str | None,
+        option("--from", section=WHICH, metavar="FILE", hyphen=True, text=_SOURCE),
+    ] = None,
+    missing_ok: Annotated[
+        bool, option("--missing-ok", text="An image that is not there counts as unchanged.")
+    ] = False,
+    in_use_too: Annotated[
+        bool, option("--in-use-too", text="Delete images in use, too, if the server lets you.")
+    ] = False,
+    filters: FilterOptions = NO_FILTERS,
+    run: RunOptions = DEFAULT_RUN,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Delete saved images: by id or name, from a file, or by what they are.
+
+    The plan is shown before anything is deleted, and you are asked. Where images that are in use
+    are selected, nothing is deleted, unless --in-use-too is given.
+    """
+    way = one_of({"IMAGE": bool(images), "--from": source is not None, "filters": filters.any})
+    file = read_source(source, Action.DELETE, shell.stdin) if source is not None else Given()
+    async with open_session(account, shell.screen) as session:
+        listing = await session.images.list()
+        plan = file.plan or _deletions(
+            _meant(way, images, file.ids, filters, listing), listing, in_use_too=in_use_too
+        )
+        job = Job(
+            shell=shell,
+            session=session,
+            run=run,
+            printer=printer(shell, output),
+            origin=Origin(
+                command="delete", missing_ok=missing_ok, account=Origin.account_of(account)
+            ),
+            known={image.image_id: image for image in listing},
+        )
+        return await job.carry_out(plan)
+
+
+def _meant(
+    way: str,
+    words: Sequence[str],
+    ids: Sequence[str],
+    filters: Filters,
+    listing: Sequence[SavedImage],
+) -> list[SavedImage | str]:
+    """The images that a command means."""
+    if way == "filters":
+        return [*filtered(filters, listing)]
+    return named(words if way == "IMAGE" else ids, listing)
+
+
+def _deletions(
+    images: Iterable[SavedImage | str], listing: Sequence[SavedImage], *, in_use_too: bool
+) -> Plan:
+    """A plan; where images are in use, the refusal says what to do."""
+    problem: aioe2e.UsageError
+    try:
+        return Plan.delete(images, existing=listing, force=in_use_too)
+    except aioe2e.UsageError as error:
+        problem = error
+    hint = "--not-in-use leaves them out, --in-use-too deletes them, too"
+    raise CommandError(
+        str(problem).partition(":")[0],
+        details=problem.problems,
+        next_step=hint if any("use" in text for text in problem.problems) else "",
+    )
+
+
+async def rename(
+    image: Annotated[str | None, argument("IMAGE", "The id or the name of an image.")] = None,
+    name: Annotated[str | None, argument("NAME", "Its new name.")] = None,
+    /,
+    *,
+    source: Annotated[
+        str | None,
+        option("--from", section=WHICH, metavar="FILE", hyphen=True, text=_SOURCE),
+    ] = None,
+    to: Annotated[
+        str | None,
+        option(
+            "--to",
+            metavar="TEMPLATE",
+            text="The new name, such as 'archive-{name}'; also {id}, {distro}, {created}, {date}, "
+            "{time}.",
+        ),
+    ] = None,
+    filters: FilterOptions = NO_FILTERS,
+    run: RunOptions = DEFAULT_RUN,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Rename saved images: one, those of a file, or all that the filters select.
+
+    Chains and swaps of names are ordered so that no rename meets a name that is in use. More than
+    one rename is asked about.
+    """
+    way = one_of({"IMAGE": image is not None, "--from": source is not None, "filters": filters.any})
+    if (way == "IMAGE") != (name is not None):
+        raise CommandError("NAME is missing" if way == "IMAGE" else "NAME goes with IMAGE alone")
+    if way == "filters" and to is None:
+        raise CommandError(
+            "--to is missing: say what the new names are", next_step="--to 'old-{name}'"
+        )
+    template = None if to is None else Template("--to", to, _RENAME_FIELDS)
+    file = read_source(source, Action.RENAME, shell.stdin) if source is not None else Given()
+    async with open_session(account, shell.screen) as session:
+        listing = await session.images.list()
+        words = [image] if image is not None else []
+        if file.plan is not None:
+            plan = file.plan
+        elif template is not None:
+            plan = _by_template(template, _meant(way, words, file.ids, filters, listing), listing)
+        else:
+            pairs = [(str(image), str(name))] if way == "IMAGE" else file.pairs()
+            found = named([word for word, _ in pairs], listing)
+            new = [text for _, text in pairs]
+            plan = Plan.rename(list(zip(found, new, strict=True)), existing=listing)
+        job = Job(
+            shell=shell,
+            session=session,
+            run=run,
+            printer=printer(shell, output),
+            origin=Origin(command="rename", account=Origin.account_of(account)),
+            known={image.image_id: image for image in listing},
+            asks=len(plan) > 1,
+        )
+        return await job.carry_out(plan)
+
+
+def _by_template(
+    template: Template, images: Iterable[SavedImage | str], listing: Sequence[SavedImage]
+) -> Plan:
+    now = now_fields()
+
+    def new_name(image: SavedImage) -> str:
+        made = image.creation_time
+        return template(
+            {
+                **now,
+                "name": image.name,
+                "id": image.image_id,
+                "distro": image.distro or "unknown",
+                "created": f"{made.astimezone(UTC):%Y%m%d}" if made else "unknown",
+            }
+        )
+
+    return Plan.rename(images, to=new_name, existing=listing)

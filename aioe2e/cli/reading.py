@@ -1,0 +1,170 @@
+"""The commands that only read: lists and details of images, and waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from aioe2e import E2EError, SavedImage, Session
+
+from .exits import CommandError, Exit, code_of
+from .inputs import filtered, ids_of, named, seconds
+from .options import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_OUTPUT,
+    NO_FILTERS,
+    AccountOptions,
+    FilterOptions,
+    Output,
+    OutputOptions,
+)
+from .output import Column, Printer, Row, complain
+from .parser import argument, given, option
+from .running import wait_for_all
+from .shell import Shell, open_session
+
+__all__ = ["IMAGE_COLUMNS", "get_image", "list_images", "printer", "wait_for_images"]
+
+#: Seconds to wait for images.
+_WAIT: Final = 1800.0
+
+
+def _moment(key: str) -> Callable[[Row], str]:
+    """The text of a moment: in UTC, to the minute."""
+
+    def text(row: Row) -> str:
+        value = row.get(key)
+        if not isinstance(value, str):
+            return "-"
+        return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%MZ}"
+
+    return text
+
+
+IMAGE_COLUMNS: Final = (
+    Column("image_id", "ID"),
+    Column("name", "NAME"),
+    Column("state", "STATE"),
+    Column("image_size", "SIZE"),
+    Column("creation_time", "CREATED", _moment("creation_time")),
+    Column("in_use", "IN USE"),
+)
+
+_SORTS: Final[dict[str, Callable[[SavedImage], Any]]] = {
+    # The newest first; one without a date comes last.
+    "created": lambda image: -image.creation_time.timestamp() if image.creation_time else 0.0,
+    "name": lambda image: image.name.casefold(),
+    "size": lambda image: -(image.size_gb or 0.0),
+}
+
+
+def printer(shell: Shell, output: Output) -> Printer:
+    """Prints results as the options say."""
+    return Printer(shell.screen, output.form, output.columns, headers=not output.no_headers)
+
+
+async def list_images(
+    *,
+    sort: Annotated[
+        Literal["created", "name", "size"],
+        option("--sort", text="By date (the newest first), by name, or by size (created)."),
+    ] = "created",
+    filters: FilterOptions = NO_FILTERS,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """List saved images.
+
+    A listing shows one location of one project; `--location` may be given more than once.
+    """
+    async with open_session(account, shell.screen) as session:
+        images = await session.images.list()
+    found = sorted(filtered(filters, images), key=_SORTS[sort])
+    if not found and output.form == "table":
+        shell.screen.note("no images" if not images else f"none of {len(images)} images is meant")
+    printer(shell, output).items(
+        "list",
+        [image.to_dict() for image in found],
+        IMAGE_COLUMNS,
+        ids=[image.image_id for image in found],
+    )
+    return Exit.OK
+
+
+async def get_image(
+    image: Annotated[str, argument("IMAGE", "The id or the name of an image.")],
+    /,
+    *,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Show one saved image."""
+    async with open_session(account, shell.screen) as session:
+        found = await _one(session, image)
+    printer(shell, output).item("get", found.to_dict(), id_=found.image_id)
+    return Exit.OK
+
+
+async def _one(session: Session, word: str) -> SavedImage:
+    """The image with that id or name."""
+    if word.isdecimal():
+        return await session.images.get(word)
+    images = await session.images.list()
+    found = named([word], images)[0]
+    return found if isinstance(found, SavedImage) else await session.images.get(found)
+
+
+async def wait_for_images(
+    *images: Annotated[str, argument("IMAGE", "Ids, or names.")],
+    state: Annotated[
+        Literal["ready", "gone"],
+        option("--state", text="What to wait for: that they are ready, or gone (ready)."),
+    ] = "ready",
+    interval: Annotated[
+        str,
+        option(
+            "--interval",
+            metavar="TIME",
+            text="The time between two looks; it grows up to 60s (5s).",
+        ),
+    ] = "5s",
+    no_progress: Annotated[bool, option("--no-progress", text="Show no bar.")] = False,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Wait until images are ready, or gone.
+
+    Here --timeout is the time to wait (30m). All images share their listings, so that many cost no
+    more requests than one.
+    """
+    if not images:
+        raise CommandError("IMAGE is missing")
+    timeout = seconds("--timeout", account.timeout) or _WAIT
+    every = seconds("--interval", interval) or 5.0
+    async with open_session(account, shell.screen, call_timeout=False) as session:
+        words = list(dict.fromkeys(images))
+        known = [] if all(map(str.isdecimal, words)) else await session.images.list()
+        ids = ids_of(words, [(image.image_id, image.name) for image in known], "image")
+
+        def wait(image: str) -> Awaitable[SavedImage | None]:
+            if state == "gone":
+                return session.images.wait_gone(image, timeout=timeout, interval=every)
+            return session.images.wait(image, timeout=timeout, interval=every)
+
+        found = await wait_for_all(
+            shell, {image: wait(image) for image in ids}, wanted=not no_progress
+        )
+    errors = {image: error for image, error in found.items() if isinstance(error, E2EError)}
+    well = [image for image in ids if image not in errors]
+    items: list[Row] = [
+        {"image_id": image} if found[image] is None else found[image].to_dict() for image in well
+    ]
+    columns = IMAGE_COLUMNS if state == "ready" else IMAGE_COLUMNS[:1]
+    printer(shell, output).items("wait", items, columns, ids=well)
+    for error in errors.values():
+        complain(shell.screen, error)
+    return max(map(code_of, errors.values()), default=Exit.OK)

@@ -1,0 +1,71 @@
+"""What may be said of a setting: what may be a secret is described and never quoted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from aioe2e import _check
+from aioe2e._text import Redactor, escape, shorten
+
+#: Below this, hiding a secret in texts would eat the texts.
+SHORTEST_SECRET: Final = 6
+#: Three parts of base64 with dots between them; the first is an object, so it begins with ``eyJ``.
+_JWT: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+#: A UUID, or many hexadecimal digits: the form of the vendor's api keys and older tokens.
+_KEY: Final = re.compile(
+    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|(?=.*[a-f])(?=.*[0-9])[0-9a-f]{24,}",
+    re.IGNORECASE,
+)
+_LONGEST_LABEL: Final = 40
+
+
+def looks_like_token(text: str) -> bool:
+    """Whether a text has the form of an auth token (a JWT)."""
+    return _JWT.fullmatch(text) is not None
+
+
+def looks_secret(text: str) -> bool:
+    """Whether a text has the form of an api key or a token."""
+    return _KEY.fullmatch(text) is not None or looks_like_token(text)
+
+
+def described(value: object) -> str:
+    """What a refused setting is, in words that hold none of it: it may be a secret."""
+    if isinstance(value, str):
+        return f"a text of {len(value)} characters" if value else "an empty text"
+    if value is None or isinstance(value, bool | int | float):
+        return _check.quoted(value)
+    return f"a value of type {type(value).__name__}"
+
+
+def label(name: object) -> str:
+    """A name of the user's own (of a profile, of a variable) as an error may show it."""
+    if not isinstance(name, str) or looks_secret(name):
+        return f"[{described(name)}]"
+    return shorten(escape(_check.as_str(name)), _LONGEST_LABEL)
+
+
+def redactor_of(values: Iterable[object]) -> Redactor:
+    """A redactor that knows the values that can be secrets, right or wrong."""
+    texts = [value.strip() for value in values if isinstance(value, str)]
+    words = [text.rpartition(" ")[2] for text in texts]
+    return Redactor(
+        text for text in (*texts, *words) if len(text) >= SHORTEST_SECRET and text.isascii()
+    )
+
+
+def settings_with_secrets(settings: Mapping[str, object], secrets: Iterable[object]) -> list[str]:
+    """The names of the settings in which a secret stands. They would show it in URLs and logs.
+
+    Args:
+        settings: By name.
+        secrets: What is known to be secret.
+    """
+    redactor = redactor_of(secrets)
+    return [
+        name
+        for name, value in settings.items()
+        if isinstance(value, str) and redactor.hide(value) != value
+    ]

@@ -1,0 +1,178 @@
+"""One writer of an image at a time, among all processes that use an account."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+from aioe2e.errors import GuardError
+
+from .checks import checked_number
+from .server import NotOwned, RedisAway, WriterLock, checked_client
+
+__all__ = ["RedisGuard"]
+
+log: Final = logging.getLogger("aioe2e")
+
+#: Seconds between two tries for a lock that another holds, at the least and at the most.
+_POLL: Final = (0.05, 0.15)
+#: A Redis that does not answer is asked for so many seconds before a write is given up.
+_OUTAGE: Final = 3.0
+
+
+class RedisGuard:
+    """A `Guard` whose locks are kept in Redis: of all processes, one at a time writes to an image.
+
+    It fails closed: where it cannot be sure, the call ends with `GuardError` before anything is
+    sent, and the step of a run is SKIPPED. A lock that is lost while a write is under way (Redis
+    lost its memory, or the process stood still for `ttl` seconds) is a warning in the log; the call
+    ends as the server's answer says.
+
+    Give it to `Session` as ``guard=``. Several sessions of one event loop may share one.
+
+    Args:
+        client: A ``redis.asyncio.Redis``. It stays yours: the guard does not close it.
+        ttl: Seconds until the lock of a process that died is free again; 0.1 or more. While it is
+            held, it is renewed three times in that time.
+        wait: Seconds to wait for another writer before the call ends with `GuardError`; 0 or more.
+
+    Raises:
+        ConfigError: An argument cannot be meant; it is named.
+    """
+
+    def __init__(
+        self, client: Any, *, ttl: float = 15.0, wait: float = 60.0, _account: str = "default"
+    ) -> None:
+        self._client = checked_client(client)
+        self._ttl = checked_number("ttl", ttl, least=0.1)
+        self._wait = checked_number("wait", wait, least=0)
+        self._account = _account
+
+    def for_account(self, account: str) -> RedisGuard:
+        """The guard for an account; called by each session that is given this one.
+
+        Args:
+            account: A hash of the api key.
+        """
+        return RedisGuard(self._client, ttl=self._ttl, wait=self._wait, _account=account)
+
+    def hold(self, image: str, /) -> AbstractAsyncContextManager[None]:
+        """Be the only writer of an image inside the ``async with``.
+
+        Args:
+            image: The image's id.
+
+        Raises:
+            GuardError: On entering: another process holds it for `wait` seconds, or Redis does not
+                answer.
+        """
+        return self._hold(image)
+
+    @contextlib.asynccontextmanager
+    async def _hold(self, image: str) -> AsyncGenerator[None]:
+        held = _HeldLock(WriterLock(self._client, f"{self._account}:{image}", self._ttl), image)
+        await self._acquire(held, image)
+        held.keep(self._ttl)
+        try:
+            yield
+        finally:
+            await held.let_go()
+
+    async def _acquire(self, held: _HeldLock, image: str) -> None:
+        """Hold the lock, or say why not."""
+        now = asyncio.get_running_loop().time
+        give_up_at = now() + self._wait
+        is_silent = False
+        while True:
+            was_silent = is_silent
+            try:
+                if await held.lock.try_acquire():
+                    return
+                is_silent = False
+                problem = f"another process has been writing to it for {self._wait:g} s"
+            except RedisAway as error:
+                is_silent = True
+                problem = f"the guard cannot reach Redis ({error})"
+            except BaseException:
+                await held.let_go()  # the answer is lost, but the lock may be held
+                raise
+            if is_silent and not was_silent:
+                give_up_at = min(give_up_at, now() + _OUTAGE)
+            if now() >= give_up_at:
+                raise GuardError(f"image {image}: {problem}; nothing was sent")
+            await asyncio.sleep(random.uniform(*_POLL))
+
+
+class _HeldLock:
+    """A lock of this process, and what renews it."""
+
+    def __init__(self, lock: WriterLock, image: str) -> None:
+        self.lock = lock
+        self._image = image
+        self._timer: asyncio.TimerHandle | None = None
+        self._renewal: asyncio.Task[None] | None = None
+        self._lost = False
+
+    def keep(self, ttl: float) -> None:
+        """Renew it from now on, three times in each `ttl` seconds.
+
+        Hardly any write takes as long as the first third, so there is no task before that.
+        """
+        loop = asyncio.get_running_loop()
+        self._sure_until = loop.time() + ttl
+        self._timer = loop.call_later(ttl / 3, self._renew_soon, ttl)
+
+    def _renew_soon(self, ttl: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._renewal = loop.create_task(self._renew(ttl))
+        self._timer = loop.call_later(ttl / 3, self._renew_soon, ttl)
+
+    async def _renew(self, ttl: float) -> None:
+        now = asyncio.get_running_loop().time
+        asked_at = now()
+        try:
+            await self.lock.renew()
+        except NotOwned:
+            self._lose("it is no longer this process's")
+        except RedisAway as error:
+            if now() >= self._sure_until:
+                self._lose(f"Redis does not answer ({error})")
+        else:
+            self._sure_until = asked_at + ttl
+
+    def _lose(self, reason: str) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        log.warning(
+            "image %s: the lock was lost while a write was under way (%s); another process may "
+            "have written to it",
+            self._image,
+            reason,
+            extra={"target": self._image, "reason": reason},
+        )
+
+    async def let_go(self) -> None:
+        """Stop renewing it and give it back. Never raises for what Redis says or does not say."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait([self._renewal])
+        try:
+            await self.lock.release()
+        except NotOwned:
+            if self._timer is not None:
+                self._lose("it is no longer this process's")
+        except RedisAway as error:
+            log.info(
+                "image %s: its lock could not be given back (%s) and expires by itself",
+                self._image,
+                error,
+                extra={"target": self._image, "reason": str(error)},
+            )

@@ -1,0 +1,64 @@
+"""Requests that may still take effect though the call that sent them has ended.
+
+A request whose reply was lost may be carried out a moment later, also when it was repeated and the
+repeat was acknowledged. If another write of the same image were acknowledged in between, the late
+one would undo it. So another write waits until that can no longer happen, as far as is reckoned
+with: for `RetryPolicy.look` seconds after the lost request.
+"""
+
+from __future__ import annotations
+
+from aioe2e.models import Action
+
+from .sightings import trim
+
+#: Images with lost requests that are remembered at the most.
+_MOST = 10_000
+
+
+class LateWrites:
+    """The lost requests of each image."""
+
+    def __init__(self) -> None:
+        self._lost: dict[str, dict[tuple[Action, str], float]] = {}
+
+    def lost(self, image_id: str, action: Action, name: str, at: float) -> None:
+        """A request was sent, and no reply said what came of it.
+
+        Args:
+            image_id: The image.
+            action: What the request asks for.
+            name: The name that it gives.
+            at: Loop time at which its attempt ended.
+        """
+        self._lost.setdefault(image_id, {})[action, name] = at
+        trim(self._lost, _MOST)
+
+    def settled_at(self, image_id: str, action: Action, name: str, lag: float) -> float:
+        """From when on (loop time) a write may be sent that no lost request will undo.
+
+        Args:
+            image_id: The image.
+            action: What the write does.
+            name: The name that it gives.
+            lag: Seconds after its end within which a lost request may take effect.
+
+        Returns:
+            A moment in the past where there is nothing to wait for.
+        """
+        lost = self._lost.get(image_id)
+        if lost is None:
+            return 0.0
+        moments = [
+            at + lag
+            for (earlier, earlier_name), at in lost.items()
+            if _would_undo(earlier, earlier_name, action, name)
+        ]
+        return max(moments, default=0.0)
+
+
+def _would_undo(earlier: Action, earlier_name: str, action: Action, name: str) -> bool:
+    """Whether an earlier request that takes effect after a write leaves another state than it."""
+    if (earlier, earlier_name) == (action, name):
+        return False
+    return action is not Action.DELETE  # what is gone cannot be changed any more

@@ -1,0 +1,58 @@
+"""What is known of the images of one project and location, shared by all views that mean them."""
+
+from __future__ import annotations
+
+import attrs
+
+from aioe2e._call import Call, Channel, Options
+from aioe2e._record import Trail
+from aioe2e._wire import LIST, Verdict, images_in_slices, server_time
+
+from .late_writes import LateWrites
+from .listing import Listing, Listings
+from .locks import KeyedLocks
+from .saves import SaveBook
+from .sightings import Sightings
+
+
+class ImageMemory:
+    """Locks, known images, saves and shared listings; every listing that is made is remembered.
+
+    Args:
+        channel: The session's.
+        options: With which shared listings are made.
+    """
+
+    def __init__(self, channel: Channel, options: Options) -> None:
+        self._channel = channel
+        self._once: Options = attrs.evolve(options, retry=attrs.evolve(options.retry, attempts=1))
+        #: One for each image that a write is under way for.
+        self.locks: KeyedLocks = KeyedLocks()
+        #: Requests that may still take effect.
+        self.late_writes: LateWrites = LateWrites()
+        self.sightings: Sightings = Sightings()
+        self.saves: SaveBook = SaveBook(self.sightings)
+        #: Listings for looks and waits, which may share them.
+        self.listings: Listings = Listings(self.list_once, channel)
+
+    async def list_with_retries(self, options: Options, trail: Trail) -> Listing:
+        """List all saved images, as a call of its own."""
+        call = Call(self._channel, options, LIST, trail)
+        return await self._taken_in(call, await call.run())
+
+    async def list_once(self, until: float | None) -> Listing:
+        """List all saved images in one attempt that costs no retry.
+
+        Args:
+            until: Loop time at which it must be over.
+        """
+        call = Call(self._channel, self._once, LIST, Trail(deadline=until))
+        return await self._taken_in(call, await call.run(free=True))
+
+    async def _taken_in(self, call: Call, verdict: Verdict) -> Listing:
+        received = self._channel.clock.now()
+        images = await call.in_slices(images_in_slices(verdict.data))
+        date = None if call.reply is None else server_time(call.reply.headers)
+        listing = Listing(images, call.sent_at, received, date, partial=verdict.partial)
+        await call.in_slices(self.sightings.saw(listing))
+        return listing
