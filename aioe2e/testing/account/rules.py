@@ -104,8 +104,8 @@ def _one_of(*words: str, optional: bool = False) -> Knob:
 _FLAG = Knob(_flag)
 _SECONDS = Knob(checks.seconds, float, "SECONDS")
 _STATUS = Knob(_refusal, int, "STATUS")
-_WORDS = Knob(checks.words, _words, "NAME,…")
-_WORDS_OR_ANY = Knob(_words_or_any, _words, "NAME,…")
+_WORDS = Knob(checks.words, _words, "NAME,NAME")
+_WORDS_OR_ANY = Knob(_words_or_any, _words, "NAME,NAME")
 
 
 def _rule(knob: Knob, *, default: _T) -> _T:

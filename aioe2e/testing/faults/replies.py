@@ -10,10 +10,12 @@ from email.utils import formatdate
 from typing import TypeAlias
 from urllib.parse import quote
 
+import attrs
+
 from aioe2e.testing.net import RecordedRequest, WireReply, html, refusal
 
 from .kind import ALWAYS, ANY, EITHER, NEVER, Kind
-from .rows import Rows, fixed, in_json, made
+from .rows import Rows, changed, fixed, in_json, made
 
 _TEXTS = {
     400: "Validation failed",
@@ -35,7 +37,7 @@ _STATUSES: Rows = {
     },
     **{
         f"{status}-html": fixed(f"{status} as a page", EITHER, html(status))
-        for status in (400, 403, 404, 413)
+        for status in (400, 403, 404, 405, 413)
     },
     **{
         f"{status}-json": fixed(f"{status}", ANY, refusal(status, "Try again"))
@@ -45,6 +47,25 @@ _STATUSES: Rows = {
         f"{status}-html": fixed(f"{status} as a page", ANY, html(status))
         for status in (500, 502, 503, 504, 520)
     },
+    "412-json-try-later": fixed(
+        "412 that passes",
+        NEVER,
+        refusal(412, "Another action is in progress, please try again later"),
+    ),
+    "412-json-saving": fixed(
+        "412 of a node that is being saved",
+        NEVER,
+        refusal(412, "Node is already in Saving state, please try again later"),
+    ),
+    "date-missing": changed(
+        "the right reply without Date", ALWAYS, lambda reply: attrs.evolve(reply, date_offset=None)
+    ),
+    "date-wrong": made(
+        "the right reply with a Date that is `value` (3600) seconds ahead",
+        ALWAYS,
+        lambda s: attrs.evolve(s.reply, date_offset=float(3600 if s.value is None else s.value)),
+        value=int,
+    ),
     "408-json": fixed("408", EITHER, refusal(408, "Request Timeout")),
     "408-html": fixed("408 as a page", EITHER, html(408)),
     "503-retry-after": fixed("503 with Retry-After", EITHER, html(503, "", ("Retry-After", "1"))),
@@ -117,6 +138,16 @@ def _throttle(name: str, shape: _Shape, spelling: str) -> Kind:
     )
 
 
+def _throttle_in_words(name: str, shape: _Shape) -> Kind:
+    text = "Request was throttled. Expected available in {} seconds."
+    return made(
+        f"429 as {name} that says only in its text to wait `value` (1) seconds",
+        NEVER if name == "json" else EITHER,
+        lambda scene: shape(429, text.format(scene.size(1))),
+        value=int,
+    )
+
+
 _SHAPES: Mapping[str, _Shape] = {"json": refusal, "html": html}
 _RESET = refusal(429, "Throttled").with_headers(
     ("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1")
@@ -129,6 +160,7 @@ _THROTTLES: Rows = {
         for name, shape in _SHAPES.items()
         for spelling in _RETRY_AFTERS
     },
+    **{f"429-{name}-text": _throttle_in_words(name, shape) for name, shape in _SHAPES.items()},
     "429-json-reset": fixed("429 with X-RateLimit-Reset instead of Retry-After", NEVER, _RESET),
 }
 
