@@ -10,7 +10,7 @@
 from . import select
 from ._version import __version__
 from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
-from .config import Credentials, Dialect, Limits, RetryPolicy, Timeouts
+from .config import Credentials, Dialect, Guard, Limiter, Limits, RetryPolicy, Timeouts
 from .errors import (
     APIError,
     AttemptTimeoutError,
@@ -24,6 +24,7 @@ from .errors import (
     E2EError,
     GuardError,
     ImageFailedError,
+    NodeFailedError,
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
@@ -36,7 +37,20 @@ from .errors import (
     UsageError,
     WaitTimeoutError,
 )
-from .events import AttemptEvent, PauseEvent
+from .events import (
+    AttemptEvent,
+    AttemptStarted,
+    CallEvent,
+    CallStarted,
+    Event,
+    Hook,
+    LimiterEvent,
+    LimitEvent,
+    PauseEvent,
+    RetryScheduled,
+    RunEvent,
+    StepEvent,
+)
 from .images.actions import Images
 from .models import (
     Action,
@@ -47,7 +61,9 @@ from .models import (
     Reply,
     SaveAction,
     SavedImage,
+    WaitProgress,
 )
+from .nodes import Nodes
 from .session import Session
 
 __all__ = [
@@ -55,10 +71,13 @@ __all__ = [
     "Action",
     "ActionResult",
     "AttemptEvent",
+    "AttemptStarted",
     "AttemptTimeoutError",
     "AuthenticationError",
     "BadRequestError",
     "BulkError",
+    "CallEvent",
+    "CallStarted",
     "ConfigError",
     "ConflictError",
     "ConnectError",
@@ -67,13 +86,21 @@ __all__ = [
     "DeadlineExceededError",
     "Dialect",
     "E2EError",
+    "Event",
+    "Guard",
     "GuardError",
+    "Hook",
     "ImageFailedError",
     "ImageState",
     "Images",
+    "LimitEvent",
+    "Limiter",
+    "LimiterEvent",
     "Limits",
     "Node",
+    "NodeFailedError",
     "NodeState",
+    "Nodes",
     "NotFoundError",
     "Outcome",
     "OutcomeUnknownError",
@@ -86,6 +113,8 @@ __all__ = [
     "Report",
     "ResponseError",
     "RetryPolicy",
+    "RetryScheduled",
+    "RunEvent",
     "SaveAction",
     "SavedImage",
     "ServerError",
@@ -94,10 +123,12 @@ __all__ = [
     "SkippedError",
     "Status",
     "Step",
+    "StepEvent",
     "Stream",
     "Timeouts",
     "TransportError",
     "UsageError",
+    "WaitProgress",
     "WaitTimeoutError",
     "__version__",
     "select",

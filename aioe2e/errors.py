@@ -25,6 +25,7 @@ __all__ = [
     "E2EError",
     "GuardError",
     "ImageFailedError",
+    "NodeFailedError",
     "NotFoundError",
     "OutcomeUnknownError",
     "PermissionDeniedError",
@@ -108,7 +109,29 @@ class TransportError(E2EError):
 
 
 class ConnectError(TransportError):
-    """No connection could be made: DNS, refused, TLS, or the connect timeout. Nothing was sent."""
+    """No connection could be made: DNS, refused, TLS, or the connect timeout. Nothing was sent.
+
+    Attributes:
+        reason: Why, without the words on what was tried.
+        proxy_status: The HTTP status with which a proxy refused, such as 407 or 502; None if it
+            was no proxy.
+    """
+
+    reason: str = ""
+    proxy_status: int | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: bool,
+        attempts: int = 0,
+        reason: str = "",
+        proxy_status: int | None = None,
+    ) -> None:
+        super().__init__(message, sent=sent, attempts=attempts)
+        self.reason = reason
+        self.proxy_status = proxy_status
 
 
 class ConnectionLostError(TransportError):
@@ -261,6 +284,18 @@ class ImageFailedError(E2EError):
     def __init__(self, message: str, *, image_id: str) -> None:
         super().__init__(message)
         self.image_id = image_id
+
+
+class NodeFailedError(E2EError):
+    """A node that was waited for went to the state FAILED.
+
+    Attributes:
+        node_id: The node.
+    """
+
+    def __init__(self, message: str, *, node_id: str) -> None:
+        super().__init__(message)
+        self.node_id = node_id
 
 
 class WaitTimeoutError(E2EError, TimeoutError):

@@ -19,10 +19,14 @@ from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
     Dialect,
+    Guard,
+    Limiter,
     Limits,
     RetryPolicy,
     Timeouts,
     checked_base_url,
+    checked_guard,
+    checked_limiter,
     checked_location,
     checked_project_id,
     from_environment,
@@ -39,6 +43,7 @@ from ._version import __version__
 from .errors import ConfigError, UsageError
 from .events import Hook
 from .models import Reply
+from .nodes import Nodes
 
 __all__ = ["Session", "SessionOptions"]
 
@@ -64,6 +69,8 @@ class SessionOptions(TypedDict, total=False):
     hooks: Iterable[Hook]
     user_agent: str | None
     trust_env: bool
+    limiter: Limiter | None
+    guard: Guard | None
 
 
 class Session:
@@ -89,6 +96,10 @@ class Session:
         hooks: Callables that are told of every attempt and pause; see `aioe2e.events`.
         user_agent: Put before the library's own User-Agent.
         trust_env: Whether the proxies and certificates that the environment names are used.
+        limiter: Paces the requests of all processes that share an account; see `Limiter` and
+            `aioe2e.fleet.RedisLimiter`.
+        guard: Keeps the writers of all processes that share an account apart; see `Guard` and
+            `aioe2e.fleet.RedisGuard`.
 
     Raises:
         ConfigError: A setting cannot work; the text names it.
@@ -109,6 +120,8 @@ class Session:
         hooks: Iterable[Hook] = (),
         user_agent: str | None = None,
         trust_env: bool = False,
+        limiter: Limiter | None = None,
+        guard: Guard | None = None,
         _clock: Clock | None = None,
     ) -> None:
         _instance("credentials", credentials, Credentials)
@@ -120,6 +133,7 @@ class Session:
             _given("retry", retry, RetryPolicy),
             Context(checked_project_id(project_id), checked_location(location)),
         )
+        api_key = _instance("credentials", credentials, Credentials).api_key
         settings = ChannelSettings(
             credentials=credentials,
             base=checked_base_url(base_url),
@@ -129,6 +143,8 @@ class Session:
             user_agent=_agent(user_agent),
             trust_env=_instance("trust_env", trust_env, bool),
             clock=_clock or Clock(),
+            limiter=checked_limiter(limiter, api_key),
+            guard=checked_guard(guard, api_key),
         )
 
         channel = Channel(settings, _borrowed(http))
@@ -187,6 +203,11 @@ class Session:
         """The image actions."""
         return Images(self._channel, self._memory, self._options)
 
+    @cached_property
+    def nodes(self) -> Nodes:
+        """The nodes, read-only."""
+        return Nodes(self._channel, self._options)
+
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
     ) -> Self:
@@ -213,7 +234,8 @@ class Session:
             self._options.context,
         )
         view = copy.copy(self)  # with what a subclass has added
-        view.__dict__.pop("images", None)
+        for made_for_this in ("images", "nodes"):
+            view.__dict__.pop(made_for_this, None)
         view._share(self._channel, self._memory, options, view=True)  # noqa: SLF001  # a session of the same class
         return view
 

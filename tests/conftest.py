@@ -7,6 +7,7 @@ import gc
 import inspect
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import hypothesis
 
@@ -14,7 +15,9 @@ import hypothesis
 # running, Python 3.11 ends with "AST constructor recursion depth mismatch".
 import hypothesis.internal.conjecture.optimiser
 import pytest
-from redis_server import GIVEN, RedisServer
+
+if TYPE_CHECKING:
+    from redis_server import RedisServer
 
 # A busy machine makes examples slowly; that says nothing about the code under test.
 hypothesis.settings.register_profile(
@@ -59,6 +62,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A server that no test stops, killed at the end; `AIOE2E_TEST_REDIS` names another."""
+    from redis_server import GIVEN, RedisServer  # noqa: PLC0415  # this file is also used alone
+
     if GIVEN:
         yield GIVEN
         return
@@ -69,5 +74,7 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture
 def redis_server() -> Iterator[RedisServer]:
     """A server of the test's own, for it to stop."""
+    from redis_server import RedisServer  # noqa: PLC0415  # this file is also used alone
+
     with RedisServer() as server:
         yield server

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator
-from typing import Final, TypeVar
+from collections.abc import Coroutine, Generator
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from aioe2e._actions import Repeat
 from aioe2e._fates import Fate
-from aioe2e._http import ConnectTimeout, InFlight, connect_timeout
+from aioe2e._http import ConnectTimeout, InFlight
 from aioe2e._record import Trail
 from aioe2e._wire import (
     SMALL,
@@ -35,12 +35,19 @@ from aioe2e._wire import (
     seconds_in_headers,
 )
 from aioe2e.config import RetryPolicy, Timeouts
-from aioe2e.errors import APIError, E2EError, NotFoundError, RateLimitedError, SessionError
-from aioe2e.events import AttemptEvent
+from aioe2e.errors import (
+    APIError,
+    ConfigError,
+    E2EError,
+    NotFoundError,
+    RateLimitedError,
+    SessionError,
+)
 
 from .channel import Channel, closed_error, log
 from .errors import late_error, paused_error, unknown_error
 from .retry import Decision, decide, delays, repeat
+from .watch import CallWatch, log_attempt, log_retry, log_unknown, next_number
 from .witness import Witness
 
 T = TypeVar("T")
@@ -65,7 +72,7 @@ class Options:
     context: Context
     connect: ConnectTimeout = attrs.field(
         init=False,
-        default=attrs.Factory(lambda self: connect_timeout(self.timeouts.connect), takes_self=True),
+        default=attrs.Factory(lambda self: ConnectTimeout(self.timeouts.connect), takes_self=True),
     )
 
 
@@ -90,6 +97,8 @@ class Call:
     _delay = 0.0
     _ended = ""
     _token = ""
+    _watch: CallWatch | None = None
+    _number = 0
     #: Loop time at which the latest request was sent.
     sent_at = 0.0
     #: The reply that was judged last.
@@ -115,7 +124,7 @@ class Call:
         #: Loop time at which the call must be over; known once it has begun.
         self.deadline = trail.deadline
 
-    async def run(self, *, free: bool = False) -> Verdict:
+    def run(self, *, free: bool = False) -> Coroutine[Any, Any, Verdict]:
         """Carry the call out.
 
         Args:
@@ -127,6 +136,23 @@ class Call:
         Raises:
             E2EError: Any other end.
         """
+        if self._channel.settings.hooks:
+            return self._run_watched(free=free)
+        return self._run(free=free)
+
+    async def _run_watched(self, *, free: bool) -> Verdict:
+        self._watch = CallWatch(self._channel, self._request, self._trail, self.number)
+        with self._watch:
+            return await self._run(free=free)
+
+    @property
+    def number(self) -> int:
+        """The call's number in logs and events; no other call of the process has it."""
+        if not self._number:
+            self._number = next_number()
+        return self._number
+
+    async def _run(self, *, free: bool) -> Verdict:
         channel = self._channel
         self._transport = channel.enter()
         if channel.tokens.renewable:
@@ -148,7 +174,7 @@ class Call:
         while True:
             if self._channel.closed:
                 return self._keep(Verdict(Fate.NOT_SENT, error=closed_error(), final=True))
-            if not self._channel.gate.try_enter(under_way=self._begun):
+            if not self._channel.entrance.try_enter(under_way=self._begun):
                 refused = await self._wait_for_slot()
                 if refused is not None:
                     return self._keep(refused)
@@ -182,6 +208,8 @@ class Call:
         """What the witness, if there is one, can prove."""
         if self._witness is None:
             return None
+        if self._watch is not None:
+            self._watch.asked_listing = True
         return await self._witness.look(self.deadline, once=once)
 
     async def _send(self) -> Verdict:
@@ -191,6 +219,8 @@ class Call:
         try:
             if self._write and trail.before_send is not None:
                 trail.before_send()
+            if self._watch is not None:
+                self._watch.attempt_started(request, flight)
             most = channel.limits.max_body if request.lists else _SMALL_BODY
             result = await self._transport.send(
                 request, self._options.context, flight, self._options.connect, most
@@ -207,9 +237,9 @@ class Call:
         self.reply = result
         if request.lists and len(result.body) > SMALL:
             content = await self.in_slices(parse_in_slices(result.body))
+            content = await self.in_slices(channel.redactor.scrub_in_slices(content, result.body))
         else:
-            content = parse(result.body)
-        content = channel.redactor.scrub(content, result.body)
+            content = channel.redactor.scrub(parse(result.body), result.body)
         wait = (
             seconds_in_headers(result.headers, channel.clock.wall())
             if result.status >= 400
@@ -276,9 +306,13 @@ class Call:
                 self._ended = "the session is paused for longer than the call may take"
                 return Verdict(Fate.NOT_SENT, error=paused_error(self._request, left), final=True)
         try:
-            if await channel.gate.enter(under_way=self._begun, until=self.deadline):
+            if await channel.entrance.enter(under_way=self._begun, until=self.deadline):
                 return None
         except SessionError:
+            return Verdict(Fate.NOT_SENT, error=closed_error(), final=True)
+        except ConfigError as error:
+            return Verdict(Fate.NOT_SENT, error=error, final=True)
+        if channel.closed:
             return Verdict(Fate.NOT_SENT, error=closed_error(), final=True)
         self._ended = "the time is over"
         return Verdict(Fate.NOT_SENT, error=late_error(self._request, self._trail.last), final=True)
@@ -298,7 +332,9 @@ class Call:
         end = self.deadline
         if timeouts.attempt is not None and (end is None or end > now + timeouts.attempt):
             end = now + timeouts.attempt
-        return channel.in_flight.begin(end, shares_loop=channel.gate.in_flight > 1)
+        return channel.in_flight.begin(
+            end, deadline=self.deadline, shares_loop=channel.gate.in_flight > 1
+        )
 
     async def in_slices(self, work: Generator[None, None, T]) -> T:
         """Run work that yields now and then, letting others run meanwhile.
@@ -326,7 +362,7 @@ class Call:
         if not isinstance(error, RateLimitedError):
             return False
         wait = verdict.retry_after if verdict.retry_after is not None else self._options.retry.base
-        self._channel.gate.throttled(self.sent_at, min(wait, self._options.retry.max_retry_after))
+        self._channel.throttled(self.sent_at, min(wait, self._options.retry.max_retry_after))
         return True
 
     def _keep(self, verdict: Verdict) -> Verdict:
@@ -347,20 +383,10 @@ class Call:
         """Tell whoever listens that a request has ended."""
         channel, request = self._channel, self._request
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s %s: %s", request.method, request.path, verdict.fate.value)
-        if channel.settings.hooks:
-            channel.tell(
-                AttemptEvent(
-                    action=request.action,
-                    target=request.target,
-                    method=request.method,
-                    path=request.path,
-                    attempt=self._trail.attempts,
-                    status=verdict.http_status,
-                    fate=verdict.fate.value,
-                    elapsed=channel.clock.now() - self.sent_at,
-                )
-            )
+            elapsed = channel.clock.now() - self.sent_at
+            log_attempt(request, self.number, self._trail.attempts, verdict, elapsed)
+        if self._watch is not None:
+            self._watch.attempt_ended(verdict, self.reply)
 
     def _switch_dialect(self) -> bool:
         """After a 405: take the other dialect's method, unless it was tried or an attempt may have
@@ -417,9 +443,14 @@ class Call:
             self._ended = "no time is left for another attempt"
             return False
         if not channel.budget.take():
+            channel.warn_of_retry_budget()
             self._ended = "the session's retry budget is empty"
             return False
         self._delay = delay
+        if log.isEnabledFor(logging.INFO):
+            log_retry(self._request, self.number, self._trail.attempts, verdict, delay)
+        if self._watch is not None:
+            self._watch.retry_scheduled(verdict, delay)
         return True
 
     async def rest(self) -> None:
@@ -435,11 +466,14 @@ class Call:
                 return self._keep(proof)
             unknown = unknown_error(request, trail, verdict.error or trail.last, self._ended)
             unknown.looked = self._witness is not None and self._witness.looked
+            log_unknown(request, self.number, unknown)
             raise unknown
         error = verdict.error
         assert error is not None
         witness = self._witness
         if verdict.missing and witness is not None and isinstance(error, NotFoundError):
+            if self._watch is not None:
+                self._watch.asked_listing = True
             error = await witness.missing(error, self.deadline)
         elif self._is_late(verdict):
             error = late_error(self._request, error)

@@ -11,20 +11,23 @@ import warnings
 import weakref
 from collections.abc import Awaitable
 from concurrent.futures import Future
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 
 from aioe2e._clock import Clock
 from aioe2e._http import Transport
 from aioe2e._text import Redactor
-from aioe2e.config import Credentials, Dialect, Limits
+from aioe2e.config import Credentials, Dialect, Guard, Limiter, Limits
 from aioe2e.errors import SessionError
-from aioe2e.events import Event, Hook, PauseEvent
+from aioe2e.events import Event, Hook, LimiterEvent, LimitEvent, PauseEvent
 
 from .gate import Budget, Gate
 from .in_flight import RequestsInFlight
 from .tokens import Tokens
+from .turns import Turns
 
 if TYPE_CHECKING:
     import aiohttp
@@ -35,6 +38,9 @@ T = TypeVar("T")
 _LOOP_CHECK: Final = 0.2
 
 log: Final = logging.getLogger("aioe2e")
+
+#: A hook that fails at every event is not to fill the log.
+_MOST_COMPLAINTS: Final = 4
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -49,6 +55,8 @@ class ChannelSettings:
     user_agent: str
     trust_env: bool
     clock: Clock
+    limiter: Limiter | None = None
+    guard: Guard | None = None
 
 
 class Channel:
@@ -65,7 +73,19 @@ class Channel:
         self.settings = settings
         self.clock: Clock = settings.clock
         self.limits: Limits = settings.limits
-        self.gate: Gate = Gate(settings.limits, settings.clock, self._paused)
+        on_limit = self._limit_changed if settings.hooks else None
+        self.gate: Gate = Gate(settings.limits, settings.clock, self._paused, on_limit)
+        #: What a request has to pass for a slot of the gate.
+        self.entrance: Gate | Turns = self.gate
+        if settings.limiter is not None:
+            self.entrance = Turns(
+                settings.limiter,
+                self.gate,
+                settings.limits,
+                settings.clock,
+                self.bounded,
+                self._turn_ended,
+            )
         self.budget: Budget = Budget(settings.limits.retry_budget)
         self.redactor: Redactor = Redactor([settings.credentials.api_key])
         self.tokens: Tokens = Tokens(settings.credentials.auth_token, self.redactor)
@@ -78,7 +98,15 @@ class Channel:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._scopes: set[asyncio.Timeout] = set()
+        self._complaints = [0] * len(settings.hooks)
         self._warned_of_limit = False
+        self._warned_of_limiter = False
+
+    @cached_property
+    def server(self) -> tuple[str, int]:
+        """Host and port of the base URL."""
+        parts = urlsplit(self.settings.base)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
     def enter(self) -> Transport:
         """The pool, opened on first use.
@@ -110,6 +138,7 @@ class Channel:
             settings.base,
             settings.credentials.api_key,
             key_in=settings.credentials.key_in,
+            redactor=self.redactor,
             user_agent=settings.user_agent,
             trust_env=settings.trust_env,
             borrowed=self._borrowed,
@@ -149,13 +178,21 @@ class Channel:
         finally:
             self._scopes.discard(scope)
 
+    def throttled(self, sent_at: float, seconds: float) -> None:
+        """The server wants to be left alone; see `Gate.throttled`."""
+        self.gate.throttled(sent_at, seconds)
+        if isinstance(self.entrance, Turns):
+            self.entrance.throttled(seconds)
+
     def tell(self, event: Event) -> None:
-        """Tell every hook."""
-        for hook in self.settings.hooks:
+        """Tell every hook. What one raises is logged, the first few times."""
+        for number, hook in enumerate(self.settings.hooks):
             try:
                 hook(event)
             except Exception:
-                log.exception("a hook failed on %s", type(event).__name__)
+                self._complaints[number] += 1
+                if self._complaints[number] <= _MOST_COMPLAINTS:
+                    log.exception("a hook failed on %s", type(event).__name__)
 
     def warn_of_limit(self, limit: int) -> None:
         """Warn of a run whose limit cannot be reached, once for the session."""
@@ -168,14 +205,45 @@ class Channel:
                 most,
             )
 
+    def warn_of_retry_budget(self) -> None:
+        """Warn that failures are not retried any more, once for each time the budget is empty."""
+        if not self.budget.warned:
+            self.budget.warned = True
+            log.warning(
+                "the retry budget of the session is empty (Limits.retry_budget=%d): until calls "
+                "succeed again, failures are not retried",
+                self.limits.retry_budget,
+                extra={"retry_budget": self.limits.retry_budget},
+            )
+
     def _paused(self, seconds: float, limit: int) -> None:
         log.info(
             "throttled: nothing is sent for %.3f s, then at most %d requests at a time",
             seconds,
             limit,
+            extra={"seconds": seconds, "limit": limit},
         )
         if self.settings.hooks:
             self.tell(PauseEvent(seconds=seconds, limit=limit))
+
+    def _limit_changed(self, limit: int, previous: int) -> None:
+        self.tell(LimitEvent(limit=limit, previous=previous))
+
+    def _turn_ended(self, waited: float, failure: Exception | None) -> None:
+        """The limiter gave a turn, or failed."""
+        if failure is not None and not self._warned_of_limiter:
+            self._warned_of_limiter = True
+            log.warning(
+                "the limiter failed with %s: requests are not sent until it works again",
+                type(failure).__name__,
+                extra={"cause": type(failure).__name__},
+            )
+        if failure is None:
+            self._warned_of_limiter = False
+        if self.settings.hooks:
+            error = None if failure is None else type(failure)
+            mode = str(getattr(self.settings.limiter, "mode", ""))
+            self.tell(LimiterEvent(waited=waited, mode=mode, error=error))
 
     async def close(self) -> None:
         """End what is under way and close what was opened.
@@ -212,6 +280,8 @@ class Channel:
     def _end_calls(self) -> None:
         """End every call that is under way, or waits, with `closed_error`."""
         self.gate.close(closed_error)
+        if self.entrance is not self.gate:
+            self.entrance.close(closed_error)
         now = asyncio.get_running_loop().time()
         for scope in self._scopes:
             # One whose time is over already is about to end by itself.

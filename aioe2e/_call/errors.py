@@ -40,9 +40,12 @@ def unknown_error(
         f"{describe(request)}{wanted}: sent {times}, and nobody can say whether it was carried out ({because}). "
         f"What to do: {request.advice}."
     )
-    return OutcomeUnknownError(
+    error = OutcomeUnknownError(
         text, action=request.action, target=request.target, attempts=trail.attempts, last=last
     )
+    for note in getattr(last, "__notes__", ()):
+        error.add_note(note)
+    return error
 
 
 def _said(request: Request, error: E2EError) -> str:

@@ -1,6 +1,6 @@
 """No I/O: a request to bytes, a reply to a verdict, a verdict to a model."""
 
-from .codec import images_in_slices, save_action
+from .codec import images_in_slices, node_of, nodes_in_slices, save_action
 from .json import SMALL, Unreadable, is_array, is_object, parse, parse_in_slices
 from .rate_limit import RATE_LIMIT_HEADERS, rate_limit
 from .request import (
@@ -34,6 +34,8 @@ __all__ = [
     "is_object",
     "judge",
     "judge_failure",
+    "node_of",
+    "nodes_in_slices",
     "parse",
     "parse_in_slices",
     "rate_limit",

@@ -23,7 +23,7 @@ from aioe2e._actions import ROWS, Repeat, Row
 from aioe2e._fates import Fate, fate_of
 from aioe2e._text import Redactor
 from aioe2e.config import Dialect
-from aioe2e.errors import E2EError, ResponseError
+from aioe2e.errors import E2EError, ResponseError, SessionError
 from aioe2e.models import Action
 
 from .envelope import (
@@ -33,6 +33,7 @@ from .envelope import (
     greeting,
     is_paged,
     is_plain_success,
+    paging,
     says_failure,
     spoken,
 )
@@ -183,11 +184,18 @@ class Verdict:
     #: Of a listing: it may not show everything, so that what it does not show may be there all the
     #: same.
     partial: bool = False
+    #: Of a listing: how many elements and pages there are, where the envelope says it.
+    total: int | None = None
+    pages: int | None = None
 
 
 def judge_failure(error: E2EError, *, sent: bool) -> Verdict:
-    """The verdict on an attempt that got no reply: what was never sent was never carried out."""
-    return Verdict(Fate.MAYBE if sent else Fate.NOT_SENT, error=error)
+    """The verdict on an attempt that got no reply: what was never sent was never carried out.
+
+    A `SessionError` is the program's own fault, which a second attempt would only meet again.
+    """
+    fate = Fate.MAYBE if sent else Fate.NOT_SENT
+    return Verdict(fate, error=error, final=isinstance(error, SessionError))
 
 
 def judge(
@@ -257,8 +265,14 @@ def _accepted(request: Request, status: int, content: Any, redactor: Redactor) -
         if not is_object(content) or not is_array(content.get("data")):
             place = "$.data" if is_object(content) else "$"
             return _unreadable(request, status, f"{place}: a list was expected in an object's data")
+        total, pages = paging(content)
         return Verdict(
-            Fate.DONE, status, content["data"], partial=status != HTTPStatus.OK or is_paged(content)
+            Fate.DONE,
+            status,
+            content["data"],
+            partial=status != HTTPStatus.OK or is_paged(content),
+            total=total,
+            pages=pages,
         )
     if not is_object(content):
         if request.repeat is Repeat.READ:

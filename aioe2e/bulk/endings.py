@@ -18,6 +18,7 @@ from aioe2e.errors import (
     ConfigError,
     DeadlineExceededError,
     E2EError,
+    GuardError,
     OutcomeUnknownError,
     RateLimitedError,
     SessionError,
@@ -61,7 +62,13 @@ Perform = Callable[[Step, Trail], Awaitable[Ending]]
 
 
 #: Errors that mean, when no request had been sent, that the step was not tried at all.
-_NOT_TRIED: Final = (RateLimitedError, DeadlineExceededError, SessionError, ConfigError)
+_NOT_TRIED: Final = (
+    RateLimitedError,
+    DeadlineExceededError,
+    SessionError,
+    ConfigError,
+    GuardError,
+)
 
 
 def skipped(reason: str) -> Ending:

@@ -19,13 +19,14 @@ from aioe2e._check import quoted
 from aioe2e._clock import Clock
 from aioe2e._record import Trail
 from aioe2e.errors import APIError, E2EError, SkippedError, UsageError, is_passing
+from aioe2e.events import Event
 
 from . import endings
 from .backpressure import Brake, OutcomeQueue
 from .endings import Ending, Perform
 from .journal import Journal
 from .plan import Plan
-from .progress import Meter, Progress, Standing
+from .progress import Meter, Progress, RunWatch, Standing
 from .report import Outcome, Report, ReportBuilder
 from .source import AsyncSource, Source
 from .step import Status, Step
@@ -75,6 +76,8 @@ class RunSettings:
     session_limit: int
     current_limit: Callable[[], int]
     clock: Clock
+    #: Told of the run and its steps; None where nobody listens.
+    tell: Callable[[Event], None] | None = None
     #: The rest is described in `RunOptions`.
     limit: int | None = attrs.field(default=None, validator=_check_limit)
     on_error: str = attrs.field(default="collect", validator=_check_on_error)
@@ -124,6 +127,7 @@ class Engine:
         self._meter: Meter | None = None
         if settings.progress is not None:
             self._meter = Meter(settings.progress, standing=self.standing, clock=settings.clock)
+        self._watch = RunWatch(settings.tell, self._outcomes.counts)
         self._journal: Journal | None = None
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Task[object]] = set()
@@ -148,7 +152,8 @@ class Engine:
         """
         settings = self._settings
         self._began = self._now()
-        self._counts_only = self._plan is None and not self._queue.attached
+        is_seen = self._queue.attached or settings.tell is not None
+        self._counts_only = self._plan is None and not is_seen
         if settings.journal is not None and self._plan is not None:
             self._journal = Journal.open(settings.journal, self._plan)
         try:
@@ -157,6 +162,7 @@ class Engine:
             self._fail(error)
             self._close_books()
             raise
+        self._watch.started(self._source.total)
         if self._meter is not None:
             self._meter.start()
         if settings.deadline is not None:
@@ -336,7 +342,7 @@ class Engine:
             raise
         else:
             if self._brake.row:
-                self._brake.answered()
+                self._answered()
             if self._counts_only and performed.status is Status.DONE:
                 self._outcomes.done += 1
                 return
@@ -350,9 +356,19 @@ class Engine:
         if isinstance(error, SkippedError):  # the journal cannot be written: nothing more is sent
             self.stop(error.reason)
         elif is_passing(error):
+            was_on = self._brake.on
             self._brake.faulted()
+            if self._brake.on and not was_on:
+                self._watch.outage(self._brake.row, error, self._now() - self._began)
         elif isinstance(error, APIError):
-            self._brake.answered()
+            self._answered()
+
+    def _answered(self) -> None:
+        """The server answered a step, with yes or with no."""
+        was_on = self._brake.on
+        self._brake.answered()
+        if was_on:
+            self._watch.recovered(self._now() - self._began)
 
     def _settle(self, step: Step, number: int, ending: Ending, began: float) -> None:
         """Write down how a call ended, unless it was the first half of a step and all is well."""
@@ -402,6 +418,7 @@ class Engine:
         self._outcomes.enter(outcome)
         if self._journal is not None:
             self._journal.outcome(outcome)
+        self._watch.step_ended(outcome)
         self._queue.put(outcome)
 
     def _close_books(self) -> None:
@@ -415,6 +432,7 @@ class Engine:
             self._timer.cancel()
         if self._journal is not None:
             self._journal.close()
+        self._watch.ended(self._elapsed)
         self._queue.end()
         if self._meter is not None:
             self._meter.end()

@@ -345,6 +345,10 @@ class ReportBuilder:
         elif outcome.error is not None:
             self._kept.append(outcome)
 
+    def counts(self) -> dict[Status, int]:
+        """How many steps have each status."""
+        return {**self._others, Status.DONE: self.done}
+
     def has(self, index: int | None) -> bool:
         """Whether the step of a plan has its outcome."""
         return index in self._by_index
@@ -352,8 +356,7 @@ class ReportBuilder:
     def report(self, elapsed: float) -> Report:
         """What is known after so many seconds; of every step of a plan once the run is over."""
         outcomes = self._kept if self._plan is None else self._by_index.values()
-        counts = {**self._others, Status.DONE: self.done}
-        return Report(outcomes, plan=self._plan, counts=counts, elapsed=elapsed)
+        return Report(outcomes, plan=self._plan, counts=self.counts(), elapsed=elapsed)
 
 
 def _error(outcome: Outcome) -> E2EError:

@@ -15,6 +15,7 @@ from typing import Final, Literal, Self, TypedDict, Unpack
 from aioe2e._clock import Clock
 from aioe2e.config import Limits
 from aioe2e.errors import UsageError
+from aioe2e.events import Event
 
 from .backpressure import OutcomeQueue
 from .endings import Perform
@@ -80,6 +81,7 @@ class Stream:
         current_limit: Gives the in-flight limit of the session as it stands now, for
             `Progress.limit`.
         clock: Time and chance.
+        tell: Told of the run and its steps; see `aioe2e.events`.
         options: See `RunOptions`.
 
     Raises:
@@ -94,6 +96,7 @@ class Stream:
         session_limit: int = Limits().in_flight,
         current_limit: Callable[[], int] | None = None,
         clock: Clock = _CLOCK,
+        tell: Callable[[Event], None] | None = None,
         **options: Unpack[RunOptions],
     ) -> None:
         settings = RunSettings(
@@ -101,6 +104,7 @@ class Stream:
             session_limit=session_limit,
             current_limit=current_limit or (lambda: session_limit),
             clock=clock,
+            tell=tell,
             **options,
         )
         plan = steps if isinstance(steps, Plan) else None

@@ -6,34 +6,45 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-import aioe2e
-from aioe2e import Action, Plan, SavedImage
+from aioe2e import Action, Plan, SavedImage, Session
 
 from .exits import CommandError, Exit
-from .inputs import Given, Template, filtered, named, read_source
+from .inputs import Given, Template, filtered, ids_of, named, read_source, seconds
 from .journals import Origin
 from .options import (
     DEFAULT_ACCOUNT,
     DEFAULT_OUTPUT,
     DEFAULT_RUN,
+    DEFAULT_WAIT,
     NO_FILTERS,
     AccountOptions,
     FilterOptions,
     Filters,
     OutputOptions,
     RunOptions,
+    WaitOptions,
 )
 from .parser import WHICH, argument, given, option
 from .reading import printer
-from .running import Job
+from .running import Job, counted, waiting_of
 from .shell import Shell, open_session
 
-__all__ = ["delete", "rename"]
+__all__ = [
+    "SAVE_FIELDS",
+    "delete",
+    "meant_nodes",
+    "names_of_nodes",
+    "one_of",
+    "rename",
+    "save",
+]
 
 #: What may stand in braces in a new name of an image.
 _RENAME_FIELDS: Final = ("name", "id", "distro", "created", "date", "time")
 #: What may stand in braces in the name of an image to be saved.
 SAVE_FIELDS: Final = ("node", "id", "date", "time")
+#: Images that an error names.
+_SHOWN: Final = 10
 _SOURCE: Final = "A file, or - for stdin: ids (with names, where names are needed), or a plan."
 
 
@@ -116,18 +127,22 @@ def _meant(
 def _deletions(
     images: Iterable[SavedImage | str], listing: Sequence[SavedImage], *, in_use_too: bool
 ) -> Plan:
-    """A plan; where images are in use, the refusal says what to do."""
-    problem: aioe2e.UsageError
-    try:
-        return Plan.delete(images, existing=listing, force=in_use_too)
-    except aioe2e.UsageError as error:
-        problem = error
-    hint = "--not-in-use leaves them out, --in-use-too deletes them, too"
-    raise CommandError(
-        str(problem).partition(":")[0],
-        details=problem.problems,
-        next_step=hint if any("use" in text for text in problem.problems) else "",
-    )
+    """A plan.
+
+    Raises:
+        CommandError: Images are in use, and that is not to be.
+    """
+    found = list(images)
+    used = [image for image in found if isinstance(image, SavedImage) and image.in_use]
+    if used and not in_use_too:
+        shown = [f"{image.image_id}  {image.name}" for image in used[:_SHOWN]]
+        more = [f"and {len(used) - _SHOWN} more"] if len(used) > _SHOWN else []
+        raise CommandError(
+            f"{len(used)} of {counted(len(found), 'image')} in use, so nothing is deleted",
+            details=shown + more,
+            next_step="--not-in-use leaves them out; --in-use-too deletes them, too",
+        )
+    return Plan.delete(found, existing=listing, force=in_use_too)
 
 
 async def rename(
@@ -210,3 +225,93 @@ def _by_template(
         )
 
     return Plan.rename(images, to=new_name, existing=listing)
+
+
+async def save(
+    node: Annotated[str | None, argument("NODE", "The id or the name of a node.")] = None,
+    name: Annotated[str | None, argument("NAME", "The name of the image.")] = None,
+    /,
+    *,
+    source: Annotated[
+        str | None,
+        option("--from", section=WHICH, metavar="FILE", hyphen=True, text=_SOURCE),
+    ] = None,
+    every: Annotated[bool, option("--all", section=WHICH, text="All nodes.")] = False,
+    template: Annotated[
+        str | None,
+        option(
+            "--name",
+            metavar="TEMPLATE",
+            text="The names of the images, such as 'nightly-{node}-{date}'; also {id}, {time}.",
+        ),
+    ] = None,
+    wait: Annotated[bool, option("--wait", text="Wait until the images are ready.")] = False,
+    waiting: WaitOptions = DEFAULT_WAIT,
+    run: RunOptions = DEFAULT_RUN,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Save images of nodes: of one, of those of a file, or of all.
+
+    A save that may have been carried out is never sent again. Without --wait the command ends when
+    the server has accepted the saves; the images get ready later. More than one save is asked
+    about. Dates are those of UTC.
+    """
+    way = one_of({"NODE": node is not None, "--from": source is not None, "--all": every})
+    if (way == "NODE") != (name is not None):
+        raise CommandError("NAME is missing" if way == "NODE" else "NAME goes with NODE alone")
+    if way == "--all" and template is None:
+        raise CommandError("--name is missing", next_step="--name 'nightly-{node}-{date}'")
+    pattern = None if template is None else Template("--name", template, SAVE_FIELDS)
+    file = read_source(source, Action.SAVE, shell.stdin) if source is not None else Given()
+    words = [node] if node is not None else list(file.ids)
+    async with open_session(account, shell.screen) as session:
+        nodes = await meant_nodes(session, words, every=every, names=pattern is not None)
+        if file.plan is not None:
+            plan = file.plan
+        elif pattern is not None:
+            plan = Plan.save(names_of_nodes(pattern, nodes))
+        else:
+            names = [str(name)] if way == "NODE" else [text for _, text in file.pairs()]
+            plan = Plan.save([(id_, text) for (id_, _), text in zip(nodes, names, strict=True)])
+        job = Job(
+            shell=shell,
+            session=session,
+            run=run,
+            printer=printer(shell, output),
+            origin=Origin(
+                command="save",
+                wait=wait,
+                wait_timeout=seconds("--wait-timeout", waiting.wait_timeout),
+                account=Origin.account_of(account),
+            ),
+            waiting=waiting_of(waiting) if wait else None,
+            nodes=dict(nodes),
+            asks=len(plan) > 1,
+        )
+        return await job.carry_out(plan)
+
+
+def names_of_nodes(template: Template, nodes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """For each node, its id and the name of its image."""
+    now = now_fields()
+    return [(id_, template({**now, "id": id_, "node": name or id_})) for id_, name in nodes]
+
+
+async def meant_nodes(
+    session: Session, words: Sequence[str], *, every: bool, names: bool
+) -> list[tuple[str, str]]:
+    """The ids and names of the nodes that are meant.
+
+    Args:
+        session: Where they are looked up, if need be.
+        words: Ids or names.
+        every: Whether all nodes are meant.
+        names: Whether their names are needed; else a name may be "".
+    """
+    if not names and not every and all(word.isdecimal() for word in words):
+        return [(word, "") for word in words]
+    known = {node.node_id: node.name for node in await session.nodes.list()}
+    ids = [*known] if every else ids_of(words, known.items(), "node")
+    return [(id_, known.get(id_, "")) for id_ in ids]

@@ -10,7 +10,7 @@ from typing import Final, TextIO
 
 import aioe2e
 
-from . import changes, reading
+from . import changes, reading, rotation
 from .exits import CommandError, Exit, code_of
 from .output import complain
 from .parser import Command, Invocation, Parser
@@ -32,6 +32,15 @@ PARSER: Final = Parser(
         ),
         Command("images get", reading.get_image, ("aioe2e images get 26318",), "IMAGE"),
         Command(
+            "images save",
+            changes.save,
+            (
+                "aioe2e images save web-01 golden --wait",
+                "aioe2e images save --all --name 'nightly-{node}-{date}' --wait --yes",
+            ),
+            "[NODE NAME]",
+        ),
+        Command(
             "images rename",
             changes.rename,
             (
@@ -50,11 +59,23 @@ PARSER: Final = Parser(
             "[IMAGE...]",
         ),
         Command(
+            "images rotate",
+            rotation.rotate,
+            ("aioe2e images rotate --all --name 'nightly-{node}-{date}' --keep 7 --yes",),
+            "[NODE...]",
+        ),
+        Command(
             "images wait",
             reading.wait_for_images,
             ("aioe2e images wait 26318 26326 --timeout 1h",),
             "IMAGE...",
         ),
+        Command(
+            "nodes list",
+            reading.list_nodes,
+            ("aioe2e nodes list --match 'web-*'",),
+        ),
+        Command("nodes get", reading.get_node, ("aioe2e nodes get web-01",), "NODE"),
     ),
     aliases={"images": "image", "nodes": "node"},
     foreign={
@@ -64,7 +85,7 @@ PARSER: Final = Parser(
     summary="Saved images of the E2E Networks cloud: list, save, rename, delete, rotate.",
     examples=(
         "aioe2e images list --emulator",
-        "aioe2e images delete --match 'ci-*' --older-than 30d --not-in-use --yes",
+        "aioe2e images rotate --all --name 'nightly-{node}-{date}' --keep 7 --yes",
     ),
 )
 

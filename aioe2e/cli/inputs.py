@@ -241,8 +241,8 @@ def _entry(item: object, action: Action) -> Mapping[str, Any]:
         return item
     saved = step.get("action") == Action.SAVE.value
     if saved and action is not Action.SAVE:  # the target is a node: the image is in the result
-        result = item.get("result")
-        return result if _is_object(result) else {}
+        found = item.get("image") or item.get("result")
+        return found if _is_object(found) else {}
     return step
 
 

@@ -19,7 +19,7 @@ from aioe2e import Plan
 from .exits import CommandError, Exit
 from .options import Account, Run
 
-__all__ = ["Journal", "Origin", "origin_of", "start_journal"]
+__all__ = ["Journal", "Origin", "find_journal", "origin_of", "start_journal"]
 
 #: Runs of more steps than this keep a journal without being told to.
 _MANY: Final = 20
@@ -66,11 +66,14 @@ class Journal:
     """The journal of a run."""
 
     path: Path
+    #: Whether it is in the folder of the command line.
+    is_ours: bool = False
 
     @property
     def resume_line(self) -> str:
-        """The command that goes on with it."""
-        return f"aioe2e images resume {shlex.quote(str(self.path))}"
+        """The command that goes on with it: the name is enough where it was not chosen."""
+        name = self.path.name if self.is_ours else str(self.path)
+        return f"aioe2e images resume {shlex.quote(name)}"
 
     def remember(self, origin: Origin) -> None:
         """Write down what command it belongs to, for its owner only."""
@@ -99,6 +102,24 @@ def folder(environ: Mapping[str, str]) -> Path:
     return (Path(home) if home else Path.home() / ".local" / "state") / "aioe2e"
 
 
+def find_journal(name: str | None, environ: Mapping[str, str]) -> Journal:
+    """The journal of that name: a file, or one in the folder of the command line.
+
+    Raises:
+        CommandError: There is none.
+    """
+    place = folder(environ)
+    if name is not None:
+        for path, is_ours in ((Path(name), False), (place / name, True)):
+            if path.is_file():
+                return Journal(path.absolute(), is_ours=is_ours)
+    known = [path.name for path in sorted(place.glob("*.journal"))]
+    raise CommandError(
+        "JOURNAL is missing" if name is None else f"there is no journal {name!r}",
+        details=[f"{path} is in {place}" for path in known],
+    )
+
+
 def start_journal(
     run: Run, plan: Plan, origin: Origin, environ: Mapping[str, str]
 ) -> Journal | None:
@@ -112,7 +133,7 @@ def start_journal(
     if run.no_journal or (run.journal is None and len(plan) <= _MANY):
         return None
     try:
-        journal = Journal(_place(run, origin, environ))
+        journal = Journal(_place(run, origin, environ), is_ours=run.journal is None)
         journal.remember(origin)
     except OSError as error:
         problem = f"no journal can be kept: {error.filename}: {error.strerror}"

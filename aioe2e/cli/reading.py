@@ -1,9 +1,10 @@
-"""The commands that only read: lists and details of images, and waiting."""
+"""The commands that only read: lists and details of images and nodes, and waiting."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Final, Literal
 
 from aioe2e import E2EError, SavedImage, Session
@@ -20,11 +21,19 @@ from .options import (
     OutputOptions,
 )
 from .output import Column, Printer, Row, complain
-from .parser import argument, given, option
+from .parser import WHICH, argument, given, option
 from .running import wait_for_all
 from .shell import Shell, open_session
 
-__all__ = ["IMAGE_COLUMNS", "get_image", "list_images", "printer", "wait_for_images"]
+__all__ = [
+    "IMAGE_COLUMNS",
+    "get_image",
+    "get_node",
+    "list_images",
+    "list_nodes",
+    "printer",
+    "wait_for_images",
+]
 
 #: Seconds to wait for images.
 _WAIT: Final = 1800.0
@@ -49,6 +58,15 @@ IMAGE_COLUMNS: Final = (
     Column("image_size", "SIZE"),
     Column("creation_time", "CREATED", _moment("creation_time")),
     Column("in_use", "IN USE"),
+)
+
+NODE_COLUMNS: Final = (
+    Column("node_id", "ID"),
+    Column("name", "NAME"),
+    Column("state", "STATE"),
+    Column("plan", "PLAN"),
+    Column("public_ip", "PUBLIC IP"),
+    Column("private_ip", "PRIVATE IP"),
 )
 
 _SORTS: Final[dict[str, Callable[[SavedImage], Any]]] = {
@@ -168,3 +186,54 @@ async def wait_for_images(
     for error in errors.values():
         complain(shell.screen, error)
     return max(map(code_of, errors.values()), default=Exit.OK)
+
+
+async def list_nodes(
+    *,
+    match: Annotated[
+        tuple[str, ...],
+        option(
+            "--match",
+            section=WHICH,
+            metavar="GLOB",
+            text="The whole name matches, as in a shell; may be repeated, then any.",
+        ),
+    ] = (),
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """List nodes."""
+    async with open_session(account, shell.screen) as session:
+        nodes = await session.nodes.list()
+    if match:
+        nodes = [node for node in nodes if any(fnmatchcase(node.name, glob) for glob in match)]
+    found = sorted(nodes, key=lambda node: (node.name.casefold(), node.node_id))
+    if not found and output.form == "table":
+        shell.screen.note("no nodes of such a name" if match else "no nodes")
+    printer(shell, output).items(
+        "list",
+        [node.to_dict() for node in found],
+        NODE_COLUMNS,
+        ids=[node.node_id for node in found],
+    )
+    return Exit.OK
+
+
+async def get_node(
+    node: Annotated[str, argument("NODE", "The id or the name of a node.")],
+    /,
+    *,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Show one node."""
+    async with open_session(account, shell.screen) as session:
+        id_ = node
+        if not node.isdecimal():
+            known = await session.nodes.list()
+            (id_,) = ids_of([node], [(one.node_id, one.name) for one in known], "node")
+        found = await session.nodes.get(id_)
+    printer(shell, output).item("get", found.to_dict(), id_=found.node_id)
+    return Exit.OK

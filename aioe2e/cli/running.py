@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from aioe2e import (
     Stream,
 )
 
-from .exits import Exit, code_of, code_of_report
+from .exits import CommandError, Exit, code_of, code_of_report
 from .inputs import seconds
 from .journals import Journal, Origin, start_journal
 from .options import Run, Wait
@@ -124,6 +125,11 @@ class Result:
     def ok(self) -> bool:
         """Whether the step ended well, and its image is ready if that was waited for."""
         return self.outcome.ok and not isinstance(self.waited, E2EError)
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether something went wrong with it; a step that was never sent did not go wrong."""
+        return not self.ok and self.outcome.status is not Status.SKIPPED
 
     @property
     def image_id(self) -> str | None:
@@ -265,10 +271,24 @@ class Job:
 
     # While it runs
 
-    async def execute(self, plan: Plan) -> tuple[Report, Journal | None]:
-        """Run the plan with a bar and a journal, and settle what the listing can settle."""
-        journal = start_journal(self.run, plan, self.origin, self.shell.environ)
-        report = await self._run(plan, journal)
+    async def execute(
+        self, plan: Plan, *, journal: Journal | None = None
+    ) -> tuple[Report, Journal | None]:
+        """Run the plan with a bar and a journal, and settle what the listing can settle.
+
+        Args:
+            plan: The plan.
+            journal: The journal that the plan is what is left of. The report is of all its steps
+                then, those of earlier runs included.
+
+        Returns:
+            The report, and the journal if one is kept.
+        """
+        if journal is None:
+            journal = start_journal(self.run, plan, self.origin, self.shell.environ)
+            report = await self._run(plan, journal)
+        else:
+            raise CommandError("a journal cannot be resumed yet")
         if not self.interrupted and report.where(Status.UNKNOWN):
             report = await self.session.images.reconcile(report)
         return report, journal
@@ -378,11 +398,11 @@ class Job:
         if self.waiting is not None:
             said.append(f"{ready:,} ready")
         self.shell.screen.note(f"{total}: {', '.join(said)} in {report.elapsed:.1f} s")
-        self._tell_why([result for result in results if not result.ok])
+        self._tell_why([result for result in results if result.is_bad])
+        self._tell_skipped(report)
 
-    def _tell_why(self, bad: list[Result]) -> None:
+    def _tell_why(self, bad: Sequence[Result]) -> None:
         screen = self.shell.screen
-        bad.sort(key=lambda result: result.outcome.status is Status.SKIPPED)
         for result in bad[:_ERRORS]:
             outcome = result.outcome
             word, why = outcome.status.value, outcome.error or outcome.step
@@ -391,6 +411,14 @@ class Job:
             screen.note(f"  {screen.err.styled(word + ':', 'red')} {printable(str(why))}")
         if len(bad) > _ERRORS:
             screen.note(f"  … and {len(bad) - _ERRORS:,} more")
+
+    def _tell_skipped(self, report: Report) -> None:
+        """Why steps were not carried out: each reason once."""
+        screen = self.shell.screen
+        reasons = Counter(str(outcome.error) for outcome in report.where(Status.SKIPPED))
+        for reason, number in reasons.most_common(3):
+            word = screen.err.styled("skipped:", "magenta")
+            screen.note(f"  {word} {printable(reason)} ({counted(number, 'step')})")
 
     def see_to_journal(self, report: Report, results: Iterable[Result], journal: Journal) -> None:
         """Remove the journal where all is done; else say where it is, and what it is good for."""
@@ -410,7 +438,7 @@ class Job:
             return
         shown = results
         if self.shell.screen.out.is_terminal and len(results) > _SHOWN:
-            shown = [result for result in results if not result.ok]
+            shown = [result for result in results if result.is_bad][:_SHOWN]
         actions = {result.outcome.step.action for result in results}
         action = actions.pop() if len(actions) == 1 else None
         counts = {

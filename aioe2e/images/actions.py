@@ -35,7 +35,7 @@ from aioe2e.models import (
 from .listing import Listing
 from .memory import ImageMemory
 from .proof import proven_outcomes
-from .waits import check_times, poll
+from .waits import poll
 from .writes import Writes
 
 __all__ = ["Images"]
@@ -344,6 +344,7 @@ class Images:
             session_limit=self._channel.limits.in_flight,
             current_limit=lambda: self._channel.gate.limit,
             clock=self._channel.clock,
+            tell=self._channel.tell if self._channel.settings.hooks else None,
             **options,
         )
         if (limit := options.get("limit")) is not None:
@@ -492,7 +493,7 @@ class Images:
         timeout: float | None,
         interval: float,
     ) -> T:
-        check_times(timeout, interval)
+        _check.require_wait_times(timeout, interval)
         self._channel.enter()
         return await poll(
             self._channel,

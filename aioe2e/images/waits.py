@@ -11,42 +11,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from aioe2e._call import Channel, closed_error
-from aioe2e._check import quoted
-from aioe2e.errors import E2EError, UsageError, WaitTimeoutError, is_passing
+from aioe2e._check import LONGEST_INTERVAL
+from aioe2e.errors import E2EError, WaitTimeoutError, is_passing
 
 from .listing import Listing, Listings
 
 T = TypeVar("T")
 
-#: Seconds between two listings at the least and at the most, and by how much the interval grows.
-SHORTEST_INTERVAL = 0.01
-LONGEST_INTERVAL = 60.0
+#: By how much the interval between two listings grows.
 _GROWTH = 1.5
-#: Thirty years: longer than anybody means, short enough to reckon with.
-_LONGEST_TIMEOUT = 1e9
-
-
-def check_times(timeout: float | None, interval: float) -> None:
-    """Refuse times that cannot be meant.
-
-    Raises:
-        UsageError: `timeout` is no number from above 0 to thirty years nor None, or `interval` is
-            not from 0.01 to 60.
-    """
-    if timeout is not None and not (_is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
-        raise UsageError(
-            f"timeout must be a number of seconds above 0 and up to {_LONGEST_TIMEOUT:g}, or None for no limit, "
-            f"not {quoted(timeout)}"
-        )
-    if not _is_number(interval) or not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
-        raise UsageError(
-            f"interval must be a number of seconds from {SHORTEST_INTERVAL:g} to {LONGEST_INTERVAL:g}, "
-            f"not {quoted(interval)}"
-        )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 async def poll(

@@ -11,6 +11,7 @@ from aioe2e.bulk import Ending, Status, Step
 from aioe2e.errors import DeadlineExceededError, NotFoundError
 from aioe2e.models import Action, ActionResult, SaveAction
 
+from .locks import guarded
 from .memory import ImageMemory
 from .proof import WriteWitness
 
@@ -87,22 +88,31 @@ class Writes:
         if not memory.locks.try_acquire(image):
             await memory.locks.acquire(image)
         try:
-            witness = WriteWitness(channel, memory, self._options.retry, action, image, name)
-            request = self._encoded(action, image, name)
-            await self._wait_for_late_writes(action, name, request, trail)
-            call = Call(channel, self._options, request, trail, witness, in_doubt=in_doubt)
-            try:
-                return await call.run()
-            finally:
-                if trail.open:
-                    memory.sightings.doubted(image, witness.began or 0.0)
-                    trail.lost_at = channel.clock.now()
-                if trail.lost_at is not None:
-                    memory.late_writes.lost(image, action, name, trail.lost_at)
-                if action is Action.RENAME and trail.attempts:
-                    memory.sightings.renamed(image, name, channel.clock.now())
+            if channel.settings.guard is None:
+                return await self._write_alone(action, image, name, trail, in_doubt=in_doubt)
+            async with guarded(channel, image, trail.deadline):
+                return await self._write_alone(action, image, name, trail, in_doubt=in_doubt)
         finally:
             memory.locks.release(image)
+
+    async def _write_alone(
+        self, action: Action, image: str, name: str, trail: Trail, *, in_doubt: bool
+    ) -> Verdict:
+        channel, memory = self._channel, self._memory
+        witness = WriteWitness(channel, memory, self._options.retry, action, image, name)
+        request = self._encoded(action, image, name)
+        await self._wait_for_late_writes(action, name, request, trail)
+        call = Call(channel, self._options, request, trail, witness, in_doubt=in_doubt)
+        try:
+            return await call.run()
+        finally:
+            if trail.open:
+                memory.sightings.doubted(image, witness.began or 0.0)
+                trail.lost_at = channel.clock.now()
+            if trail.lost_at is not None:
+                memory.late_writes.lost(image, action, name, trail.lost_at)
+            if action is Action.RENAME and trail.attempts:
+                memory.sightings.renamed(image, name, channel.clock.now())
 
     async def _wait_for_late_writes(
         self, action: Action, name: str, request: Request, trail: Trail

@@ -434,13 +434,72 @@ def test_sentry_with_its_default_settings_keeps_no_secret() -> None:
     assert_no_secret(done.stderr, "what Sentry says")
 
 
-@contextlib.asynccontextmanager
-async def broken_tracer(signal: str) -> AsyncIterator[tuple[FakeE2E, aioe2e.Session]]:
-    async def fail(*_: object) -> None:
-        raise LookupError("the tracer has lost its span")
+# A tracer, a middleware or a patch of aiohttp that fails is a bug of the program.
 
+WORDS = "the tracer has lost its span"
+
+
+async def fail(*_: object, **__: object) -> None:
+    raise LookupError(f"{WORDS} {API_KEY} {TOKEN}")
+
+
+@contextlib.asynccontextmanager
+async def with_broken_tracer(signal: str) -> AsyncIterator[tuple[FakeE2E, aioe2e.Session]]:
     config = aiohttp.TraceConfig()
     getattr(config, signal).append(fail)
     async with account() as fake, aiohttp.ClientSession(trace_configs=[config]) as http:
-        async with fake.session(http=http) as session:
+        async with fake.session(http=http, retry=aioe2e.RetryPolicy(base=0, look=0)) as session:
             yield fake, session
+
+
+def assert_tells_of_the_bug(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    notes = "\n".join(getattr(error, "__notes__", []))
+    assert "LookupError" in str(error)
+    assert WORDS in notes
+    assert WORDS in caplog.text
+    assert "in fail" in caplog.text  # the traceback
+    for text in (str(error), notes, caplog.text):
+        assert_no_secret(text, "the story of a bug")
+
+
+@pytest.mark.parametrize(
+    "signal", ["on_request_start", "on_connection_create_start", "on_request_headers_sent"]
+)
+async def test_a_tracer_that_fails_before_anything_was_sent_is_a_bug_and_is_not_tried_again(
+    signal: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "aioe2e")
+    async with with_broken_tracer(signal) as (fake, session):
+        with pytest.raises(aioe2e.SessionError) as caught:
+            await session.images.rename(next(iter(fake.images)), "n")
+        assert len(fake.calls) == 0
+        assert caught.value.attempts == 1
+    assert_tells_of_the_bug(caught.value, caplog)
+
+
+@pytest.mark.parametrize(
+    "signal", ["on_request_chunk_sent", "on_response_chunk_received", "on_request_end"]
+)
+async def test_a_tracer_that_fails_once_a_write_was_sent_leaves_it_unknown_and_says_why(
+    signal: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "aioe2e")
+    async with with_broken_tracer(signal) as (fake, session):
+        with pytest.raises(aioe2e.OutcomeUnknownError) as caught:
+            await session.images.save(next(iter(fake.nodes)), "n")
+        assert [call.action for call in fake.calls if call.action == "save"] == ["save"]
+    assert_tells_of_the_bug(caught.value, caplog)
+
+
+@pytest.mark.parametrize("patched", ["ClientSession._request", "TCPConnector.connect"])
+async def test_a_patched_aiohttp_that_fails_is_a_bug_and_is_not_tried_again(
+    patched: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "aioe2e")
+    kind, _, name = patched.partition(".")
+    monkeypatch.setattr(getattr(aiohttp, kind), name, fail)
+    async with account() as fake, fake.session() as session:
+        with pytest.raises(aioe2e.SessionError) as caught:
+            await session.images.list()
+        assert caught.value.attempts == 1
+    assert_tells_of_the_bug(caught.value, caplog)

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from emulator_client import LIST, ask, delete, exchange, rename, request_bytes, save
+from patience import SOON
 
 import aioe2e
 from aioe2e.testing import FakeE2E
@@ -449,7 +450,7 @@ async def test_latency_is_kept() -> None:
     async with FakeE2E(latency=(0.05, 0.06)) as fake:
         before = time.perf_counter()
         await asyncio.gather(*(ask(fake, *LIST) for _ in range(5)))
-        assert 0.05 <= time.perf_counter() - before < 2
+        assert 0.05 <= time.perf_counter() - before < SOON
 
 
 async def test_requests_inside_at_the_same_time_are_counted() -> None:
@@ -514,7 +515,7 @@ async def test_closing_ends_what_hangs_at_once() -> None:
             await asyncio.sleep(0.005)
         before = time.perf_counter()
         await fake.close()
-        assert time.perf_counter() - before < 1
+        assert time.perf_counter() - before < SOON
         assert await asyncio.gather(*hanging) == [b""] * 20
         await fake.close()
 
