@@ -18,7 +18,7 @@ import attrs
 
 from aioe2e._actions import Repeat
 from aioe2e._fates import Fate
-from aioe2e._http import ConnectTimeout, InFlight, connect_timeout
+from aioe2e._http import ConnectTimeout, InFlight
 from aioe2e._record import Trail
 from aioe2e._wire import (
     SMALL,
@@ -72,7 +72,7 @@ class Options:
     context: Context
     connect: ConnectTimeout = attrs.field(
         init=False,
-        default=attrs.Factory(lambda self: connect_timeout(self.timeouts.connect), takes_self=True),
+        default=attrs.Factory(lambda self: ConnectTimeout(self.timeouts.connect), takes_self=True),
     )
 
 
@@ -237,9 +237,9 @@ class Call:
         self.reply = result
         if request.lists and len(result.body) > SMALL:
             content = await self.in_slices(parse_in_slices(result.body))
+            content = await self.in_slices(channel.redactor.scrub_in_slices(content, result.body))
         else:
-            content = parse(result.body)
-        content = channel.redactor.scrub(content, result.body)
+            content = channel.redactor.scrub(parse(result.body), result.body)
         wait = (
             seconds_in_headers(result.headers, channel.clock.wall())
             if result.status >= 400
@@ -332,7 +332,9 @@ class Call:
         end = self.deadline
         if timeouts.attempt is not None and (end is None or end > now + timeouts.attempt):
             end = now + timeouts.attempt
-        return channel.in_flight.begin(end, shares_loop=channel.gate.in_flight > 1)
+        return channel.in_flight.begin(
+            end, deadline=self.deadline, shares_loop=channel.gate.in_flight > 1
+        )
 
     async def in_slices(self, work: Generator[None, None, T]) -> T:
         """Run work that yields now and then, letting others run meanwhile.
