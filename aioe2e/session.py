@@ -40,7 +40,7 @@ from aioe2e.images import ImageMemory, Images
 from . import _check
 from ._actions import Repeat
 from ._clock import Clock
-from ._record import Trail
+from ._record import CallRecord
 from ._version import __version__
 from .errors import ConfigError, UsageError
 from .events import Hook
@@ -316,11 +316,11 @@ class Session:
         place = _path(path)
         extra = None if query is None else _query(query)
         request = Request("request", place, repeat, verb, place, _body(json), query=extra)
-        trail = Trail()
-        verdict = await Call(self._channel, self._options, request, trail).run()
+        record = CallRecord()
+        verdict = await Call(self._channel, self._options, request, record).run()
         status = 200 if verdict.http_status is None else verdict.http_status
         return Reply(
-            status=status, data=verdict.data, message=verdict.message, attempts=trail.attempts
+            status=status, data=verdict.data, message=verdict.message, attempts=record.attempts
         )
 
     async def close(self) -> None:

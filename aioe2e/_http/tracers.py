@@ -1,10 +1,13 @@
-"""Which trace configs see the requests that go over a borrowed pool."""
+"""Trace configs of the requests that go over a borrowed pool: the user's, and one that keeps time."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import aiohttp
+
+from .request import sending
 
 #: The signals that a tracer of requests listens to.
 _SIGNALS = ("on_request_start", "on_request_end", "on_request_exception")
@@ -33,3 +36,22 @@ def _code(config: aiohttp.TraceConfig) -> tuple[object, ...]:
         for signal in _SIGNALS
         for callback in getattr(config, signal)
     )
+
+
+def line_watch() -> aiohttp.TraceConfig:
+    """Stops the clock of an attempt while it stands in the line of a pool that has a limit."""
+    config = aiohttp.TraceConfig()
+    config.on_connection_queued_start.append(_stop_clock)
+    config.on_connection_queued_end.append(_start_clock)
+    config.freeze()
+    return config
+
+
+async def _stop_clock(*_: object) -> None:
+    in_flight = sending.get()[1]
+    in_flight.stop_clock(asyncio.get_running_loop().time())
+
+
+async def _start_clock(*_: object) -> None:
+    in_flight = sending.get()[1]
+    in_flight.start_clock(asyncio.get_running_loop().time())

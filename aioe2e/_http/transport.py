@@ -23,7 +23,7 @@ from .in_flight import InFlight
 from .reply import Reply, read
 from .request import OneSendRequest, Wire, sending, until_fresh
 from .tls import verified_context
-from .tracers import without_twins
+from .tracers import line_watch, without_twins
 
 #: The headers of a reply that the library reads.
 HEADERS: Final = ("date", "retry-after", "x-request-id", *RATE_LIMIT_HEADERS)
@@ -32,8 +32,26 @@ _OF_ACCEPTED_WRITES: Final = ("ratelimit-remaining", "x-ratelimit-remaining")
 
 #: What a user may lend a session, for the type hints of other rooms.
 ClientSession = aiohttp.ClientSession
-#: A connect timeout as aiohttp takes it; see `connect_timeout`.
-ConnectTimeout = aiohttp.ClientTimeout
+
+
+class ConnectTimeout:
+    """The part of the timeouts that aiohttp keeps: connecting, not rounded up to whole seconds.
+
+    Args:
+        seconds: How long connecting may take; None for no limit.
+    """
+
+    __slots__ = ("of_free_pool", "of_limited_pool")
+
+    def __init__(self, seconds: float | None) -> None:
+        exact = float("inf")
+        self.of_free_pool: aiohttp.ClientTimeout = aiohttp.ClientTimeout(
+            total=None, connect=seconds, ceil_threshold=exact
+        )
+        #: aiohttp's `connect` includes the wait in the line of the pool, which is no connecting.
+        self.of_limited_pool: aiohttp.ClientTimeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=seconds, ceil_threshold=exact
+        )
 
 
 class Transport:
@@ -90,6 +108,8 @@ class Transport:
         }
         if connector.force_close:
             self._headers["Connection"] = "close"
+        #: Whether a request may have to wait for a connection of the pool.
+        self._has_line = bool(connector.limit or connector.limit_per_host)
         self._wire = Wire(Head(self._headers, api_key=api_key, key_in=key_in))
         # Made by the first request, in a thread. Where a pool is borrowed or the environment is
         # trusted, the choice is aiohttp's.
@@ -111,6 +131,8 @@ class Transport:
         if borrowed is not None:
             added = list(self._http.trace_configs)
             self._http.trace_configs[:] = without_twins(borrowed.trace_configs, added)
+        if self._has_line:
+            self._http.trace_configs.append(line_watch())
         # Else a lost reply opens a second connection. Where the attribute does not exist, or means
         # nothing any more, `OneSendRequest` still refuses.
         self._http._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # see above
@@ -133,7 +155,7 @@ class Transport:
             request: What to send.
             context: Goes into its query, below the request's own parameters.
             in_flight: Tells, also after a cancellation, whether the request was sent.
-            timeout: The connect timeout; see `connect_timeout`.
+            timeout: How long connecting may take.
             max_body: Bytes of the reply at the most, counted before and after decompression.
         """
         task = in_flight.task = cast("asyncio.Task[Any]", asyncio.current_task())
@@ -189,7 +211,7 @@ class Transport:
             data=request.body,
             headers=self._headers if is_watched else None,
             allow_redirects=False,
-            timeout=timeout,
+            timeout=timeout.of_limited_pool if self._has_line else timeout.of_free_pool,
             ssl=self._tls,
         )
         try:
@@ -235,8 +257,3 @@ def _close_sockets(transports: list[asyncio.BaseTransport]) -> None:
     for transport in transports:
         if getattr(transport, "_sock", None) is not None:
             transport._call_connection_lost(None)  # type: ignore[attr-defined]  # noqa: SLF001  # there is no public word for it
-
-
-def connect_timeout(seconds: float | None) -> ConnectTimeout:
-    """The part of the timeouts that aiohttp keeps: connecting, not rounded up to whole seconds."""
-    return ConnectTimeout(total=None, connect=seconds, ceil_threshold=float("inf"))

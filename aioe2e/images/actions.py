@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, Unpack
 
 from aioe2e import _check
 from aioe2e._call import Channel, Options
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e.bulk import (
     ImageLike,
     NodeLike,
@@ -81,7 +81,7 @@ class Images:
         """
         if match is not None:
             _check.require_callable("match", match, "select.name_matches('ci-*')")
-        listing = await self._memory.list_with_retries(self._options, Trail())
+        listing = await self._memory.list_with_retries(self._options, CallRecord())
         return [image for image in listing.images if match is None or match(image)]
 
     async def get(self, image: ImageLike) -> SavedImage:
@@ -101,13 +101,13 @@ class Images:
             NotFoundError: The listing does not show it.
         """
         wanted = image_id_of(image)
-        trail = Trail()
-        listing = await self._memory.list_with_retries(self._options, trail)
+        record = CallRecord()
+        listing = await self._memory.list_with_retries(self._options, record)
         for found in listing.images:
             if found.image_id == wanted:
                 return found
         error = _absent(
-            f"get of image {wanted}: the listing does not show it", "get", listing, trail.attempts
+            f"get of image {wanted}: the listing does not show it", "get", listing, record.attempts
         )
         error.confirmed = error.confirmed and not self._may_be_new(wanted, listing)
         raise error
@@ -162,7 +162,7 @@ class Images:
             OutcomeUnknownError: It was sent, its reply was lost, and the listing does not show its
                 image.
         """
-        return await self._writes.save(node_id_of(node), _check.checked_name(name), Trail())
+        return await self._writes.save(node_id_of(node), _check.checked_name(name), CallRecord())
 
     async def rename(self, image: ImageLike, name: str) -> ActionResult:
         """Give an image a new name.
@@ -182,7 +182,9 @@ class Images:
             OutcomeUnknownError: It was sent, no reply came, and the listing does not show the new
                 name.
         """
-        return await self._writes.rename(image_id_of(image), _check.checked_name(name), Trail())
+        return await self._writes.rename(
+            image_id_of(image), _check.checked_name(name), CallRecord()
+        )
 
     async def delete(self, image: ImageLike, missing_ok: bool = False) -> ActionResult:
         """Delete an image.
@@ -206,7 +208,9 @@ class Images:
                 is gone.
         """
         missing_ok = _check.require_bool("missing_ok", missing_ok)
-        result, _ = await self._writes.delete(image_id_of(image), Trail(), missing_ok=missing_ok)
+        result, _ = await self._writes.delete(
+            image_id_of(image), CallRecord(), missing_ok=missing_ok
+        )
         return result
 
     async def wait(
@@ -405,7 +409,7 @@ class Images:
             session_limit=self._channel.limits.in_flight,
             current_limit=lambda: self._channel.gate.limit,
             clock=self._channel.clock,
-            tell=self._channel.tell if self._channel.settings.hooks else None,
+            tell=self._channel.emit if self._channel.settings.hooks else None,
             **options,
         )
         if (limit := options.get("limit")) is not None:
@@ -520,7 +524,7 @@ class Images:
         unknown = report.where(Status.UNKNOWN)
         if not unknown:
             return report
-        listing = await self._memory.list_with_retries(self._options, Trail())
+        listing = await self._memory.list_with_retries(self._options, CallRecord())
         lag = self._options.retry.look
         return report.settle(proven_outcomes(self._channel, self._memory, unknown, listing, lag))
 

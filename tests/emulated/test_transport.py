@@ -648,6 +648,70 @@ async def test_connecting_has_a_clock_of_its_own_and_nothing_was_sent() -> None:
             assert time.perf_counter() - began < SOON
 
 
+@contextlib.asynccontextmanager
+async def crowded_pool(server: Server) -> AsyncIterator[tuple[aiohttp.ClientSession, Any]]:
+    """A borrowed pool of one connection, which the user's own request holds until it is released."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as http:
+        mine = await http.get(f"http://127.0.0.1:{server.port}/mine")
+        yield http, mine.read
+
+
+async def held_back(server: Server, head: bytes, writer: asyncio.StreamWriter) -> None:
+    """Half of a reply to the user's own request, the rest when it is wanted; else a listing."""
+    if head.startswith(b"GET /mine"):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha")
+        await writer.drain()
+        await asyncio.sleep(0.4)
+        writer.write(b"lf")
+    else:
+        writer.write(reply())
+
+
+async def test_waiting_for_a_connection_of_a_crowded_pool_costs_no_attempt() -> None:
+    async with Server(held_back).running() as server, crowded_pool(server) as (http, read):
+        own = asyncio.create_task(read())
+        timeouts = aioe2e.Timeouts(connect=0.05, attempt=0.15)
+        async with server.session(http=http, timeouts=timeouts) as session:
+            began = time.perf_counter()
+            found = await session.with_options(retry=ONCE).images.list()
+            assert time.perf_counter() - began > 0.2
+            assert [image.image_id for image in found] == ["7"]
+            assert session._channel.in_flight._requests == set()
+        assert await own == b"half"
+        assert len(server.requests) == 2
+
+
+async def test_an_attempt_s_clock_runs_on_once_a_crowded_pool_lets_the_request_in() -> None:
+    async def handler(server: Server, head: bytes, writer: asyncio.StreamWriter) -> None:
+        if head.startswith(b"GET /mine"):
+            await held_back(server, head, writer)
+        else:
+            await asyncio.sleep(3600)
+
+    async with Server(handler).running() as server, crowded_pool(server) as (http, read):
+        own = asyncio.create_task(read())
+        timeouts = aioe2e.Timeouts(attempt=0.15)
+        async with server.session(http=http, timeouts=timeouts, retry=ONCE) as session:
+            with pytest.raises(aioe2e.AttemptTimeoutError) as caught:
+                await session.images.list()
+            assert caught.value.sent
+        await own
+
+
+async def test_waiting_for_a_connection_of_a_crowded_pool_ends_with_the_call_s_time() -> None:
+    async with Server(held_back).running() as server, crowded_pool(server) as (http, read):
+        own = asyncio.create_task(read())
+        timeouts = aioe2e.Timeouts(connect=0.02, attempt=0.05, total=0.2)
+        async with server.session(http=http, timeouts=timeouts) as session:
+            began = time.perf_counter()
+            with pytest.raises((aioe2e.DeadlineExceededError, aioe2e.AttemptTimeoutError)):
+                await session.images.list()
+            assert 0.15 < time.perf_counter() - began < 0.39
+            assert not own.done()
+        await own
+        assert len(server.requests) == 1
+
+
 async def test_a_refused_connection_is_not_sent_and_a_save_may_try_again() -> None:
     async with (
         FakeE2E() as fake,
