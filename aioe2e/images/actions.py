@@ -132,13 +132,13 @@ class Images:
             AmbiguousNameError: It shows several; the text and `image_ids` name them.
         """
         wanted = _check.checked_name(name)
-        trail = Trail()
-        listing = await self._memory.list_with_retries(self._options, trail)
+        record = CallRecord()
+        listing = await self._memory.list_with_retries(self._options, record)
         there = list(listing.by_id.values())
         image = named(there, wanted)
         if image is None:
             text = f"no saved image is named {_check.quoted(wanted)}{similar(there, wanted)}"
-            raise _absent(text, "get", listing, trail.attempts)
+            raise _absent(text, "get", listing, record.attempts)
         return image
 
     async def save(self, node: NodeLike, name: str) -> SaveAction:
