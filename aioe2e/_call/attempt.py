@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
@@ -68,7 +68,7 @@ async def exchange(
         DeadlineExceededError: The deadline came while a large listing was read.
         BaseException: What `before_send` of the record's orders raised.
     """
-    is_write = request.repeat is not Repeat.READ
+    is_write = request.repeat is not Repeatability.READ
     most = channel.limits.max_body if request.lists else _SMALL_BODY
     try:
         if is_write and record.orders.before_send is not None:

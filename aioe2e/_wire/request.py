@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from aioe2e._actions import ROWS, Repeat, Row
+from aioe2e._actions import ACTIONS, ActionSpec, Repeatability
 from aioe2e._check import as_str, is_text, quoted, require_bool
 from aioe2e.config import Dialect
 from aioe2e.errors import UsageError
@@ -40,7 +40,7 @@ class Request:
     action: str
     #: The id or path that it is about; empty where the action says it all.
     target: str
-    repeat: Repeat
+    repeat: Repeatability
     method: str
     path: str
     body: bytes | None = None
@@ -65,7 +65,7 @@ class Request:
 LIST = Request(
     "list",
     "",
-    Repeat.READ,
+    Repeatability.READ,
     "GET",
     "images/saved-images/",
     subject="listing the saved images",
@@ -92,34 +92,34 @@ def encode(
         dialect: With which method it is sent.
         learned: By route, the dialect that proved to be the right one; for `Dialect.AUTO`.
     """
-    row = ROWS[action]
+    spec = ACTIONS[action]
     spoken = dialect
     if dialect is Dialect.AUTO:
-        spoken = learned.get(row.path, Dialect.DOCUMENTED)
-    method, other = row.documented, row.current
+        spoken = learned.get(spec.path, Dialect.DOCUMENTED)
+    method, other = spec.documented, spec.current
     if spoken is Dialect.CURRENT:
         method, other = other, method
     fallback = other if dialect is Dialect.AUTO else ""
     return Request(
         action.value,
         target,
-        row.repeat,
+        spec.repeat,
         method,
-        row.path.format(target),
-        _body(row, method, name),
+        spec.path.format(target),
+        _body(spec, method, name),
         name,
-        row.name_word,
+        spec.name_word,
         None,
-        row.subject,
-        row.advice,
-        row.path,
+        spec.subject,
+        spec.advice,
+        spec.path,
         spoken,
         fallback,
     )
 
 
-def _body(row: Row, method: str, name: str) -> bytes | None:
-    return None if method == "DELETE" else row.body(name)
+def _body(spec: ActionSpec, method: str, name: str) -> bytes | None:
+    return None if method == "DELETE" else spec.body(name)
 
 
 #: What to speak instead of a dialect that the server does not understand.
@@ -130,7 +130,7 @@ def in_other_dialect(request: Request) -> Request:
     """The same request with the method of the other dialect."""
     assert request.dialect is not None
     method = request.fallback
-    body = _body(ROWS[request.action], method, request.name)
+    body = _body(ACTIONS[request.action], method, request.name)
     dialect = _OTHER_DIALECT[request.dialect]
     return attrs.evolve(request, method=method, body=body, dialect=dialect, fallback="")
 
@@ -145,6 +145,8 @@ def describe(request: Request) -> str:
 _PATH = re.compile(r"[A-Za-z0-9_~.-]+(/[A-Za-z0-9_~.-]+)*/?")
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"})
 _READS = frozenset({"GET", "HEAD"})
+#: No parameter is a larger number, and Python writes none of thousands of digits.
+_TOO_LARGE = 10**128
 
 
 def plain_request(
@@ -161,11 +163,11 @@ def plain_request(
     """
     verb = _checked_method(method)
     is_repeatable = require_bool("repeatable", repeatable)
-    repeat = Repeat.ONCE
+    repeat = Repeatability.ONCE
     if verb in _READS:
-        repeat = Repeat.READ
+        repeat = Repeatability.READ
     elif is_repeatable:
-        repeat = Repeat.IDEMPOTENT
+        repeat = Repeatability.IDEMPOTENT
     if content is not None and verb in _READS:
         raise UsageError(f"json: a {verb} has no body; parameters go into query")
     place = _checked_path(path)
@@ -205,12 +207,9 @@ def _checked_key(key: object) -> str:
 def _checked_value(key: str, value: object) -> str:
     if isinstance(value, str) and is_text(value):
         return as_str(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return int.__repr__(value)
-        except ValueError:
-            digits = "a number of thousands of digits"
-            raise UsageError(f"query: {key} cannot be {digits}") from None
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if is_whole and abs(value) < _TOO_LARGE:
+        return int.__repr__(value)
     raise UsageError(f"query: {key} must be text or a whole number, not {quoted(value)}")
 
 
