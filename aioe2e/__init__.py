@@ -10,7 +10,18 @@
 from . import select
 from ._version import __version__
 from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
-from .config import Credentials, Dialect, Guard, Limiter, Limits, RetryPolicy, Timeouts
+from .config import (
+    Credentials,
+    Dialect,
+    Discovery,
+    FoundProfile,
+    FoundSetting,
+    Guard,
+    Limiter,
+    Limits,
+    RetryPolicy,
+    Timeouts,
+)
 from .errors import (
     AmbiguousNameError,
     APIError,
@@ -87,8 +98,11 @@ __all__ = [
     "Credentials",
     "DeadlineExceededError",
     "Dialect",
+    "Discovery",
     "E2EError",
     "Event",
+    "FoundProfile",
+    "FoundSetting",
     "Guard",
     "GuardError",
     "Hook",

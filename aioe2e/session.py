@@ -21,6 +21,7 @@ from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
     Dialect,
+    Discovery,
     Guard,
     Limiter,
     Limits,
@@ -31,6 +32,7 @@ from aioe2e.config import (
     checked_limiter,
     checked_location,
     checked_project_id,
+    discovered,
     from_environment,
     from_files,
     settings_with_secrets,
@@ -202,6 +204,20 @@ class Session:
                 wrong.
         """
         return cls(**from_files(name, overrides))
+
+    @classmethod
+    def discover(cls, profile: str | None = None) -> Discovery:
+        """Where each setting comes from, without any request; for a person who sets things up.
+
+        Args:
+            profile: What `from_profile` would use for this name; None for what `from_env` would
+                use.
+
+        Returns:
+            The settings and their sources, all profiles that are there, and what is wrong. Secrets
+            are hidden in it.
+        """
+        return discovered(os.environ, profile)
 
     @cached_property
     def images(self) -> Images:
