@@ -10,8 +10,20 @@
 from . import select
 from ._version import __version__
 from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
-from .config import Credentials, Dialect, Guard, Limiter, Limits, RetryPolicy, Timeouts
+from .config import (
+    Credentials,
+    Dialect,
+    Discovery,
+    FoundProfile,
+    FoundSetting,
+    Guard,
+    Limiter,
+    Limits,
+    RetryPolicy,
+    Timeouts,
+)
 from .errors import (
+    AmbiguousNameError,
     APIError,
     AttemptTimeoutError,
     AuthenticationError,
@@ -71,6 +83,7 @@ __all__ = [
     "APIError",
     "Action",
     "ActionResult",
+    "AmbiguousNameError",
     "AttemptEvent",
     "AttemptStarted",
     "AttemptTimeoutError",
@@ -86,8 +99,11 @@ __all__ = [
     "Credentials",
     "DeadlineExceededError",
     "Dialect",
+    "Discovery",
     "E2EError",
     "Event",
+    "FoundProfile",
+    "FoundSetting",
     "Guard",
     "GuardError",
     "Hook",

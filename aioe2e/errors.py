@@ -14,6 +14,7 @@ from ._fates import Fate, fate_of
 
 __all__ = [
     "APIError",
+    "AmbiguousNameError",
     "AttemptTimeoutError",
     "AuthenticationError",
     "BadRequestError",
@@ -323,7 +324,7 @@ class ResponseError(E2EError):
 
 
 class ImageFailedError(E2EError):
-    """An image that was waited for went to the state ERROR.
+    """An image that was waited for cannot come to that state any more: it turned ERROR, for one.
 
     Attributes:
         image_id: The image.
@@ -332,6 +333,20 @@ class ImageFailedError(E2EError):
     def __init__(self, message: str, *, image_id: str) -> None:
         super().__init__(message)
         self.image_id = image_id
+
+
+class AmbiguousNameError(E2EError):
+    """Several images may be meant by a name.
+
+    Attributes:
+        image_ids: Their ids.
+    """
+
+    image_ids: tuple[str, ...] = ()
+
+    def __init__(self, message: str, *, image_ids: Sequence[str]) -> None:
+        super().__init__(message)
+        self.image_ids = tuple(image_ids)
 
 
 class NodeFailedError(E2EError):

@@ -12,6 +12,7 @@ import pytest
 from aioe2e import errors
 from aioe2e.bulk import BulkError
 from aioe2e.errors import (
+    AmbiguousNameError,
     APIError,
     AttemptTimeoutError,
     AuthenticationError,
@@ -71,6 +72,7 @@ EXAMPLES: list[E2EError] = [
     ResponseError("unreadable", problems=["$.data[3].image_id: missing"], attempts=1),
     ImageFailedError("image 5 failed", image_id="5"),
     NodeFailedError("node 5 failed", node_id="5"),
+    AmbiguousNameError("2 images may be meant", image_ids=["5", "6"]),
     WaitTimeoutError("not in time"),
     GuardError("image 5: another process writes"),
     SkippedError("the run was stopped"),
@@ -101,6 +103,7 @@ TREE = {
     ResponseError: (E2EError,),
     ImageFailedError: (E2EError,),
     NodeFailedError: (E2EError,),
+    AmbiguousNameError: (E2EError,),
     WaitTimeoutError: (E2EError, TimeoutError),
     SkippedError: (E2EError,),
     BulkError: (E2EError, ExceptionGroup),
@@ -249,6 +252,7 @@ PASSING = [
     (SkippedError("x"), False),
     (ImageFailedError("x", image_id="5"), False),
     (NodeFailedError("x", node_id="5"), False),
+    (AmbiguousNameError("x", image_ids=[]), False),
     (WaitTimeoutError("x"), False),
     (None, False),
 ]  # fmt: skip
