@@ -55,8 +55,8 @@ class Request:
     #: The path before the target was put in, and the dialect of the method; of image actions.
     route: str = ""
     dialect: Dialect | None = None
-    #: The method of the other dialect, to be tried on a 405; empty where there is none.
-    fallback: str = ""
+    #: Other dialects, to be tried in this order on a 405.
+    fallbacks: tuple[Dialect, ...] = ()
     #: Whether its reply is a listing: ``data`` holds a list, which may be as large as
     #: `Limits.max_body` and is read in slices.
     lists: bool = False
@@ -94,12 +94,11 @@ def encode(
     """
     spec = ACTIONS[action]
     spoken = dialect
+    fallbacks: tuple[Dialect, ...] = ()
     if dialect is Dialect.AUTO:
         spoken = learned.get(spec.path, Dialect.DOCUMENTED)
-    method, other = spec.documented, spec.current
-    if spoken is Dialect.CURRENT:
-        method, other = other, method
-    fallback = other if dialect is Dialect.AUTO else ""
+        fallbacks = _FALLBACKS[action, spoken]
+    method = _method(spec, spoken)
     return Request(
         action.value,
         target,
@@ -114,7 +113,7 @@ def encode(
         spec.advice,
         spec.path,
         spoken,
-        fallback,
+        fallbacks,
     )
 
 
@@ -122,17 +121,48 @@ def _body(spec: ActionSpec, method: str, name: str) -> bytes | None:
     return None if method == "DELETE" else spec.body(name)
 
 
-#: What to speak instead of a dialect that the server does not understand.
-_OTHER_DIALECT = {Dialect.DOCUMENTED: Dialect.CURRENT, Dialect.CURRENT: Dialect.DOCUMENTED}
+#: The dialects in the order in which `Dialect.AUTO` tries them.
+_IN_ORDER = (Dialect.DOCUMENTED, Dialect.CURRENT, Dialect.PUT)
 
 
-def in_other_dialect(request: Request) -> Request:
-    """The same request with the method of the other dialect."""
-    assert request.dialect is not None
-    method = request.fallback
-    body = _body(ACTIONS[request.action], method, request.name)
-    dialect = _OTHER_DIALECT[request.dialect]
-    return attrs.evolve(request, method=method, body=body, dialect=dialect, fallback="")
+def _method(spec: ActionSpec, dialect: Dialect) -> str:
+    if dialect is Dialect.DOCUMENTED:
+        return spec.documented
+    if dialect is Dialect.CURRENT:
+        return spec.current
+    return "PUT"
+
+
+def _fallbacks(spec: ActionSpec, spoken: Dialect) -> tuple[Dialect, ...]:
+    """What to speak instead of a dialect that was answered with 405, each method once."""
+    methods = [_method(spec, spoken)]
+    found: list[Dialect] = []
+    for dialect in _IN_ORDER:
+        if _method(spec, dialect) not in methods:
+            methods.append(_method(spec, dialect))
+            found.append(dialect)
+    return tuple(found)
+
+
+_FALLBACKS: Mapping[tuple[str, Dialect], tuple[Dialect, ...]] = {
+    (action, spoken): _fallbacks(spec, spoken)
+    for action, spec in ACTIONS.items()
+    for spoken in _IN_ORDER
+}
+
+
+def in_next_dialect(request: Request) -> Request:
+    """The same request in the first of its `fallbacks`."""
+    dialect, *others = request.fallbacks
+    spec = ACTIONS[request.action]
+    method = _method(spec, dialect)
+    return attrs.evolve(
+        request,
+        method=method,
+        body=_body(spec, method, request.name),
+        dialect=dialect,
+        fallbacks=tuple(others),
+    )
 
 
 def describe(request: Request) -> str:
@@ -207,8 +237,7 @@ def _checked_key(key: object) -> str:
 def _checked_value(key: str, value: object) -> str:
     if isinstance(value, str) and is_text(value):
         return as_str(value)
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if is_whole and abs(value) < _TOO_LARGE:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE:
         return int.__repr__(value)
     raise UsageError(f"query: {key} must be text or a whole number, not {quoted(value)}")
 
