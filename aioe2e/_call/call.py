@@ -31,7 +31,7 @@ from aioe2e._wire import (
     judge,
     judge_failure,
     parse,
-    parse_in_slices,
+    read_listing,
     seconds_in_headers,
 )
 from aioe2e.config import RetryPolicy, Timeouts
@@ -235,9 +235,12 @@ class Call:
             self._tell(verdict)
             return verdict
         self.reply = result
-        if request.lists and len(result.body) > SMALL:
-            content = await self.in_slices(parse_in_slices(result.body))
-            content = await self.in_slices(channel.redactor.scrub_in_slices(content, result.body))
+        if request.model is not None and len(result.body) > SMALL:
+            content = await self.in_slices(
+                read_listing(
+                    result.body, request.model, channel.limits.max_elements, channel.redactor
+                )
+            )
         else:
             content = channel.redactor.scrub(parse(result.body), result.body)
         wait = (

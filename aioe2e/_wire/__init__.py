@@ -1,7 +1,8 @@
 """No I/O: a request to bytes, a reply to a verdict, a verdict to a model."""
 
 from .codec import images_in_slices, node_of, nodes_in_slices, save_action
-from .json import SMALL, Unreadable, is_array, is_object, parse, parse_in_slices
+from .json import SMALL, Unreadable, is_array, is_object, parse
+from .listing import read_listing
 from .rate_limit import RATE_LIMIT_HEADERS, rate_limit
 from .request import (
     LIST,
@@ -37,8 +38,8 @@ __all__ = [
     "node_of",
     "nodes_in_slices",
     "parse",
-    "parse_in_slices",
     "rate_limit",
+    "read_listing",
     "save_action",
     "seconds_in_headers",
     "server_time",

@@ -24,7 +24,7 @@ from aioe2e._fates import Fate, fate_of
 from aioe2e._text import Redactor
 from aioe2e.config import Dialect
 from aioe2e.errors import E2EError, ResponseError, SessionError
-from aioe2e.models import Action
+from aioe2e.models import Action, SavedImage
 
 from .envelope import (
     doubt,
@@ -81,6 +81,8 @@ class Request:
     #: Whether its reply is a listing: ``data`` holds a list, which may be as large as
     #: `Limits.max_body` and is read in slices.
     lists: bool = False
+    #: What the elements of that list are.
+    model: type[Any] | None = None
 
 
 LIST = Request(
@@ -91,6 +93,7 @@ LIST = Request(
     "images/saved-images/",
     subject="listing the saved images",
     lists=True,
+    model=SavedImage,
 )
 
 

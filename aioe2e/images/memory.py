@@ -51,7 +51,9 @@ class ImageMemory:
 
     async def _taken_in(self, call: Call, verdict: Verdict) -> Listing:
         received = self._channel.clock.now()
-        images = await call.in_slices(images_in_slices(verdict.data))
+        images = await call.in_slices(
+            images_in_slices(verdict.data, self._channel.limits.max_elements)
+        )
         date = None if call.reply is None else server_time(call.reply.headers)
         listing = Listing(images, call.sent_at, received, date, partial=verdict.partial)
         await call.in_slices(self.sightings.saw(listing))
