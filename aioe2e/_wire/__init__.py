@@ -2,20 +2,10 @@
 
 from .codec import images_in_slices, node_of, nodes_in_slices, save_action
 from .json import SMALL, Unreadable, is_array, is_object, parse
+from .judge import RawReply, Verdict, judge, judge_failure
 from .listing import read_listing
 from .rate_limit import RATE_LIMIT_HEADERS, rate_limit
-from .request import (
-    LIST,
-    Context,
-    RawReply,
-    Request,
-    Verdict,
-    describe,
-    encode,
-    in_other_dialect,
-    judge,
-    judge_failure,
-)
+from .request import LIST, Context, Request, describe, encode, in_other_dialect, plain_request
 from .retry_after import seconds_in_headers, server_time
 
 __all__ = [
@@ -38,6 +28,7 @@ __all__ = [
     "node_of",
     "nodes_in_slices",
     "parse",
+    "plain_request",
     "rate_limit",
     "read_listing",
     "save_action",
