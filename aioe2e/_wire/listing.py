@@ -12,13 +12,13 @@ from .json import parse_in_slices
 
 
 def read_listing(
-    body: bytes, model: type[Any], most: int, redactor: Redactor
+    body: bytes, model: type[Any] | None, most: int, redactor: Redactor
 ) -> Generator[None, None, Any]:
     """The reply as JSON whose ``data`` holds models, or an `Unreadable`.
 
     Args:
         body: The reply.
-        model: What the elements are.
+        model: What the elements are; None to leave them as they are.
         most: Elements at the most. Reading ends one after that, and also after the first few
             elements that are no such model.
         redactor: Takes out secrets that the server echoes.
@@ -26,7 +26,7 @@ def read_listing(
     Yields:
         Whenever it is time to let others run.
     """
-    read = ModelReader(model, most)
+    read = _as_it_is if model is None else ModelReader(model, most)
     if not (yield from redactor.is_echoed(body)):
         return (yield from parse_in_slices(body, read))
 
@@ -35,3 +35,7 @@ def read_listing(
 
     content = yield from parse_in_slices(body, read_clean)
     return redactor.without_secrets(content)
+
+
+def _as_it_is(raw: Any) -> Any:
+    return raw
