@@ -1,5 +1,4 @@
-"""What has become of one call so far, for whoever must account for it when it is cut off
-half-way."""
+"""What one call has done so far, so that a run can account for it when it is cancelled."""
 
 from __future__ import annotations
 
@@ -12,8 +11,7 @@ from .errors import E2EError
 
 @attrs.define(kw_only=True, eq=False)
 class Trail:
-    """Filled by a call while it runs; read by the bulk engine after the call ended, raised, or was
-    cancelled.
+    """Filled by a call while it runs; read by the bulk engine when the call is over.
 
     Attributes:
         deadline: Loop time after which nothing of the call may run; None for none beside its own
@@ -21,6 +19,7 @@ class Trail:
         before_send: Called right before each request of a write goes on the wire, its slot already
             held.
         attempts: Requests sent so far.
+        sent: A request of it has left, if only in part.
         open: A write went out and nobody knows yet whether the server acted on it.
         lost_at: Loop time at which the latest attempt ended that may have been carried out and whose
             reply did not tell; None if there was none.
@@ -31,6 +30,7 @@ class Trail:
     deadline: float | None = None
     before_send: Callable[[], None] | None = None
     attempts: int = 0
+    sent: bool = False
     open: bool = False
     lost_at: float | None = None
     done: bool = False

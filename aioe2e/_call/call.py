@@ -199,6 +199,7 @@ class Call:
             channel.in_flight.end(flight)
             channel.gate.leave()
             # Whatever comes next, be it a cancellation: what was sent may have been carried out.
+            trail.sent = trail.sent or flight.sent
             trail.open = self._in_doubt or (self._write and flight.sent)
         if not isinstance(result, RawReply):
             verdict = self._keep(self._failed(result, flight))

@@ -20,7 +20,7 @@ WITHOUT_A_DOOR = {"_call", "_wire", "images"}
 #: Folders with too many modules. This list only shrinks.
 CROWDED: set[str] = set()
 #: Rooms with modules that import each other in a circle. This list only shrinks.
-IN_A_CIRCLE = {"_actions", "_check", "bulk", "errors", "models"}
+IN_A_CIRCLE = {"_actions", "_check", "models"}
 
 
 @attrs.frozen
