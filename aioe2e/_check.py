@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 import re
-from typing import Final, SupportsIndex
+from typing import Final, SupportsIndex, TypeGuard
 
 from ._text import escape, shorten
 from .errors import UsageError
@@ -18,10 +18,16 @@ __all__ = [
     "quoted",
     "require_bool",
     "require_callable",
+    "require_wait_times",
 ]
 
 LONGEST_NAME: Final = 255
 LONGEST_SHOWN: Final = 80
+#: Seconds between two looks of a wait, at the least and at the most.
+SHORTEST_INTERVAL: Final = 0.01
+LONGEST_INTERVAL: Final = 60.0
+#: Thirty years: longer than any wait that is meant, short enough to reckon with.
+_LONGEST_TIMEOUT: Final = 1e9
 
 _TOO_LARGE: Final = 10**128
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -69,6 +75,29 @@ def require_callable(argument: str, value: object, example: str) -> None:
         raise UsageError(
             f"{argument}: a plain callable is needed, such as {example}, not {quoted(value)}"
         )
+
+
+def require_wait_times(timeout: object, interval: object) -> None:
+    """Refuse times of a wait that cannot be meant.
+
+    Raises:
+        UsageError: `timeout` is no number from above 0 to thirty years nor None, or `interval` is
+            not from 0.01 to 60.
+    """
+    if timeout is not None and not (_is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
+        raise UsageError(
+            f"timeout must be a number of seconds above 0 and up to {_LONGEST_TIMEOUT:g},"
+            f" or None for no limit, not {quoted(timeout)}"
+        )
+    if not _is_number(interval) or not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
+        raise UsageError(
+            f"interval must be a number of seconds from {SHORTEST_INTERVAL:g} to"
+            f" {LONGEST_INTERVAL:g}, not {quoted(interval)}"
+        )
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def quoted(value: object) -> str:

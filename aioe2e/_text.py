@@ -7,9 +7,10 @@ one session.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -19,6 +20,15 @@ HIDDEN = "[hidden]"
 #: Texts of fewer characters are remembered once they are cleaned, and so many of them.
 _SHORT = 200
 _MOST_CLEANED = 100
+#: Characters of a server's text that are looked at to show the first `LONGEST` of it: secrets in
+#: them become shorter.
+_LOOKED_AT = 4 * LONGEST
+#: Characters from which long runs of backslashes are taken before that.
+_WINDOW = 64 * 1024
+#: Characters that are looked through for secrets between two yields (about a millisecond), and the
+#: bytes that are searched for one.
+_SLICE = 8 * 1024
+_SEARCHED = 1024 * 1024
 #: Levels of a reply that are looked through for secrets; what lies deeper is hidden whole.
 _DEEPEST = 50
 
@@ -47,9 +57,9 @@ def _spellings(secret: str) -> str:
     )
 
 
-#: More backslashes than any encoding of a secret has; each would be searched for all that follow
-#: it.
-_LONG_RUN = re.compile(r"\\{64,}+")
+#: More backslashes than any encoding of a secret has; each would be searched for all that follow.
+_LONGEST_RUN = 64
+_LONG_RUN = re.compile(rf"\\{{{_LONGEST_RUN},}}+")
 #: A run of backslashes, or of anything else.
 _RUNS = re.compile(r"\\+|[^\\]+")
 
@@ -59,15 +69,52 @@ def _spelling(c: str) -> str:
     slashes = r"\\*+" if c in _SLASHED else ""
     ways = [f"{slashes}{re.escape(c)}", f"%{code}", f"%25{code}", f"\\\\{{0,4}}+u00{code}"]
     if not c.isalnum():  # what a web page or a program writes in its place
-        ways += [rf"&#0*+{ord(c)};", f"&#x0*+{code};", rf"\\{{1,4}}+x{code}"]
+        ways += [rf"&#0{{0,8}}+{ord(c)};", f"&#x0{{0,8}}+{code};", rf"\\{{1,4}}+x{code}"]
         ways += [f"&{_ENTITIES[c]};"] if c in _ENTITIES else []
     return f"(?:{'|'.join(ways)})"
 
 
+def _longest_spelling(secret: str) -> int:
+    """The characters that the longest spelling of a secret has."""
+    return sum(_LONGEST_RUN + 2 if c in _SLASHED or c == "\\" else 16 for c in secret)
+
+
+def _in_base64(secret: str) -> list[str]:
+    """What base64 makes of a secret, wherever in the encoded text it stands.
+
+    Three characters become four, so there are three ways in which a secret can lie; those of the
+    characters that its neighbours have a part in are left out. There are two alphabets.
+    """
+    found: list[str] = []
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + secret.encode()).decode()
+        first, end = -(-before * 8 // 6), (before + len(secret.encode())) * 8 // 6
+        core = encoded[first:end]
+        found += [core, core.replace("+", "-").replace("/", "_")]
+    return list(dict.fromkeys(found))
+
+
+def _pattern_of(secrets: Iterable[str]) -> re.Pattern[str]:
+    """A pattern for any of some secrets in any spelling; the first that fits is taken."""
+    spelt: list[str] = []
+    beginnings = {"%", "\\", "&"}
+    for secret in secrets:
+        spelt.append(_spellings(secret))
+        beginnings.add(secret[0])
+        for core in _in_base64(secret):
+            # What follows is the part that the secret shares with its neighbour, and the padding.
+            spelt.append(_spellings(core) + "[A-Za-z0-9+/_-]?(?:=|%3d){0,2}+")
+            beginnings.add(core[0])
+    # Few characters can begin any of them: all others are passed over at once.
+    can_begin = "".join(map(re.escape, sorted(beginnings)))
+    return re.compile(f"(?=[{can_begin}])(?:{'|'.join(spelt)})", re.IGNORECASE)
+
+
 def _common(secret: str) -> tuple[str, ...]:
-    """How a reply echoes a secret: plain, percent-encoded, or as JSON or HTML writes it."""
+    """How a reply echoes a secret: plain, percent-encoded, as JSON or HTML writes it, in base64."""
     in_html = "".join(f"&{_ENTITIES[c]};" if c in _ENTITIES else c for c in secret)
-    return secret, quote(secret, safe=""), json.dumps(secret)[1:-1], in_html
+    in_json = json.dumps(secret)[1:-1]
+    return secret, quote(secret, safe=""), in_json, in_html, *_in_base64(secret)
 
 
 def escape(text: str) -> str:
@@ -104,14 +151,39 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def _without_carried(text: str) -> str:
+    """A text without what parameters and headers carry that hold a secret of anybody."""
+    return _CARRIERS.sub(lambda match: match[1] + HIDDEN, text)
+
+
+class _Meter:
+    """Counts what was looked through since the latest yield."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def is_full(self, length: int) -> bool:
+        """Whether it is time to yield; a text of that length comes next."""
+        self._count += length + 20  # a short text costs something, too
+        if self._count < _SLICE:
+            return False
+        self._count = 0
+        return True
+
+
 class Redactor:
     """Takes the secrets of one session out of any text."""
 
-    __slots__ = ("_cleaned", "_common", "_pattern", "_secrets")
+    __slots__ = ("_cleaned", "_common", "_pattern", "_room", "_secrets", "_shortest")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        #: Characters that the longest and the shortest spelling of a secret have.
+        self._room = 0
+        self._shortest = 0
         #: The spellings that an echo in a reply has, as bytes.
         self._common: tuple[bytes, ...] = ()
         #: A server says the same few sentences thousands of times.
@@ -126,63 +198,109 @@ class Redactor:
             self._cleaned.clear()
             # The longest first: one secret may begin like another.
             longest_first = sorted(self._secrets, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(_spellings, longest_first)), re.IGNORECASE)
+            self._pattern = _pattern_of(longest_first)
+            self._room = max(map(_longest_spelling, longest_first))
+            self._shortest = len(longest_first[-1])
             self._common = tuple(
                 dict.fromkeys(spelt.encode() for each in longest_first for spelt in _common(each))
             )
 
     def hide(self, text: str) -> str:
         """The text without secrets, whole and unescaped."""
-        text = self._without_secrets(text)
-        return _CARRIERS.sub(lambda match: match[1] + HIDDEN, text)
+        return _without_carried(self._without_secrets(text))
 
     def _without_secrets(self, text: str) -> str:
-        return (
-            text
-            if self._pattern is None
-            else self._pattern.sub(HIDDEN, _LONG_RUN.sub(r"\\" * 64, text))
-        )
+        if self._pattern is None or len(text) < self._shortest:
+            return text
+        return self._pattern.sub(HIDDEN, _LONG_RUN.sub(r"\\" * _LONGEST_RUN, text))
 
     def scrub(self, content: Any, body: bytes) -> Any:
+        """The same as `scrub_in_slices`, in one go."""
+        work = self.scrub_in_slices(content, body)
+        while True:
+            try:
+                next(work)
+            except StopIteration as stop:
+                return stop.value
+
+    def scrub_in_slices(self, content: Any, body: bytes) -> Generator[None, None, Any]:
         """What a reply says, without secrets: a server may echo a request in its success, too.
 
         Args:
             content: The parsed reply.
             body: The same as it came. Only where a secret stands in that is anything looked at.
-        """
-        for spelt in self._common:
-            if spelt in body:
-                return self._scrubbed(content, _DEEPEST)
-        return content
 
-    def _scrubbed(self, value: Any, depth: int) -> Any:
+        Yields:
+            Whenever it is time to let others run.
+        """
+        echoed = yield from self._is_echoed(body)
+        if not echoed:
+            return content
+        return (yield from self._scrubbed(content, _DEEPEST, _Meter()))
+
+    def _is_echoed(self, body: bytes) -> Generator[None, None, bool]:
+        """Whether a secret stands in the bytes of a reply, in a spelling that an echo has."""
+        longest = max(map(len, self._common), default=0)
+        for start in range(0, len(body), _SEARCHED):
+            if start:
+                yield
+            end = start + _SEARCHED + longest
+            if any(body.find(spelt, start, end) >= 0 for spelt in self._common):
+                return True
+        return False
+
+    def _scrubbed(self, value: Any, depth: int, meter: _Meter) -> Generator[None, None, Any]:
         if isinstance(value, str):
+            if meter.is_full(len(value)):
+                yield
             return self._without_secrets(value)
         if not isinstance(value, dict | list):
             return value
         if not depth:
             return HIDDEN
         if isinstance(value, list):
-            return [self._scrubbed(item, depth - 1) for item in value]  # pyright: ignore[reportUnknownVariableType]  # JSON
-        pairs = cast("dict[str, Any]", value)
-        return {
-            self._without_secrets(key): self._scrubbed(item, depth - 1)
-            for key, item in pairs.items()
-        }
+            items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]  # JSON
+            for index, item in enumerate(items):
+                items[index] = yield from self._scrubbed(item, depth - 1, meter)
+            return items
+        pairs: dict[str, Any] = {}
+        for key, item in cast("dict[str, Any]", value).items():
+            clean_key = yield from self._scrubbed(key, depth, meter)
+            pairs[clean_key] = yield from self._scrubbed(item, depth - 1, meter)
+        return pairs
 
     def clean(self, text: str, longest: int = LONGEST) -> str:
-        """The text as an error may show it: without secrets, escaped, cut.
+        """The text as an error may show it: without secrets, escaped, short.
 
-        Secrets go first, over the whole text: a cut might leave half of one that no pattern knows.
+        Of a long text only the beginning is looked at, and no part of a secret that stands at its
+        end is shown.
         """
         if longest == LONGEST and (known := self._cleaned.get(text)) is not None:
             return known
-        cleaned = shorten(escape(self.hide(text)), longest)
+        cleaned = shorten(escape(self._beginning(text)), longest)
         if len(text) < _SHORT and longest == LONGEST:
             if len(self._cleaned) >= _MOST_CLEANED:
                 self._cleaned.clear()
             self._cleaned[text] = cleaned
         return cleaned
+
+    def _beginning(self, text: str) -> str:
+        """The beginning of a text without secrets; all of it, where it is short."""
+        room = self._room
+        if len(text) <= _LOOKED_AT + room:
+            return self.hide(text)
+        window = _LONG_RUN.sub(r"\\" * _LONGEST_RUN, text[: _WINDOW + room])[: _LOOKED_AT + room]
+        # A secret that begins before this ends within the window.
+        end = max(0, len(window) - room)
+        parts: list[str] = []
+        begin = 0
+        for match in self._pattern.finditer(window) if self._pattern is not None else ():
+            if match.start() >= end:
+                break
+            parts += [window[begin : match.start()], HIDDEN]
+            begin = match.end()
+        parts.append(window[begin : max(begin, end)])
+        return _without_carried("".join(parts)) + "…"
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._secrets)} secrets)"

@@ -32,6 +32,7 @@ __all__ = [
     "Reply",
     "SaveAction",
     "SavedImage",
+    "WaitProgress",
     "image_id_of",
     "node_id_of",
 ]
@@ -390,6 +391,18 @@ class Node(_Stored):
 
     def __hash__(self) -> int:
         return hash(self.node_id)
+
+
+@attrs.frozen(kw_only=True)
+class WaitProgress:
+    """How far a wait has got: what its ``progress`` callback is told after each look."""
+
+    #: The state that was seen; None where the look failed or showed nothing.
+    state: ImageState | NodeState | None = None
+    #: Seconds since the wait began.
+    elapsed: float
+    #: Seconds until the next look.
+    next_look: float
 
 
 #: What stands for an image where one is asked for.

@@ -12,6 +12,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
+import attrs
+
 from aioe2e._call import Call, Channel, ChannelSettings, Options
 from aioe2e._http import ClientSession
 from aioe2e._wire import Context, Request
@@ -19,12 +21,18 @@ from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
     Dialect,
+    Discovery,
+    Guard,
+    Limiter,
     Limits,
     RetryPolicy,
     Timeouts,
     checked_base_url,
+    checked_guard,
+    checked_limiter,
     checked_location,
     checked_project_id,
+    discovered,
     from_environment,
     from_files,
     settings_with_secrets,
@@ -34,11 +42,12 @@ from aioe2e.images import ImageMemory, Images
 from . import _check
 from ._actions import Repeat
 from ._clock import Clock
-from ._record import Trail
+from ._record import CallRecord
 from ._version import __version__
 from .errors import ConfigError, UsageError
 from .events import Hook
-from .models import Reply
+from .models import RateLimit, Reply
+from .nodes import Nodes
 
 __all__ = ["Session", "SessionOptions"]
 
@@ -64,6 +73,8 @@ class SessionOptions(TypedDict, total=False):
     hooks: Iterable[Hook]
     user_agent: str | None
     trust_env: bool
+    limiter: Limiter | None
+    guard: Guard | None
 
 
 class Session:
@@ -89,6 +100,10 @@ class Session:
         hooks: Callables that are told of every attempt and pause; see `aioe2e.events`.
         user_agent: Put before the library's own User-Agent.
         trust_env: Whether the proxies and certificates that the environment names are used.
+        limiter: Paces the requests of all processes that share an account; see `Limiter` and
+            `aioe2e.fleet.RedisLimiter`.
+        guard: Keeps the writers of all processes that share an account apart; see `Guard` and
+            `aioe2e.fleet.RedisGuard`.
 
     Raises:
         ConfigError: A setting cannot work; the text names it.
@@ -109,6 +124,8 @@ class Session:
         hooks: Iterable[Hook] = (),
         user_agent: str | None = None,
         trust_env: bool = False,
+        limiter: Limiter | None = None,
+        guard: Guard | None = None,
         _clock: Clock | None = None,
     ) -> None:
         _instance("credentials", credentials, Credentials)
@@ -120,6 +137,7 @@ class Session:
             _given("retry", retry, RetryPolicy),
             Context(checked_project_id(project_id), checked_location(location)),
         )
+        api_key = _instance("credentials", credentials, Credentials).api_key
         settings = ChannelSettings(
             credentials=credentials,
             base=checked_base_url(base_url),
@@ -129,10 +147,15 @@ class Session:
             user_agent=_agent(user_agent),
             trust_env=_instance("trust_env", trust_env, bool),
             clock=_clock or Clock(),
+            limiter=checked_limiter(limiter, api_key),
+            guard=checked_guard(guard, api_key),
         )
 
         channel = Channel(settings, _borrowed(http))
-        self._share(channel, ImageMemory(channel, options), options, view=False)
+        memory = ImageMemory(channel, options)
+        #: By project and location; shared by all views.
+        self._memories: dict[Context, ImageMemory] = {options.context: memory}
+        self._share(channel, memory, options, view=False)
 
     def _share(
         self, channel: Channel, memory: ImageMemory, options: Options, *, view: bool
@@ -182,10 +205,29 @@ class Session:
         """
         return cls(**from_files(name, overrides))
 
+    @classmethod
+    def discover(cls, profile: str | None = None) -> Discovery:
+        """Where each setting comes from, without any request; for a person who sets things up.
+
+        Args:
+            profile: What `from_profile` would use for this name; None for what `from_env` would
+                use.
+
+        Returns:
+            The settings and their sources, all profiles that are there, and what is wrong. Secrets
+            are hidden in it.
+        """
+        return discovered(os.environ, profile)
+
     @cached_property
     def images(self) -> Images:
         """The image actions."""
         return Images(self._channel, self._memory, self._options)
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        """The nodes, read-only."""
+        return Nodes(self._channel, self._options)
 
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
@@ -212,9 +254,44 @@ class Session:
             self._options.retry if retry is None else _instance("retry", retry, RetryPolicy),
             self._options.context,
         )
+        return self._view_of(self._memory, options)
+
+    def at(self, *, location: str | None = None, project_id: int | str | None = None) -> Self:
+        """A view of this session for another location or project.
+
+        It uses the same pool, limits and credentials. What is remembered of images is kept apart
+        for each location and project; all views of one share it. Closing a view does nothing.
+
+        Args:
+            location: None keeps that of this session.
+            project_id: None keeps that of this session.
+
+        Returns:
+            The view; it is used like a session.
+
+        Raises:
+            ConfigError: One of them cannot be sent.
+        """
+        credentials = self._channel.settings.credentials
+        if problem := _mixed_up(credentials, project_id, location, None, None):
+            del project_id, location  # the traceback keeps this frame
+            raise ConfigError(problem)
+        here = self._options.context
+        context = Context(
+            checked_project_id(project_id) or here.project_id,
+            checked_location(location) or here.location,
+        )
+        options = attrs.evolve(self._options, context=context)
+        memory = self._memories.get(context)
+        if memory is None:
+            memory = self._memories[context] = ImageMemory(self._channel, options)
+        return self._view_of(memory, options)
+
+    def _view_of(self, memory: ImageMemory, options: Options) -> Self:
         view = copy.copy(self)  # with what a subclass has added
-        view.__dict__.pop("images", None)
-        view._share(self._channel, self._memory, options, view=True)  # noqa: SLF001  # a session of the same class
+        for made_for_this in ("images", "nodes"):
+            view.__dict__.pop(made_for_this, None)
+        view._share(self._channel, memory, options, view=True)  # noqa: SLF001  # a session of the same class
         return view
 
     async def request(
@@ -255,11 +332,11 @@ class Session:
         place = _path(path)
         extra = None if query is None else _query(query)
         request = Request("request", place, repeat, verb, place, _body(json), query=extra)
-        trail = Trail()
-        verdict = await Call(self._channel, self._options, request, trail).run()
+        record = CallRecord()
+        verdict = await Call(self._channel, self._options, request, record).run()
         status = 200 if verdict.http_status is None else verdict.http_status
         return Reply(
-            status=status, data=verdict.data, message=verdict.message, attempts=trail.attempts
+            status=status, data=verdict.data, message=verdict.message, attempts=record.attempts
         )
 
     async def close(self) -> None:
@@ -267,9 +344,22 @@ class Session:
 
         Calls under way end with `SessionError` (or as unknown, when they were sent). Closes only
         what the session opened. A second call does nothing, and so does closing a view.
+
+        May be called from any event loop, also of another thread: the session is closed on its own
+        loop. May be called again after it was cancelled.
         """
         if not self._view:
             await self._channel.close()
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """The account's request budget, as the latest reply that spoke of it told it.
+
+        None until a reply has rate-limit headers (``ratelimit-limit``, ``-remaining`` and
+        ``-reset``, or the same names with ``x-``). When a reply says that nothing remains, the
+        session sends nothing until the reset, for an hour at most.
+        """
+        return self._channel.rate_limit
 
     @property
     def closed(self) -> bool:

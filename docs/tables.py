@@ -63,13 +63,21 @@ ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
         *((status, {"code": status}) for status in (408, *range(500, 600))),
         *((200, {"code": code, "data": []}) for code in (408, *range(500, 600))),
     ],
-    "an HTML page, of whatever status but 3xx": [(status, PAGE) for status in (200, 404, 429, 503)],
+    "an HTML page with any status except 3xx and 405": [
+        (status, PAGE) for status in (200, 404, 429, 503)
+    ],
     "429 as JSON, by HTTP or by the envelope's `code`": [
         (429, {"message": "slow down"}),
         (200, {"code": 429}),
     ],
     "429 as anything but JSON": [(429, "slow down")],
+    "a refusal that says that it passes, and when (“try again in 5 seconds”)": [
+        (status, {"message": "The node is busy, please try again in 5 seconds"})
+        for status in (400, 409, 412, 422)
+    ],
     "any other 4xx, any 3xx, a 2xx whose envelope says failure": [
+        (405, PAGE),
+        (412, {"message": "Node is already in Saving state, please try again later"}),
         *((status, {"message": "no"}) for status in range(300, 500) if status not in STATUS_FATES),
         *((200, {"code": code}) for code in range(400, 500) if code not in STATUS_FATES),
         (200, {"code": 200, "data": [], "errors": {"name": ["taken"]}}),
@@ -88,7 +96,7 @@ WORDS = {
 
 def verdict_on(attempt: Attempt, request: Request) -> Verdict:
     if isinstance(attempt, E2EError):
-        return judge_failure(attempt, sent=bool(getattr(attempt, "sent", True)))
+        return judge_failure(request, attempt, sent=bool(getattr(attempt, "sent", True)))
     status, content = attempt
     body = (content if isinstance(content, str) else json.dumps(content)).encode()
     return judge(request, RawReply(status, {}, body), parse(body), Redactor(), None)
@@ -140,14 +148,14 @@ def requests() -> list[str]:
             str(action),
             *(
                 line(encode(action, "{node}" if ROWS[action].of_node else "{id}", "NAME", dialect))
-                for dialect in (Dialect.DOCUMENTED, Dialect.CURRENT)
+                for dialect in (Dialect.DOCUMENTED, Dialect.CURRENT, Dialect.PUT)
             ),
         ]
         for action in Action
     )
     return table(
-        ["action", "`Dialect.DOCUMENTED`", "`Dialect.CURRENT`"],
-        [["list", line(LIST), line(LIST)], *writes],
+        ["action", "`Dialect.DOCUMENTED`", "`Dialect.CURRENT`", "`Dialect.PUT`"],
+        [["list", *[line(LIST)] * 3], *writes],
     )
 
 

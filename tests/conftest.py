@@ -8,7 +8,7 @@ import inspect
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import hypothesis
 
@@ -16,7 +16,9 @@ import hypothesis
 # running, Python 3.11 ends with "AST constructor recursion depth mismatch".
 import hypothesis.internal.conjecture.optimiser
 import pytest
-from redis_server import GIVEN, RedisServer
+
+if TYPE_CHECKING:
+    from redis_server import RedisServer
 
 try:
     import uvloop
@@ -93,6 +95,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A server that no test stops, killed at the end; `AIOE2E_TEST_REDIS` names another."""
+    from redis_server import GIVEN, RedisServer  # noqa: PLC0415  # this file is also used alone
+
     if GIVEN:
         yield GIVEN
         return
@@ -103,5 +107,7 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture
 def redis_server() -> Iterator[RedisServer]:
     """A server of the test's own, for it to stop."""
+    from redis_server import RedisServer  # noqa: PLC0415  # this file is also used alone
+
     with RedisServer() as server:
         yield server

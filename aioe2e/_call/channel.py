@@ -9,28 +9,41 @@ import logging
 import os
 import warnings
 import weakref
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 
 from aioe2e._clock import Clock
 from aioe2e._http import Transport
 from aioe2e._text import Redactor
-from aioe2e.config import Credentials, Dialect, Limits
+from aioe2e._wire import rate_limit
+from aioe2e.config import Credentials, Dialect, Guard, Limiter, Limits
 from aioe2e.errors import SessionError
-from aioe2e.events import Event, Hook, PauseEvent
+from aioe2e.events import Event, Hook, LimiterEvent, LimitEvent, PauseEvent
+from aioe2e.models import RateLimit
 
+from .errors import closed_error
 from .gate import Budget, Gate
 from .in_flight import RequestsInFlight
 from .tokens import Tokens
+from .turns import Turns
 
 if TYPE_CHECKING:
     import aiohttp
 
 T = TypeVar("T")
 
+#: Seconds after which a loop that was asked to close a session is looked at again.
+_LOOP_CHECK: Final = 0.2
+
 log: Final = logging.getLogger("aioe2e")
+
+#: A hook that fails at every event is not to fill the log.
+_MOST_COMPLAINTS: Final = 4
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -45,6 +58,8 @@ class ChannelSettings:
     user_agent: str
     trust_env: bool
     clock: Clock
+    limiter: Limiter | None = None
+    guard: Guard | None = None
 
 
 class Channel:
@@ -61,20 +76,42 @@ class Channel:
         self.settings = settings
         self.clock: Clock = settings.clock
         self.limits: Limits = settings.limits
-        self.gate: Gate = Gate(settings.limits, settings.clock, self._paused)
+        on_limit = self._limit_changed if settings.hooks else None
+        self.gate: Gate = Gate(settings.limits, settings.clock, self._paused, on_limit)
+        #: What a request has to pass for a slot of the gate.
+        self.entrance: Gate | Turns = self.gate
+        if settings.limiter is not None:
+            self.entrance = Turns(
+                settings.limiter,
+                self.gate,
+                settings.limits,
+                settings.clock,
+                self.bounded,
+                self._turn_ended,
+            )
         self.budget: Budget = Budget(settings.limits.retry_budget)
         self.redactor: Redactor = Redactor([settings.credentials.api_key])
         self.tokens: Tokens = Tokens(settings.credentials.auth_token, self.redactor)
         self.in_flight: RequestsInFlight = RequestsInFlight()
         #: By route, the dialect that proved to be the right one.
         self.dialects: dict[str, Dialect] = {}
+        #: What the latest reply that spoke of it said of the account's request budget.
+        self.rate_limit: RateLimit | None = None
         self.closed: bool = False
         self._borrowed = borrowed
         self._transport: Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._scopes: set[asyncio.Timeout] = set()
+        self._complaints = [0] * len(settings.hooks)
         self._warned_of_limit = False
+        self._warned_of_limiter = False
+
+    @cached_property
+    def server(self) -> tuple[str, int]:
+        """Host and port of the base URL."""
+        parts = urlsplit(self.settings.base)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
     def enter(self) -> Transport:
         """The pool, opened on first use.
@@ -105,6 +142,8 @@ class Channel:
         self._transport = Transport(
             settings.base,
             settings.credentials.api_key,
+            key_in=settings.credentials.key_in,
+            redactor=self.redactor,
             user_agent=settings.user_agent,
             trust_env=settings.trust_env,
             borrowed=self._borrowed,
@@ -144,13 +183,36 @@ class Channel:
         finally:
             self._scopes.discard(scope)
 
-    def tell(self, event: Event) -> None:
-        """Tell every hook."""
-        for hook in self.settings.hooks:
+    def throttled(self, sent_at: float, seconds: float) -> None:
+        """The server wants to be left alone; see `Gate.throttled`."""
+        self.gate.throttled(sent_at, seconds)
+        if isinstance(self.entrance, Turns):
+            self.entrance.throttled(seconds)
+
+    def read_rate_limit(self, headers: Mapping[str, Sequence[str]]) -> None:
+        """Keep what the headers of a reply say of the account's request budget.
+
+        Where nothing remains, nothing is sent until the budget's next window.
+        """
+        if not headers:
+            return
+        wall = self.clock.wall()
+        found = rate_limit(headers, wall)
+        if found is None:
+            return
+        self.rate_limit = found
+        if found.remaining == 0 and found.reset_at is not None:
+            self.gate.hold(found.reset_at.timestamp() - wall)
+
+    def emit(self, event: Event) -> None:
+        """Tell every hook. What one raises is logged, the first few times."""
+        for number, hook in enumerate(self.settings.hooks):
             try:
                 hook(event)
             except Exception:
-                log.exception("a hook failed on %s", type(event).__name__)
+                self._complaints[number] += 1
+                if self._complaints[number] <= _MOST_COMPLAINTS:
+                    log.exception("a hook failed on %s", type(event).__name__)
 
     def warn_of_limit(self, limit: int) -> None:
         """Warn of a run whose limit cannot be reached, once for the session."""
@@ -163,39 +225,101 @@ class Channel:
                 most,
             )
 
+    def warn_of_retry_budget(self) -> None:
+        """Warn that failures are not retried any more, once for each time the budget is empty."""
+        if not self.budget.warned:
+            self.budget.warned = True
+            log.warning(
+                "the retry budget of the session is empty (Limits.retry_budget=%d): until calls "
+                "succeed again, failures are not retried",
+                self.limits.retry_budget,
+                extra={"retry_budget": self.limits.retry_budget},
+            )
+
     def _paused(self, seconds: float, limit: int) -> None:
         log.info(
             "throttled: nothing is sent for %.3f s, then at most %d requests at a time",
             seconds,
             limit,
+            extra={"seconds": seconds, "limit": limit},
         )
         if self.settings.hooks:
-            self.tell(PauseEvent(seconds=seconds, limit=limit))
+            self.emit(PauseEvent(seconds=seconds, limit=limit))
+
+    def _limit_changed(self, limit: int, previous: int) -> None:
+        self.emit(LimitEvent(limit=limit, previous=previous))
+
+    def _turn_ended(self, waited: float, failure: Exception | None) -> None:
+        """The limiter gave a turn, or failed."""
+        if failure is not None and not self._warned_of_limiter:
+            self._warned_of_limiter = True
+            log.warning(
+                "the limiter failed with %s: requests are not sent until it works again",
+                type(failure).__name__,
+                extra={"cause": type(failure).__name__},
+            )
+        if failure is None:
+            self._warned_of_limiter = False
+        if self.settings.hooks:
+            error = None if failure is None else type(failure)
+            mode = str(getattr(self.settings.limiter, "mode", ""))
+            self.emit(LimiterEvent(waited=waited, mode=mode, error=error))
 
     async def close(self) -> None:
-        """End what is under way and close what was opened."""
-        if self.closed:
-            return
+        """End what is under way and close what was opened.
+
+        It is done on the loop of the session, whichever loop it is called from. A close that was
+        cancelled can be called again.
+        """
         self.closed = True
-        if self._transport is None:
+        transport, loop = self._transport, self._loop
+        if transport is None or loop is None:
             return
         self._finalizer.detach()
         if os.getpid() != self._process:
             return  # a forked child shares the parent's sockets: they are not its to close
-        if asyncio.get_running_loop() is not self._loop:
-            self._transport.abandon()
+        if asyncio.get_running_loop() is loop:
+            await self._close_here(transport)
             return
+        if loop.is_running():
+            closing = asyncio.run_coroutine_threadsafe(self._close_here(transport), loop)
+            if await _is_done(closing, loop):
+                return
+        if not loop.is_closed():
+            # Calls that wait there end as soon as that loop runs again.
+            loop.call_soon_threadsafe(self._end_calls)
+        transport.abandon()
+
+    async def _close_here(self, transport: Transport) -> None:
+        """Close on the loop of the session."""
         try:
-            self.gate.close(closed_error)
-            now = asyncio.get_running_loop().time()
-            for scope in self._scopes:
-                with contextlib.suppress(
-                    RuntimeError
-                ):  # its time is over already, and it is about to end
-                    scope.reschedule(now)
-            self.in_flight.abort_all()
+            self._end_calls()
         finally:
-            await self._transport.close()
+            await transport.close()
+
+    def _end_calls(self) -> None:
+        """End every call that is under way, or waits, with `closed_error`."""
+        self.gate.close(closed_error)
+        if self.entrance is not self.gate:
+            self.entrance.close(closed_error)
+        now = asyncio.get_running_loop().time()
+        for scope in self._scopes:
+            # One whose time is over already is about to end by itself.
+            with contextlib.suppress(RuntimeError):
+                scope.reschedule(now)
+        self.in_flight.abort_all()
+
+
+async def _is_done(closing: Future[None], loop: asyncio.AbstractEventLoop) -> bool:
+    """Wait for what another loop was asked to do; False if that loop stops before it is done."""
+    waiting = asyncio.wrap_future(closing)
+    while not waiting.done() and loop.is_running():
+        await asyncio.wait([waiting], timeout=_LOOP_CHECK)
+    if waiting.done():
+        waiting.result()
+        return True
+    waiting.cancel()
+    return False
 
 
 def _forgotten(transport: Transport, process: int) -> None:
@@ -211,8 +335,3 @@ def _forgotten(transport: Transport, process: int) -> None:
             ResourceWarning,
             stacklevel=1,
         )
-
-
-def closed_error() -> SessionError:
-    """The error of a call whose session is closed under it."""
-    return SessionError("the session was closed while the call was under way")

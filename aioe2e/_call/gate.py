@@ -19,16 +19,20 @@ from .pace import Pace
 
 #: Added to a pause, so that the loop's clock resolution never lets a request go early.
 _MARGIN = 0.01
+#: Seconds for which a used-up request budget holds requests back at the most.
+_LONGEST_HOLD = 3600.0
 
 
 class Budget:
     """Retries that may be open: a retry takes one, a success gives one back."""
 
-    __slots__ = ("_capacity", "left")
+    __slots__ = ("_capacity", "left", "warned")
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self.left: int = capacity
+        #: Whether it was said that it is empty; a budget of 0 is meant so.
+        self.warned: bool = capacity == 0
 
     def take(self) -> bool:
         """Take one, if there is one."""
@@ -41,6 +45,7 @@ class Budget:
         """A call succeeded."""
         if self.left < self._capacity:
             self.left += 1
+            self.warned = False
 
 
 class Gate:
@@ -50,15 +55,21 @@ class Gate:
         limits: `in_flight`, `per_second` and `adaptive` of the session.
         clock: Where the time comes from.
         on_pause: Told of every new pause: its seconds, and the limit after it.
+        on_limit: Told of every change of the limit: what it is now, and what it was.
     """
 
     def __init__(
-        self, limits: Limits, clock: Clock, on_pause: Callable[[float, int], None] | None = None
+        self,
+        limits: Limits,
+        clock: Clock,
+        on_pause: Callable[[float, int], None] | None = None,
+        on_limit: Callable[[int, int], None] | None = None,
     ) -> None:
         self._ceiling = limits.in_flight
         self._adaptive = limits.adaptive
         self._clock = clock
         self._on_pause = on_pause
+        self._on_limit = on_limit
         self._pace = Pace(limits.per_second)
         self._hour = None if limits.per_hour is None else HourlyBudget(limits.per_hour)
         self._waiting: tuple[deque[asyncio.Future[None]], deque[asyncio.Future[None]]] = (
@@ -191,7 +202,7 @@ class Gate:
                 self._clean += 1
                 if self._clean >= self.limit:
                     self._clean = 0
-                    self.limit += 1
+                    self._set_limit(self.limit + 1)
 
     def throttled(self, sent_at: float, seconds: float) -> None:
         """The server wants to be left alone: one pause for all, and fewer in flight after it.
@@ -208,17 +219,24 @@ class Gate:
         self._paused_since = now
         self._clean = 0
         if self._adaptive:
-            self.limit = max(1, self.limit // 2)
+            self._set_limit(max(1, self.limit // 2))
             self._pace.throttled(now, seconds)
         if self._on_pause is not None:
             self._on_pause(seconds, self.limit)
 
+    def _set_limit(self, limit: int) -> None:
+        previous, self.limit = self.limit, limit
+        if self._on_limit is not None and limit != previous:
+            self._on_limit(limit, previous)
+
     def hold(self, seconds: float) -> None:
         """Nothing may be sent for so long: the server's request budget is used up.
 
-        Unlike a throttle it says nothing against the number of requests in flight.
+        Unlike a throttle it says nothing against the number of requests in flight. After an hour,
+        which is the longest window that is known, the server is asked again in any case.
         """
-        self._paused_until = max(self._paused_until, self._clock.now() + seconds + _MARGIN)
+        wait = min(seconds, _LONGEST_HOLD)
+        self._paused_until = max(self._paused_until, self._clock.now() + wait + _MARGIN)
 
     def close(self, error: Callable[[], BaseException]) -> None:
         """Send everybody in line away with an error."""

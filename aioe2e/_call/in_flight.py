@@ -18,9 +18,12 @@ class RequestsInFlight:
         self._requests: set[InFlight] = set()
         self._alarm: asyncio.TimerHandle | None = None
 
-    def begin(self, end: float | None, *, shares_loop: bool) -> InFlight:
-        """A request is about to be sent; it is aborted at the loop time `end`."""
-        request = InFlight(end, shares_loop=shares_loop)
+    def begin(self, end: float | None, *, deadline: float | None, shares_loop: bool) -> InFlight:
+        """A request is about to be sent; it is aborted at the loop time `end`.
+
+        While it waits for a free connection of a borrowed pool, it has until the `deadline`.
+        """
+        request = InFlight(end, deadline=deadline, shares_loop=shares_loop)
         self._requests.add(request)
         if end is not None and (self._alarm is None or end < self._alarm.when()):
             self._set_alarm(end)
@@ -42,16 +45,17 @@ class RequestsInFlight:
         """Abort the requests whose time is over."""
         self._alarm = None
         now = asyncio.get_running_loop().time()
-        ends = [
-            request.end
-            for request in self._requests
-            if request.end is not None and request.end > now
-        ]
+        later: list[float] = []
         for request in self._requests:
-            if request.end is not None and request.end <= now:
+            due = request.due(now)
+            if due is None:
+                continue
+            if due <= now:
                 request.abort()
-        if ends:
-            self._set_alarm(min(ends))
+            else:
+                later.append(due)
+        if later:
+            self._set_alarm(min(later))
 
     def abort_all(self) -> None:
         """Abort all requests: the session is closed."""

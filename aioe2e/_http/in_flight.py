@@ -11,13 +11,19 @@ class InFlight:
 
     Args:
         end: Loop time at which the attempt is over; None for no limit.
+        deadline: Loop time at which the call is over, not before `end`; None for no limit.
         shares_loop: Whether other requests of the session are on their way.
     """
 
-    __slots__ = ("aborted", "end", "sent", "shares_loop", "task")
+    __slots__ = ("_deadline", "_end", "_left", "aborted", "sent", "shares_loop", "task")
 
-    def __init__(self, end: float | None, *, shares_loop: bool) -> None:
-        self.end: float | None = end
+    def __init__(
+        self, end: float | None, *, deadline: float | None = None, shares_loop: bool
+    ) -> None:
+        self._end: float | None = end
+        self._deadline: float | None = deadline
+        #: Seconds that are left of the attempt while it waits in the line of a pool.
+        self._left: float | None = None
         self.shares_loop: bool = shares_loop
         #: The task that sends it; None before that and once it is over. Set by `Transport.send`.
         self.task: asyncio.Task[Any] | None = None
@@ -26,6 +32,24 @@ class InFlight:
         self.sent: bool = False
         #: Whether the attempt was ended by `abort`.
         self.aborted: bool = False
+
+    def due(self, now: float) -> float | None:
+        """The earliest loop time at which it may have to be aborted; None for no limit."""
+        if self._left is None:
+            return self._end
+        return _earlier(now + self._left, self._deadline)
+
+    def stop_clock(self, now: float) -> None:
+        """The request stands in the line of a pool: until it is let in, only the call's time runs.
+
+        A pool that others use, too, says nothing about the server.
+        """
+        if self._end is not None:
+            self._left = max(0.0, self._end - now)
+
+    def start_clock(self, now: float) -> None:
+        """The request was let in: the attempt's time runs on."""
+        self._end, self._left = self.due(now), None
 
     def abort(self) -> None:
         """End the attempt, wherever it is."""
@@ -37,3 +61,7 @@ class InFlight:
             return
         self.aborted = True
         self.task.cancel()
+
+
+def _earlier(moment: float, deadline: float | None) -> float:
+    return moment if deadline is None else min(moment, deadline)

@@ -1,7 +1,9 @@
 """aiohttp's request, made to leave at most once, whole, and on a connection that is silent.
 
-Two habits of aiohttp are put right here:
+Three habits of aiohttp are put right here:
 
+- It hands URL and headers to every tool that watches it. `OneSendRequest` has neither credential
+  in them: `Head` adds both to the bytes that are written.
 - It sends GET, PUT and DELETE again by itself when a kept connection drops. `OneSendRequest`
   refuses the second send: which requests are repeated is decided in one place, the call.
 - It takes a reply that was lying on an idle connection for the answer to the next request.
@@ -22,10 +24,11 @@ from typing import Any, Final, cast
 import aiohttp
 from aiohttp.connector import Connection
 
+from .head import Head
 from .in_flight import InFlight
 
 
-class StaleConnection(Exception):  # noqa: N818  # a signal to `Transport.send`
+class StaleConnection(Exception):  # noqa: N818  # a signal to `until_fresh`
     """A kept connection turned out to be unusable before anything was written to it."""
 
 
@@ -39,29 +42,39 @@ class SentTwice(Exception):  # noqa: N818  # a signal to `Transport.send`
 
 #: Tells whether a connection has bytes to read or is at its end.
 InputCheck = Callable[[], object]
-#: The connections of a transport that carried a request before.
-UsedConnections = weakref.WeakKeyDictionary[Any, InputCheck]
 
 
-class Sending:
-    """What a request needs to know when it is written.
+class Wire:
+    """What the requests of one transport have in common.
 
     Args:
-        in_flight: The request as the call sees it.
-        used: The connections of the transport that carried a request before.
-        authorization: The Authorization header.
+        head: Spells their bytes.
     """
 
-    __slots__ = ("authorization", "in_flight", "used")
+    __slots__ = ("head", "used")
 
-    def __init__(self, in_flight: InFlight, used: UsedConnections, authorization: str) -> None:
-        self.in_flight = in_flight
-        self.used = used
-        self.authorization = authorization
+    def __init__(self, head: Head) -> None:
+        self.head: Head = head
+        #: The connections that carried a request before.
+        self.used: weakref.WeakKeyDictionary[Any, InputCheck] = weakref.WeakKeyDictionary()
 
 
-#: Of the request that the current task sends: aiohttp makes the request and passes nothing on.
-sending: ContextVar[Sending] = ContextVar("aioe2e_sending")
+#: What the current task sends, and over which wire: aiohttp makes the request and passes it on.
+sending: ContextVar[tuple[Wire, InFlight]] = ContextVar("aioe2e_sending")
+
+
+async def until_fresh(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Try kept connections until one is good, and then a new one: a middleware of aiohttp.
+
+    A tracer sees one request.
+    """
+    while True:
+        try:
+            return await handler(request)
+        except StaleConnection:
+            continue  # ends with a new connection at the latest
 
 
 def _input_check(connection: Connection) -> InputCheck:
@@ -76,93 +89,48 @@ def _input_check(connection: Connection) -> InputCheck:
     return lambda: select.select([sock.fileno()], [], [], 0)[0]
 
 
-def _require_quiet(connection: Connection, used: UsedConnections) -> None:
-    """Refuse a connection that holds unasked bytes, or that the other side has closed.
+def _require_quiet(connection: Connection, wire: Wire) -> asyncio.WriteTransport:
+    """Refuse a connection that holds unasked bytes, or that either side has closed.
+
+    Returns:
+        What to write to.
 
     Raises:
         StaleConnection: It is a kept one: another may do.
-        SpokeFirst: It is a new one.
+        SpokeFirst: It is a new one, and holds bytes.
+        aiohttp.ClientConnectionResetError: It is a new one, and closed.
     """
-    protocol = connection.protocol
-    if protocol is None:
-        raise StaleConnection
-    has_input = used.get(protocol)
+    protocol, transport = connection.protocol, connection.transport
+    has_input = None if protocol is None else wire.used.get(protocol)
     is_new = has_input is None
+    if protocol is None or transport is None or transport.is_closing():
+        if is_new:
+            raise aiohttp.ClientConnectionResetError("the connection is closed")
+        raise StaleConnection
     if has_input is None:
-        has_input = used[protocol] = _input_check(connection)
-    transport = connection.transport
+        has_input = wire.used[protocol] = _input_check(connection)
     # What waits on a new TLS connection are the server's session tickets.
-    holds_tickets = (
-        is_new and transport is not None and bool(transport.get_extra_info("sslcontext"))
-    )
+    holds_tickets = is_new and transport.get_extra_info("sslcontext") is not None
     try:
         spoken = protocol.should_close or (not holds_tickets and bool(has_input()))
     except (OSError, ValueError):
         spoken = True
-    if not spoken:
-        return
-    if is_new:
-        raise SpokeFirst
-    raise StaleConnection
+    if spoken:
+        raise SpokeFirst if is_new else StaleConnection
+    return cast("asyncio.WriteTransport", transport)
 
 
-class _OneWrite:
-    """Stands in for a connection and its transport while aiohttp writes a request to it.
-
-    aiohttp writes the head, and the body in a task of its own, which may begin a turn of the loop
-    later. Here both go out in one piece, right after the check of the connection, so that there is
-    no moment at which a stray reply can come in between, and the request was sent or was not.
-    """
-
-    __slots__ = ("_body", "_connection", "_kept", "_sending")
-
-    def __init__(self, connection: Connection, body: bytes, now: Sending) -> None:
-        self._connection = connection
-        self._body = body
-        self._sending = now
-        self._kept = connection.protocol in now.used
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    @property
-    def protocol(self) -> _OneWrite:
-        """What aiohttp's writer takes its transport from."""
-        return self
-
-    @property
-    def transport(self) -> _OneWrite:
-        """What aiohttp's writer writes to."""
-        return self
-
-    #: There is nothing to wait for: one write takes it all.
-    writing_paused = False
-
-    def start_timeout(self) -> None:
-        """Start none: the time for an attempt is kept elsewhere."""
-
-    def is_closing(self) -> bool:
-        """Whether nothing can be written any more.
-
-        Raises:
-            StaleConnection: So it is, and the connection is a kept one.
-        """
-        transport = self._connection.transport
-        closing = transport is None or transport.is_closing()
-        if closing and self._kept:
-            raise StaleConnection
-        return closing
-
-    def write(self, head: bytes) -> None:
-        """Write head and body, if the connection is good for it."""
-        _require_quiet(self._connection, self._sending.used)
-        transport = self._connection.transport
-        assert transport is not None
-        self._sending.in_flight.sent = True
-        transport.write(head + self._body)
-
-
-_REPLACED: Final = ("send", "update_body_from_data", "update_headers")
+_REPLACED: Final = (
+    "send",
+    "update_auth",
+    "update_auto_headers",
+    "update_body_from_data",
+    "update_content_encoding",
+    "update_cookies",
+    "update_expect_continue",
+    "update_headers",
+    "update_transfer_encoding",
+)
 
 
 def _require_known_aiohttp() -> None:
@@ -182,25 +150,46 @@ def _require_known_aiohttp() -> None:
 _require_known_aiohttp()
 
 
+class _Written:
+    """Stands in for aiohttp's writer: all has been written when a response is made."""
+
+    output_size: Final = 0
+
+
+#: What a response is made with in the aiohttps that know of such a writer.
+_WRITTEN: Final[dict[str, Any]] = {}
+if "stream_writer" in aiohttp.ClientResponse.__init__.__code__.co_varnames:
+    _WRITTEN["stream_writer"] = _Written()
+
+
 class OneSendRequest(aiohttp.ClientRequest):
     """A request that is written once, and only to a connection on which nothing is waiting."""
 
     def update_headers(self, headers: Any) -> None:
         """Take the headers, made for this request alone, instead of copying them one by one."""
         self.headers = headers
-        headers["Authorization"] = sending.get().authorization
+
+    def update_body_from_data(self, body: Any, _stacklevel: int = 3) -> None:
+        """Keep the body for the one write, instead of giving it to aiohttp to write later."""
+        self._whole_body = body
 
     def update_auto_headers(self, skip_auto_headers: Any) -> None:
-        """Add nothing: all headers are given, ``Host`` included."""
+        """Add nothing: `Head` has all headers."""
 
     def update_auth(self, auth: Any, trust_env: bool = False) -> None:
         """Use no other credentials, whatever a netrc file holds."""
 
-    def update_body_from_data(self, body: Any, _stacklevel: int = 3) -> None:
-        """Keep the body for the one write, instead of giving it to aiohttp to write later."""
-        self._whole_body = body or b""
-        if body is not None or self.method not in self.GET_METHODS:
-            self.headers["Content-Length"] = str(len(self._whole_body))
+    def update_cookies(self, cookies: Any) -> None:
+        """Send no cookies."""
+
+    def update_content_encoding(self, data: Any) -> None:
+        """Pack no body."""
+
+    def update_transfer_encoding(self) -> None:
+        """Send no body in chunks."""
+
+    def update_expect_continue(self, expect: bool = False) -> None:
+        """Wait for no leave to send the body."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """Write the request.
@@ -209,14 +198,45 @@ class OneSendRequest(aiohttp.ClientRequest):
             StaleConnection, SpokeFirst: The connection cannot be used.
             SentTwice: aiohttp repeats a request.
         """
-        now = sending.get()
-        if now.in_flight.sent:
+        wire, in_flight = sending.get()
+        if in_flight.sent:
             raise SentTwice
-        if now.in_flight.shares_loop:
+        for trace in self._traces:
+            await trace.send_request_headers(self.method, self.url, self.headers)
+        if in_flight.shares_loop:
             # All who send in this turn of the loop write in the next, one right after the other:
             # that wakes a server once and not for each of them, which is what costs most.
             await asyncio.sleep(0)
-        response = await super().send(cast("Connection", _OneWrite(conn, self._whole_body, now)))
-        for trace in self._traces if self._whole_body else ():
-            await trace.send_request_chunk_sent(self.method, self.url, self._whole_body)
-        return response
+        self._write(conn, wire, in_flight)
+        if self._whole_body:
+            for trace in self._traces:
+                await trace.send_request_chunk_sent(self.method, self.url, self._whole_body)
+        return self.response_class(
+            self.method,
+            self.original_url,
+            writer=None,
+            continue100=None,
+            timer=self._timer,
+            request_info=self.request_info,
+            traces=self._traces,
+            loop=self.loop,
+            session=self._session,
+            **_WRITTEN,
+        )
+
+    def _write(self, connection: Connection, wire: Wire, in_flight: InFlight) -> None:
+        """Write head and body in one piece, right after the check of the connection.
+
+        So there is no moment at which a stray reply can come in between, and the request was sent
+        or was not. Nor is there one at which another part of the program could see a credential.
+        """
+        url = self.url
+        whole = wire.head.spell(
+            self.method, url.raw_path, url.raw_query_string, self.headers, self._whole_body
+        )
+        transport = _require_quiet(connection, wire)
+        in_flight.sent = True
+        transport.write(whole)
+        if transport.is_closing():
+            # The error that ended it keeps the frame of that write, and with it the bytes.
+            whole[:] = bytes(len(whole))

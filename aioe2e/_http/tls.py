@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import logging
 import ssl
 import sys
 from pathlib import Path
+from typing import Final
+
+_log: Final = logging.getLogger("aioe2e")
+
+#: Windows keeps the certificates of authorities in these stores.
+_WINDOWS_STORES: Final = ("ROOT", "CA")
 
 
-@functools.cache
-def verified_context() -> ssl.SSLContext:
+async def verified_context() -> ssl.SSLContext:
     """A TLS context that verifies certificates and host names.
 
     It ignores ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``. Python's own default context reads both
     variables, so that a program that sets them could read every credential.
+
+    There is one for all sessions. It is made in a thread, since reading the certificates of a
+    system takes 30 to 70 ms.
     """
+    if not _made_context.cache_info().currsize:
+        await asyncio.to_thread(_made_context)
+    return _made_context()
+
+
+@functools.cache
+def _made_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if sys.platform == "win32":
-        for store in ("ROOT", "CA"):
-            certificates = (
-                data for data, kind, _ in ssl.enum_certificates(store) if kind == "x509_asn"
-            )
-            context.load_verify_locations(cadata=b"".join(certificates))
+        for store in _WINDOWS_STORES:
+            _trust_windows_store(context, store)
         return context
     paths = ssl.get_default_verify_paths()
     cafile = paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None
@@ -32,3 +46,26 @@ def verified_context() -> ssl.SSLContext:
     else:  # no store where this build of OpenSSL looks for it: only Python may know another
         context.load_default_certs()
     return context
+
+
+def _trust_windows_store(context: ssl.SSLContext, store: str) -> None:
+    """Trust what a store of Windows holds, as the standard library does.
+
+    A store that cannot be read, and a certificate that is damaged, are passed over. Certificates
+    that Windows trusts for other purposes (signed mail, signed programs) are not trusted.
+    """
+    for_servers = ssl.Purpose.SERVER_AUTH.oid
+    try:
+        # Only this system has the function.
+        found = ssl.enum_certificates(store)  # type: ignore[attr-defined,unused-ignore]
+    except OSError as error:
+        _log.warning("the certificate store %s of Windows cannot be read: %s", store, error)
+        return
+    for certificate, encoding, purposes in found:
+        is_trusted = purposes is True or for_servers in purposes
+        if encoding != "x509_asn" or not is_trusted:
+            continue
+        try:
+            context.load_verify_locations(cadata=certificate)
+        except ssl.SSLError as error:
+            _log.warning("a certificate in the store %s of Windows is damaged: %s", store, error)

@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import warnings
-import weakref
-from collections.abc import Mapping
 from typing import Any, Final, cast
-from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
 from aioe2e._actions import Repeat
-from aioe2e._wire import Context, RawReply, Request
+from aioe2e._text import Redactor
+from aioe2e._wire import RATE_LIMIT_HEADERS, Context, RawReply, Request
+from aioe2e.config import is_loopback
 from aioe2e.errors import E2EError, SessionError
 
-from .failure import MOST_HEADERS, TooManyHeadersError, failure
+from .failure import failure
+from .head import Head, KeyIn, encoded
 from .in_flight import InFlight
-from .request import OneSendRequest, Sending, StaleConnection, UsedConnections, sending
+from .reply import Reply, read
+from .request import OneSendRequest, Wire, sending, until_fresh
 from .tls import verified_context
-from .unpack import BodyTooLargeError, Unpacker
+from .tracers import line_watch, without_twins
 
 #: The headers of a reply that the library reads.
-HEADERS: Final = ("date", "ratelimit-reset", "retry-after", "x-ratelimit-reset")
+HEADERS: Final = ("date", "retry-after", "x-request-id", *RATE_LIMIT_HEADERS)
+#: Those of an accepted write: its others tell nothing that the library needs.
+_OF_ACCEPTED_WRITES: Final = ("ratelimit-remaining", "x-ratelimit-remaining")
 
 #: What a user may lend a session, for the type hints of other rooms.
 ClientSession = aiohttp.ClientSession
-#: A connect timeout as aiohttp takes it; see `connect_timeout`.
-ConnectTimeout = aiohttp.ClientTimeout
+
+
+class ConnectTimeout:
+    """The part of the timeouts that aiohttp keeps: connecting, not rounded up to whole seconds.
+
+    Args:
+        seconds: How long connecting may take; None for no limit.
+    """
+
+    __slots__ = ("of_free_pool", "of_limited_pool")
+
+    def __init__(self, seconds: float | None) -> None:
+        exact = float("inf")
+        self.of_free_pool: aiohttp.ClientTimeout = aiohttp.ClientTimeout(
+            total=None, connect=seconds, ceil_threshold=exact
+        )
+        #: aiohttp's `connect` includes the wait in the line of the pool, which is no connecting.
+        self.of_limited_pool: aiohttp.ClientTimeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=seconds, ceil_threshold=exact
+        )
 
 
 class Transport:
@@ -40,7 +62,9 @@ class Transport:
 
     Args:
         base: The base URL with its final slash.
-        api_key: Goes into the query of every request.
+        api_key: The api key, which goes with every request.
+        key_in: Whether the key goes into the query or into the header ``X-API-Key``.
+        redactor: Takes secrets out of what the program's own code raises.
         user_agent: The User-Agent header.
         trust_env: Whether proxies and certificates that the environment names are used; not with a
             borrowed session.
@@ -52,26 +76,22 @@ class Transport:
         base: str,
         api_key: str,
         *,
+        key_in: KeyIn,
+        redactor: Redactor,
         user_agent: str,
         trust_env: bool,
         borrowed: aiohttp.ClientSession | None,
     ) -> None:
         #: Whether any connection took a request.
         self.sent: bool = False
-        self._authorization = ""
+        self._redactor = redactor
         url = URL(base, encoded=True)
         self._scheme, self._authority, self._root = url.scheme, url.raw_authority, url.raw_path
-        self._api_key = {"apikey": api_key}
         #: The query of requests that have none of their own; a session has few contexts.
         self._queries: dict[Context, str] = {}
         self._owned = borrowed is None
-        connector: aiohttp.BaseConnector | None
-        if borrowed is None:
-            tls = verified_context() if base.startswith("https:") and not trust_env else True
-            # A limit of the pool's own would be a second limiter behind the first.
-            connector = aiohttp.TCPConnector(limit=0, ssl=tls)
-        else:
-            connector = borrowed.connector
+        # A limit of the pool's own would be a second limiter behind the first.
+        connector = aiohttp.TCPConnector(limit=0) if borrowed is None else borrowed.connector
         assert connector is not None
         self._loop = loop = asyncio.get_running_loop()
         # aiohttp has no public word for the loop of a connector.
@@ -79,32 +99,47 @@ class Transport:
             raise SessionError(
                 "the aiohttp.ClientSession given as http= belongs to another event loop"
             )
-        self._used: UsedConnections = weakref.WeakKeyDictionary()
+        self._headers = {
+            "Host": url.host_port_subcomponent or "",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "Content-Type": "application/json",
+            "User-Agent": user_agent,
+        }
+        if connector.force_close:
+            self._headers["Connection"] = "close"
+        #: Whether a request may have to wait for a connection of the pool.
+        self._has_line = bool(connector.limit or connector.limit_per_host)
+        self._wire = Wire(Head(self._headers, api_key=api_key, key_in=key_in))
+        # Made by the first request, in a thread. Where a pool is borrowed or the environment is
+        # trusted, the choice is aiohttp's.
+        self._makes_tls = url.scheme == "https" and self._owned and not trust_env
+        self._tls: ssl.SSLContext | bool = True
+        # What is asked of this very machine does not leave it, whatever the environment says.
+        self._trust_env = trust_env and self._owned and not is_loopback(url.raw_host or "")
         self._http = aiohttp.ClientSession(
             connector=connector,
             connector_owner=self._owned,
             request_class=OneSendRequest,
+            response_class=Reply,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=trust_env and self._owned,
+            trust_env=self._trust_env,
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None),
-            trace_configs=None if borrowed is None else list(borrowed.trace_configs),
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "Content-Type": "application/json",
-                "Host": url.host_port_subcomponent or "",
-                "User-Agent": user_agent,
-            },
+            middlewares=(until_fresh,),
         )
-
+        if borrowed is not None:
+            added = list(self._http.trace_configs)
+            self._http.trace_configs[:] = without_twins(borrowed.trace_configs, added)
+        if self._has_line:
+            self._http.trace_configs.append(line_watch())
         # Else a lost reply opens a second connection. Where the attribute does not exist, or means
         # nothing any more, `OneSendRequest` still refuses.
         self._http._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # see above
 
     def authorize(self, token: str) -> None:
         """Use a token from now on."""
-        self._authorization = f"Bearer {token}"
+        self._wire.head.authorize(token)
 
     async def send(
         self,
@@ -120,21 +155,21 @@ class Transport:
             request: What to send.
             context: Goes into its query, below the request's own parameters.
             in_flight: Tells, also after a cancellation, whether the request was sent.
-            timeout: The connect timeout; see `connect_timeout`.
+            timeout: How long connecting may take.
             max_body: Bytes of the reply at the most, counted before and after decompression.
         """
         task = in_flight.task = cast("asyncio.Task[Any]", asyncio.current_task())
         cancelling = task.cancelling()
-        token = sending.set(Sending(in_flight, self._used, self._authorization))
+        token = sending.set((self._wire, in_flight))
         try:
             return await self._exchange(request, self._query(request, context), timeout, max_body)
         except asyncio.CancelledError:
             cancelled_from_outside = task.cancelling() > cancelling + 1
             if not in_flight.aborted or cancelled_from_outside:
                 raise
-            return failure(TimeoutError(), sent=in_flight.sent, max_body=max_body)
-        except Exception as error:  # noqa: BLE001  # broken replies make aiohttp's parser raise almost anything
-            return failure(error, sent=in_flight.sent, max_body=max_body)
+            return self._failure(TimeoutError(), in_flight, max_body)
+        except Exception as error:  # noqa: BLE001  # tracers and patches may raise anything
+            return self._failure(error, in_flight, max_body)
         finally:
             # A connection keeps the context that it was opened in, and with it `in_flight`. The
             # task, and with it its result, must not live as long.
@@ -144,18 +179,23 @@ class Transport:
             sending.reset(token)
             self.sent = self.sent or in_flight.sent
 
+    def _failure(self, error: Exception, in_flight: InFlight, max_body: int) -> E2EError:
+        return failure(error, sent=in_flight.sent, max_body=max_body, redactor=self._redactor)
+
     def _query(self, request: Request, context: Context) -> str:
-        """The query of a request: api key, context, and parameters of its own."""
+        """The query of a request without the api key: the context, and parameters of its own."""
         if request.query is not None:
-            return _encoded({**self._api_key, **context.query(), **request.query})
+            return encoded({**context.query(), **request.query})
         known = self._queries.get(context)
         if known is None:
-            known = self._queries[context] = _encoded({**self._api_key, **context.query()})
+            known = self._queries[context] = encoded(context.query())
         return known
 
     async def _exchange(
         self, request: Request, query: str, timeout: ConnectTimeout, max_body: int
     ) -> RawReply:
+        if self._makes_tls and self._tls is True:
+            self._tls = await verified_context()
         url = URL.build(
             scheme=self._scheme,
             authority=self._authority,
@@ -163,25 +203,26 @@ class Transport:
             query_string=query,
             encoded=True,
         )
-        while True:
-            try:
-                response = await self._http.request(
-                    request.method, url, data=request.body, allow_redirects=False, timeout=timeout
-                )
-                break
-            except StaleConnection:
-                continue  # ends with a new connection at the latest
+        # Tracers and proxies are shown headers; without them there is nothing to make them for.
+        is_watched = self._trust_env or self._http.trace_configs
+        response = await self._http.request(
+            request.method,
+            url,
+            data=request.body,
+            headers=self._headers if is_watched else None,
+            allow_redirects=False,
+            timeout=timeout.of_limited_pool if self._has_line else timeout.of_free_pool,
+            ssl=self._tls,
+        )
         try:
-            if len(response.headers) > MOST_HEADERS:
-                raise TooManyHeadersError
-            body = await _read(response, max_body)
+            body = await read(response, max_body)
         except BaseException:
             response.close()
             raise
         headers: dict[str, tuple[str, ...]] = {}
-        # The headers of an accepted write tell nothing that the library reads.
-        if request.repeat is Repeat.READ or response.status >= 400:
-            found = response.headers
+        found = response.headers
+        is_telling = request.repeat is Repeat.READ or response.status >= 400
+        if is_telling or any(name in found for name in _OF_ACCEPTED_WRITES):
             headers = {
                 name: tuple(values) for name in HEADERS if (values := found.getall(name, None))
             }
@@ -201,7 +242,7 @@ class Transport:
         with warnings.catch_warnings(), contextlib.suppress(Exception):
             warnings.simplefilter("ignore")
             transports = [
-                protocol.transport for protocol in self._used if protocol.transport is not None
+                protocol.transport for protocol in self._wire.used if protocol.transport is not None
             ]
             closing = connector.close().__await__()
             with contextlib.suppress(RuntimeError):  # the loop is closed
@@ -216,36 +257,3 @@ def _close_sockets(transports: list[asyncio.BaseTransport]) -> None:
     for transport in transports:
         if getattr(transport, "_sock", None) is not None:
             transport._call_connection_lost(None)  # type: ignore[attr-defined]  # noqa: SLF001  # there is no public word for it
-
-
-def _encoded(query: Mapping[str, str]) -> str:
-    return "&".join(
-        f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in query.items()
-    )
-
-
-def connect_timeout(seconds: float | None) -> ConnectTimeout:
-    """The part of the timeouts that aiohttp keeps: connecting, not rounded up to whole seconds."""
-    return ConnectTimeout(total=None, connect=seconds, ceil_threshold=float("inf"))
-
-
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """The body, unpacked, within a bound."""
-    if response.method == "HEAD":
-        return await response.read()  # ends at once: the length is that of a body that stays away
-    headers, content = response.headers, response.content
-    length = headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > most:
-        raise BodyTooLargeError
-    encoding = headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding == "identity" and length and "Transfer-Encoding" not in headers:
-        # Most bodies come in one piece with the headers; then the connection is free already.
-        if content.is_eof():
-            return content.read_nowait()
-        return await response.read()
-    unpacker = Unpacker(encoding, most)
-    async for chunk in content.iter_any():
-        for _ in unpacker.feed(chunk):
-            await asyncio.sleep(0)
-    response.release()
-    return unpacker.finish()

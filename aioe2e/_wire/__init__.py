@@ -1,20 +1,10 @@
 """No I/O: a request to bytes, a reply to a verdict, a verdict to a model."""
 
-from .codec import images_in_slices, save_action
+from .codec import images_in_slices, node_of, nodes_in_slices, save_action
 from .json import SMALL, Unreadable, is_array, is_object, parse, parse_in_slices
+from .judge import RawReply, Verdict, judge, judge_failure
 from .rate_limit import RATE_LIMIT_HEADERS, rate_limit
-from .request import (
-    LIST,
-    Context,
-    RawReply,
-    Request,
-    Verdict,
-    describe,
-    encode,
-    in_other_dialect,
-    judge,
-    judge_failure,
-)
+from .request import LIST, Context, Request, describe, encode, in_next_dialect, plain_request
 from .retry_after import seconds_in_headers, server_time
 
 __all__ = [
@@ -29,13 +19,16 @@ __all__ = [
     "describe",
     "encode",
     "images_in_slices",
-    "in_other_dialect",
+    "in_next_dialect",
     "is_array",
     "is_object",
     "judge",
     "judge_failure",
+    "node_of",
+    "nodes_in_slices",
     "parse",
     "parse_in_slices",
+    "plain_request",
     "rate_limit",
     "save_action",
     "seconds_in_headers",

@@ -16,15 +16,17 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 import cattrs
 
 from aioe2e.errors import ResponseError
-from aioe2e.models import NO_EXTRA, Extra, SaveAction, SavedImage
+from aioe2e.models import NO_EXTRA, Extra, Node, SaveAction, SavedImage
 
 from .json import is_array, is_object
+
+M = TypeVar("M", SavedImage, Node)
 
 #: Zone of every time that the server writes without one (UTC+05:30).
 IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
@@ -123,6 +125,13 @@ def read_id(value: Any, _: Any = None) -> Any:
     return UNREADABLE
 
 
+def read_address(value: Any, _: Any = None) -> Any:
+    """An IP address. A node without one was seen to have an empty list, or the text of one."""
+    if is_array(value):
+        return UNREADABLE if value else None
+    return None if value == "[]" else read_text(value)
+
+
 _READERS: Mapping[Any, Callable[[Any, Any], Any]] = {
     str: read_text,
     str | None: read_text,
@@ -143,12 +152,20 @@ class NotReadable(Exception):  # noqa: N818  # no error: how a hook tells its ca
 
 
 #: Optional fields that hold an id, too.
-_IDS = frozenset({"action_id", "image_id"})
+_IDS = frozenset({"action_id", "image_id", "vm_id"})
+
+#: Fields that hold an IP address.
+_ADDRESSES = frozenset({"public_ip", "private_ip"})
 
 #: Other spellings of a key, used when the key itself is missing or empty.
 _ALIASES: Mapping[type, Mapping[str, str]] = {
     SavedImage: {"name": "image_name"},
     SaveAction: {"action_id": "id"},
+    Node: {
+        "node_id": "id",
+        "public_ip": "public_ip_address",
+        "private_ip": "private_ip_address",
+    },
 }
 
 
@@ -193,6 +210,8 @@ def _reader_of(
 ) -> Callable[[Any, Any], Any]:
     if field.default is attrs.NOTHING or field.name in _IDS:
         return read_id
+    if field.name in _ADDRESSES:
+        return read_address
     if field.type not in _READERS:
         raise TypeError(
             f"the field {field.name} is of type {field.type}, which has no reader in _READERS"
@@ -215,13 +234,12 @@ def _make_converter() -> cattrs.Converter:
             converter.register_structure_hook(type_, reader)
         else:  # unions and parametrised types
             converter.register_structure_hook_func(partial(operator.eq, type_), reader)
-    for model in (SavedImage, SaveAction):
+    for model in (SavedImage, SaveAction, Node):
         converter.register_structure_hook(model, _tolerant_hook(model, converter))
     return converter
 
 
 CONVERTER: Final = _make_converter()
-_image = CONVERTER.get_structure_hook(SavedImage)
 
 #: Elements decoded between two yields to the loop (about a millisecond).
 _SLICE = 100
@@ -235,14 +253,28 @@ def images_in_slices(data: Sequence[Any]) -> Generator[None, None, list[SavedIma
         ResponseError: Elements without an id, such as those of the catalogue of plans; each with
             its JSON path.
     """
-    images: list[SavedImage] = []
+    return (yield from _in_slices(data, SavedImage, "saved images"))
+
+
+def nodes_in_slices(data: Sequence[Any]) -> Generator[None, None, list[Node]]:
+    """The nodes of a list, as a generator that yields to let others run.
+
+    Raises:
+        ResponseError: Elements without an id, each with its JSON path.
+    """
+    return (yield from _in_slices(data, Node, "nodes"))
+
+
+def _in_slices(data: Sequence[Any], model: type[M], what: str) -> Generator[None, None, list[M]]:
+    structure = CONVERTER.get_structure_hook(model)
+    found: list[M] = []
     problems: list[str] = []
     for start in range(0, len(data), _SLICE):
         if start:
             yield
         for index, raw in enumerate(data[start : start + _SLICE], start):
             try:
-                images.append(_image(raw, SavedImage))
+                found.append(structure(raw, model))
             except NotReadable as stop:
                 problems.append(f"$.data[{index}]{stop.problem}")
         if len(problems) >= _MOST_PROBLEMS:
@@ -250,10 +282,25 @@ def images_in_slices(data: Sequence[Any]) -> Generator[None, None, list[SavedIma
     if problems:
         more = "" if len(problems) < 2 else f" (and {len(problems) - 1} more)"
         raise ResponseError(
-            f"listing the saved images: not a list of saved images: {problems[0]}{more}",
+            f"listing the {what}: not a list of {what}: {problems[0]}{more}",
             problems=problems[:_MOST_PROBLEMS],
         )
-    return images
+    return found
+
+
+def node_of(data: Any) -> Node:
+    """The node that a reply shows in its ``data``.
+
+    Raises:
+        ResponseError: It shows none.
+    """
+    problem = ""
+    try:
+        known: Node = CONVERTER.structure(data, Node)
+        return known
+    except NotReadable as stop:
+        problem = f"$.data{stop.problem}"
+    raise ResponseError(f"get of a node: not a node: {problem}", problems=[problem])
 
 
 def save_action(data: Any, node: str, name: str) -> SaveAction:

@@ -1,5 +1,6 @@
 """Reads the envelope of a reply, ``{"code", "data", "errors", "message"}``, in all the forms in
-which it was seen."""
+which it was seen.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def envelope_codes(content: Any) -> list[int]:
 
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a JSON value is a number that can be reckoned with."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_success(status: int | None) -> bool:
@@ -60,7 +63,8 @@ _ACCEPTED = frozenset({"message", "status"})
 
 def is_plain_success(content: Any) -> bool:
     """Whether an envelope is of the documented shape and all is well: what nearly every reply
-    is."""
+    is.
+    """
     if not is_object(content) or content.get("code") != HTTPStatus.OK or content.get("errors"):
         return False
     data = content.get("data")
@@ -85,7 +89,7 @@ def says_failure(content: Any) -> bool:
 _BAD_STATUSES = frozenset({"false", "error", "failed", "failure"})
 
 
-def doubt(content: Any, *, of_image: bool) -> str:
+def oddity(content: Any, *, of_image: bool) -> str:
     """What in an envelope that does not say failure is no success either; empty if there is nothing
     of that kind.
 
@@ -121,17 +125,30 @@ def _is_bad(status: object) -> bool:
 
 def is_paged(content: Mapping[str, Any]) -> bool:
     """Whether a listing says that there is more than it shows. No source knows it to, but other
-    listings are paged."""
+    listings are paged.
+    """
     total, pages = content.get("total_count"), content.get("total_page_number")
     shown = content.get("data")
-    return (is_number(pages) and pages > 1) or (
-        is_number(total) and is_array(shown) and total > len(shown)
-    )
+    has_pages = is_number(pages) and pages > 1
+    has_more = is_number(total) and is_array(shown) and total > len(shown)
+    return has_pages or has_more
+
+
+def paging(content: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """How many elements and pages there are, where the envelope of a listing says it."""
+    return _whole(content.get("total_count")), _whole(content.get("total_page_number"))
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    return int(value) if is_number(value) else None
 
 
 def flatten(errors: Any, depth: int = 3) -> list[str]:
     """The sentences in an ``errors`` value, whatever its shape; a few levels deep, two dozen at the
-    most."""
+    most.
+    """
     return list(islice(_sentences(errors, depth), 24))
 
 

@@ -6,22 +6,23 @@ applied is UNKNOWN, however the call ended.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
 
 from aioe2e._actions import ROWS
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e.errors import (
     ConfigError,
     DeadlineExceededError,
     E2EError,
+    GuardError,
     OutcomeUnknownError,
     RateLimitedError,
     SessionError,
     SkippedError,
+    extended,
     is_passing,
 )
 from aioe2e.models import Action, ActionResult, SaveAction
@@ -69,11 +70,17 @@ class Ending:
 
 #: Carries out one step, filling the record of its call as it goes, and returns DONE or UNCHANGED.
 #: Raises an `E2EError` if the step cannot be carried out.
-Perform = Callable[[Step, Trail], Awaitable[Ending]]
+Perform = Callable[[Step, CallRecord], Awaitable[Ending]]
 
 
 #: Errors that mean, when no request had been sent, that the step was not tried at all.
-_NOT_TRIED: Final = (RateLimitedError, DeadlineExceededError, SessionError, ConfigError)
+_NOT_TRIED: Final = (
+    RateLimitedError,
+    DeadlineExceededError,
+    SessionError,
+    ConfigError,
+    GuardError,
+)
 
 
 def skipped(reason: str) -> Ending:
@@ -81,35 +88,35 @@ def skipped(reason: str) -> Ending:
     return Ending(Status.SKIPPED, None, SkippedError(reason))
 
 
-def of_error(trail: Trail, error: E2EError, *, too_late: str = "") -> Ending:
+def of_error(record: CallRecord, error: E2EError, *, too_late: str = "") -> Ending:
     """The ending of a call that raised an error of the library.
 
     Args:
-        trail: The record of the call.
+        record: The record of the call.
         error: What it raised.
         too_late: Why nothing more may be sent, if the run had come to its end by then.
     """
-    attempts = max(trail.attempts, error.attempts)
+    attempts = max(record.attempts, error.attempts)
     if isinstance(error, OutcomeUnknownError):
         return Ending(Status.UNKNOWN, None, bare(error), attempts)
     if isinstance(error, SkippedError):  # the journal: it is asked before anything is sent
         return Ending(Status.SKIPPED, None, bare(error))
     if attempts == 0 and isinstance(error, _NOT_TRIED):
         return skipped(str(error))
-    if too_late and not trail.sent and is_passing(error):
+    if too_late and not record.sent and is_passing(error):
         return skipped(too_late)
     return Ending(Status.FAILED, None, bare(error), attempts)
 
 
-def of_cancelled(step: Step, trail: Trail, reason: str) -> Ending:
+def of_cancelled(step: Step, record: CallRecord, reason: str) -> Ending:
     """The ending of a call that a cancellation or an unforeseen exception ended."""
-    if trail.done:
-        return Ending(Status.DONE, _result(step), None, trail.attempts)
-    if trail.open:
+    if record.done:
+        return Ending(Status.DONE, _result(step), None, record.attempts)
+    if record.open:
         what = f"the {step.action.value} of {step.target} had been sent and may have been applied"
-        return _unknown(step, f"{reason}; {what}", trail.attempts, trail.last)
-    if trail.attempts and trail.last is not None:
-        return Ending(Status.FAILED, None, bare(trail.last), trail.attempts)
+        return _unknown(step, f"{reason}; {what}", record.attempts, record.last)
+    if record.attempts and record.last is not None:
+        return Ending(Status.FAILED, None, bare(record.last), record.attempts)
     return skipped(reason)
 
 
@@ -157,9 +164,8 @@ def of_second_half(step: Step, ending: Ending, attempts: int) -> Ending:
     status, or_done = Status.FAILED, ""
     if ending.status is Status.UNKNOWN:
         status, or_done = Status.UNKNOWN, f" or already {step.name!r}"
-    error = copy.copy(ending.error)
-    text = f"{error}; the image carries the temporary name {step.via!r}{or_done}"
-    error.args = (text, *error.args[1:])
+    carries = f"; the image carries the temporary name {step.via!r}{or_done}"
+    error = extended(ending.error, carries)
     return Ending(status, None, error, ending.attempts + attempts, halfway=True)
 
 

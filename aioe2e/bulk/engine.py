@@ -17,15 +17,16 @@ import attrs
 
 from aioe2e._check import quoted
 from aioe2e._clock import Clock
-from aioe2e._record import Trail
+from aioe2e._record import CallOrders, CallRecord
 from aioe2e.errors import APIError, E2EError, SessionError, SkippedError, UsageError, is_passing
+from aioe2e.events import Event
 
 from . import endings
 from .backpressure import Brake, OutcomeQueue
 from .endings import Ending, FirstHalf, Perform
 from .journal import Journal
 from .plan import Plan
-from .progress import Meter, Progress, Standing
+from .progress import Meter, Progress, RunWatch, Standing
 from .report import Outcome, Report, ReportBuilder
 from .source import AsyncSource, Source
 from .step import Status, Step
@@ -82,6 +83,8 @@ class RunSettings:
     #: Whether the session is closed.
     is_closed: Callable[[], bool]
     clock: Clock
+    #: Told of the run and its steps; None where nobody listens.
+    tell: Callable[[Event], None] | None = None
     #: The rest is described in `RunOptions`.
     limit: int | None = attrs.field(default=None, validator=_check_limit)
     on_error: str = attrs.field(default="collect", validator=_check_on_error)
@@ -123,6 +126,7 @@ class Engine:
         self._meter: Meter | None = None
         if settings.progress is not None:
             self._meter = Meter(settings.progress, standing=self.standing, clock=settings.clock)
+        self._watch = RunWatch(settings.tell, self._outcomes.counts)
         self._journal: Journal | None = None
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Task[object]] = set()
@@ -147,7 +151,8 @@ class Engine:
         """
         settings = self._settings
         self._began = self._now()
-        self._counts_only = self._plan is None and not self._queue.attached
+        is_seen = self._queue.attached or settings.tell is not None
+        self._counts_only = self._plan is None and not is_seen
         if settings.journal is not None and self._plan is not None:
             self._journal = Journal.open(settings.journal, self._plan)
         try:
@@ -156,6 +161,7 @@ class Engine:
             self._fail(error)
             self._close_books()
             raise
+        self._watch.started(self._source.total)
         if self._meter is not None:
             self._meter.start()
         if settings.deadline is not None:
@@ -324,36 +330,37 @@ class Engine:
         """Perform a step, or the half of it that is due, and write down how it ended."""
         second = step.index in self._halves
         part = step if step.via is None else endings.in_halves(step)[second]
-        trail = Trail(deadline=self._deadline)
+        before_send = None
         if self._journal is not None:
-            trail.before_send = self._journal.before_send(step, 1 + second)
+            before_send = self._journal.before_send(step, 1 + second)
+        record = CallRecord(CallOrders(self._deadline, before_send))
         began = self._now()
         try:
-            ending = await self._perform(part, trail)
+            ending = await self._perform(part, record)
         except BaseException as error:
             reason = self._cancelled
             if not reason:
                 reason = f"the run was ended by an exception ({type(error).__name__})"
-            self._settle(step, number, endings.of_cancelled(step, trail, reason), began)
+            self._settle(step, number, endings.of_cancelled(step, record, reason), began)
             raise
         if self._counts_only and ending.status is Status.DONE:
             self._outcomes.done += 1
             return
         self._settle(step, number, ending, began)
 
-    async def _perform(self, part: Step, trail: Trail) -> Ending:
+    async def _perform(self, part: Step, record: CallRecord) -> Ending:
         """How the call of a step ended; an error of the library is an ending, too."""
         self._in_flight += 1
         try:
-            performed = await self._settings.perform(part, trail)
+            performed = await self._settings.perform(part, record)
         except E2EError as error:
             self._note_error(error)
-            return endings.of_error(trail, error, too_late=self._too_late())
+            return endings.of_error(record, error, too_late=self._too_late())
         finally:
             self._in_flight -= 1
         if self._brake.row:
-            self._brake.answered()
-        return Ending(performed.status, performed.result, None, trail.attempts)
+            self._answered()
+        return Ending(performed.status, performed.result, None, record.attempts)
 
     def _too_late(self) -> str:
         """Why nothing more may be sent; empty while that is not so."""
@@ -371,9 +378,19 @@ class Engine:
         elif isinstance(error, SessionError):  # no other step can be sent, either
             self.stop(str(error))
         elif is_passing(error):
+            was_on = self._brake.on
             self._brake.faulted()
+            if self._brake.on and not was_on:
+                self._watch.outage(self._brake.row, error, self._now() - self._began)
         elif isinstance(error, APIError):
-            self._brake.answered()
+            self._answered()
+
+    def _answered(self) -> None:
+        """The server answered a step, with yes or with no."""
+        was_on = self._brake.on
+        self._brake.answered()
+        if was_on:
+            self._watch.recovered(self._now() - self._began)
 
     def _settle(self, step: Step, number: int, ending: Ending, began: float) -> None:
         """Write down how a call ended, unless it was the first half of a step and all is well."""
@@ -423,6 +440,7 @@ class Engine:
         self._outcomes.enter(outcome)
         if self._journal is not None:
             self._journal.outcome(outcome)
+        self._watch.step_ended(outcome)
         self._queue.put(outcome)
 
     def _close_books(self) -> None:
@@ -435,6 +453,7 @@ class Engine:
             self._timer.cancel()
         if self._journal is not None:
             self._journal.close()
+        self._watch.ended(self._elapsed)
         self._queue.end(others)
         if self._meter is not None:
             self._meter.end()

@@ -1,24 +1,32 @@
-"""How far a run has got, told to a callback."""
+"""How far a run has got, told to a callback, to hooks and to the log."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
 
 from aioe2e import _check
 from aioe2e._clock import Clock
+from aioe2e.errors import E2EError, OutcomeUnknownError
+from aioe2e.events import Event, RunEvent, RunState, StepEvent
 
-__all__ = ["Meter", "Progress", "Standing"]
+from .report import Outcome
+from .step import Status
+
+__all__ = ["Meter", "Progress", "RunWatch", "Standing"]
 
 _log = logging.getLogger("aioe2e.bulk")
 
 #: Seconds between two calls of a callback, at the least.
 _INTERVAL: Final = 0.1
+#: Numbers for the runs of this process.
+_numbers: Final = itertools.count(1)
 #: Seconds that a rate looks back.
 _WINDOW: Final = 10.0
 
@@ -144,3 +152,107 @@ def _eta(standing: Standing, rate: float) -> float | None:
     if left := standing.total - standing.finished:
         return left / rate if rate > 0 else None
     return 0.0
+
+
+class RunWatch:
+    """What hooks and the log are told of a run.
+
+    Args:
+        tell: Tells the hooks; None where there are none.
+        counts: How many steps have each status by now.
+    """
+
+    def __init__(
+        self, tell: Callable[[Event], None] | None, counts: Callable[[], Mapping[Status, int]]
+    ) -> None:
+        self._tell = tell
+        self._counts = counts
+        self._total: int | None = None
+        self._number = 0
+
+    def started(self, total: int | None) -> None:
+        """The run begins; `total` is None where the number of steps is not known."""
+        self._number = next(_numbers)
+        self._total = total
+        self._tell_run("started", 0.0)
+
+    def outage(self, row: int, error: E2EError, elapsed: float) -> None:
+        """So many steps in a row met a fault that passes: the run slows down."""
+        last = error.last if isinstance(error, OutcomeUnknownError) else None
+        cause = type(last or error).__name__
+        _log.warning(
+            "run %d: %s failed (with %s): from now on one step at a time, until the server answers",
+            self._number,
+            "a step" if row == 1 else f"{row} steps in a row",
+            cause,
+            extra={"run_id": self._number, "cause": cause, "elapsed": elapsed},
+        )
+        self._tell_run("outage", elapsed)
+
+    def recovered(self, elapsed: float) -> None:
+        """The server answers again."""
+        _log.warning(
+            "run %d: the server answers again",
+            self._number,
+            extra={"run_id": self._number, "elapsed": elapsed},
+        )
+        self._tell_run("recovered", elapsed)
+
+    def step_ended(self, outcome: Outcome) -> None:
+        """A step has its outcome."""
+        step, error = outcome.step, outcome.error
+        if error is not None and outcome.status is Status.FAILED:
+            _log.info(
+                "run %d: step %s failed: %s",
+                self._number,
+                step.index,
+                error,
+                extra={
+                    "run_id": self._number,
+                    "step": step.index,
+                    "action": step.action.value,
+                    "target": step.target,
+                    "cause": type(error).__name__,
+                },
+            )
+        if self._tell is not None:
+            assert step.index is not None
+            self._tell(
+                StepEvent(
+                    run_id=self._number,
+                    index=step.index,
+                    action=step.action.value,
+                    target=step.target,
+                    status=outcome.status.value,
+                    attempts=outcome.attempts,
+                    elapsed=outcome.elapsed,
+                    error=None if error is None else type(error),
+                )
+            )
+
+    def ended(self, elapsed: float) -> None:
+        """Every step has its outcome."""
+        if not self._number:  # it never began
+            return
+        counts = {status.value: count for status, count in self._counts().items() if count}
+        _log.info(
+            "run %d: ended after %.1f s: %s",
+            self._number,
+            elapsed,
+            ", ".join(f"{count} {status}" for status, count in counts.items()) or "no steps",
+            extra={"run_id": self._number, "elapsed": elapsed, "counts": counts},
+        )
+        self._tell_run("ended", elapsed)
+
+    def _tell_run(self, state: RunState, elapsed: float) -> None:
+        if self._tell is not None:
+            counts = {status.value: count for status, count in self._counts().items()}
+            self._tell(
+                RunEvent(
+                    run_id=self._number,
+                    state=state,
+                    total=self._total,
+                    counts=counts,
+                    elapsed=elapsed,
+                )
+            )

@@ -417,6 +417,10 @@ class ReportBuilder:
         elif outcome.error is not None:
             self._kept.append(outcome)
 
+    def counts(self) -> dict[Status, int]:
+        """How many steps have each status."""
+        return {**self._others, Status.DONE: self.done}
+
     def close(
         self, reason: str, halves: Mapping[int | None, FirstHalf], over_at: float
     ) -> Iterator[Outcome]:
@@ -445,8 +449,7 @@ class ReportBuilder:
             outcomes = self._all
         elif self._plan is not None:
             outcomes = self._by_index.values()
-        counts = {**self._others, Status.DONE: self.done}
-        return Report(outcomes, plan=self._plan, counts=counts, elapsed=elapsed)
+        return Report(outcomes, plan=self._plan, counts=self.counts(), elapsed=elapsed)
 
 
 def _report(

@@ -11,14 +11,9 @@ import attrs
 from aioe2e import _check
 from aioe2e._actions import ROWS, Repeat
 from aioe2e.errors import UsageError
-from aioe2e.models import Action, SavedImage, image_id_of, node_id_of
+from aioe2e.models import Action, ImageLike, NodeLike, SavedImage, image_id_of, node_id_of
 
 __all__ = ["ImageLike", "NodeLike", "Status", "Step", "StepRecord"]
-
-#: What stands for an image: a `SavedImage`, or its id as text or number.
-ImageLike = SavedImage | str | int
-#: What stands for a node: its id as text or number.
-NodeLike = str | int
 
 
 class Status(enum.StrEnum):

@@ -17,6 +17,7 @@ from aioe2e._check import quoted
 from aioe2e._clock import Clock
 from aioe2e.config import Limits
 from aioe2e.errors import UsageError
+from aioe2e.events import Event
 
 from .backpressure import OutcomeQueue
 from .endings import Perform
@@ -84,6 +85,7 @@ class Stream:
         rest: Sleeps that many seconds, but no longer than the session is open.
         is_closed: Says whether the session is closed.
         clock: Time and chance.
+        tell: Told of the run and its steps; see `aioe2e.events`.
         options: See `RunOptions`.
 
     Raises:
@@ -100,6 +102,7 @@ class Stream:
         rest: Callable[[float], Awaitable[None]] | None = None,
         is_closed: Callable[[], bool] = lambda: False,
         clock: Clock = _CLOCK,
+        tell: Callable[[Event], None] | None = None,
         **options: Unpack[RunOptions],
     ) -> None:
         settings = RunSettings(
@@ -109,6 +112,7 @@ class Stream:
             rest=rest or clock.sleep,
             is_closed=is_closed,
             clock=clock,
+            tell=tell,
             **options,
         )
         plan = steps if isinstance(steps, Plan) else None

@@ -53,7 +53,7 @@ def checked_base_url(value: object) -> str:
     host = _host(parts)
     if parts.scheme not in ("https", "http") or host is None:
         raise _not_absolute(value)
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigError(
             f"base_url must be https: over http to {_check.quoted(host)}"
             " anybody on the way could read the credentials"
@@ -101,7 +101,8 @@ def _not_absolute(value: object) -> ConfigError:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this very machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

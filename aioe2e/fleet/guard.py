@@ -21,7 +21,7 @@ log: Final = logging.getLogger("aioe2e")
 
 #: Seconds between two tries for a lock that another holds, at the least and at the most.
 _POLL: Final = (0.05, 0.15)
-#: A Redis that does not answer is asked for so many seconds before a write is given up.
+#: A Redis that does not answer any write is asked for so many seconds before one is given up.
 _OUTAGE: Final = 3.0
 
 
@@ -52,6 +52,8 @@ class RedisGuard:
         self._ttl = checked_number("ttl", ttl, least=0.1)
         self._wait = checked_number("wait", wait, least=0)
         self._account = _account
+        #: Since when Redis has not answered anybody; None when it did.
+        self._silent_since: float | None = None
 
     def for_account(self, account: str) -> RedisGuard:
         """The guard for an account; called by each session that is given this one.
@@ -86,24 +88,23 @@ class RedisGuard:
     async def _acquire(self, held: _HeldLock, image: str) -> None:
         """Hold the lock, or say why not."""
         now = asyncio.get_running_loop().time
-        give_up_at = now() + self._wait
-        is_silent = False
+        began = now()
         while True:
-            was_silent = is_silent
             try:
                 if await held.lock.try_acquire():
+                    self._silent_since = None
                     return
-                is_silent = False
+                self._silent_since = None
+                is_over = now() - began >= self._wait
                 problem = f"another process has been writing to it for {self._wait:g} s"
             except RedisAway as error:
-                is_silent = True
+                self._silent_since = self._silent_since or now()
+                is_over = now() - self._silent_since >= min(self._wait, _OUTAGE)
                 problem = f"the guard cannot reach Redis ({error})"
             except BaseException:
                 await held.let_go()  # the answer is lost, but the lock may be held
                 raise
-            if is_silent and not was_silent:
-                give_up_at = min(give_up_at, now() + _OUTAGE)
-            if now() >= give_up_at:
+            if is_over:
                 raise GuardError(f"image {image}: {problem}; nothing was sent")
             await asyncio.sleep(random.uniform(*_POLL))
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from aioe2e.errors import ConfigError
 
@@ -97,15 +97,23 @@ async def _answered(command: Awaitable[T]) -> T:
     Raises:
         RedisAway: There is none.
     """
+    task = asyncio.current_task()
+    cancelled = 0 if task is None else task.cancelling()
+    answer: T | None = None
+    reason = ""
     try:
         async with asyncio.timeout(PATIENCE):
-            return await command
+            answer = await command
     except LockNotOwnedError:
         raise
     except (RedisError, OSError, TimeoutError, RuntimeError) as error:
         # A RuntimeError is redis-py's word for a client whose event loop is closed.
         reason = type(error).__name__
-    raise RedisAway(reason)
+    if task is not None and task.cancelling() > cancelled:
+        raise asyncio.CancelledError  # redis-py may take a cancellation for a lost connection
+    if reason:
+        raise RedisAway(reason)
+    return cast("T", answer)
 
 
 class Budget:

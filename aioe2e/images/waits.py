@@ -6,47 +6,47 @@ impatient waiter sets the pace for all.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
+
+import attrs
 
 from aioe2e._call import Channel, closed_error
-from aioe2e._check import quoted
-from aioe2e.errors import E2EError, UsageError, WaitTimeoutError, is_passing
+from aioe2e._check import LONGEST_INTERVAL
+from aioe2e.errors import E2EError, WaitTimeoutError, is_passing
+from aioe2e.models import ImageState, WaitProgress
 
 from .listing import Listing, Listings
 
+log: Final = logging.getLogger("aioe2e")
+
 T = TypeVar("T")
 
-#: Seconds between two listings at the least and at the most, and by how much the interval grows.
-SHORTEST_INTERVAL = 0.01
-LONGEST_INTERVAL = 60.0
+#: By how much the interval between two listings grows.
 _GROWTH = 1.5
-#: Thirty years: longer than anybody means, short enough to reckon with.
-_LONGEST_TIMEOUT = 1e9
 
 
-def check_times(timeout: float | None, interval: float) -> None:
-    """Refuse times that cannot be meant.
+@attrs.frozen(eq=False, repr=False)
+class WaitTold:
+    """What somebody wants to be told of a wait.
 
-    Raises:
-        UsageError: `timeout` is no number from above 0 to thirty years nor None, or `interval` is
-            not from 0.01 to 60.
+    Attributes:
+        progress: The user's callback.
+        state_in: The state, in a listing, of what is waited for.
     """
-    if timeout is not None and not (_is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
-        raise UsageError(
-            f"timeout must be a number of seconds above 0 and up to {_LONGEST_TIMEOUT:g}, or None for no limit, "
-            f"not {quoted(timeout)}"
-        )
-    if not _is_number(interval) or not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
-        raise UsageError(
-            f"interval must be a number of seconds from {SHORTEST_INTERVAL:g} to {LONGEST_INTERVAL:g}, "
-            f"not {quoted(interval)}"
-        )
 
+    progress: Callable[[WaitProgress], object]
+    state_in: Callable[[Listing], ImageState | None]
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    def tell(self, listing: Listing | None, *, elapsed: float, next_look: float) -> None:
+        """Tell of a look; None in the place of a listing that failed."""
+        state = None if listing is None else self.state_in(listing)
+        try:
+            self.progress(WaitProgress(state=state, elapsed=elapsed, next_look=next_look))
+        except Exception:
+            log.exception("a progress callback failed")
 
 
 async def poll(
@@ -57,6 +57,7 @@ async def poll(
     waiting_for: str,
     timeout: float | None,
     interval: float,
+    told: WaitTold | None = None,
 ) -> T:
     """Look at listings until one shows what is waited for.
 
@@ -67,6 +68,7 @@ async def poll(
         waiting_for: What is waited for, for the text of the error.
         timeout: Seconds.
         interval: Seconds until the second listing; the interval grows to 60.
+        told: What is told after each look that does not end the wait.
 
     Raises:
         WaitTimeoutError: The time is over.
@@ -74,7 +76,7 @@ async def poll(
             through).
     """
     clock = channel.clock
-    due = clock.now()
+    begun = due = clock.now()
     end = math.inf if timeout is None else due + timeout
     failure: E2EError | None = None
     listing = listings.recent(due - interval / 2)
@@ -103,6 +105,9 @@ async def poll(
         due = min(
             (now if listing is None or failure is not None else listing.started) + interval, end
         )
+        if told is not None:
+            shown = None if failure is not None else listing
+            told.tell(shown, elapsed=now - begun, next_look=max(0.0, due - now))
         interval = min(interval * _GROWTH, LONGEST_INTERVAL)
     because = f" (the last listing failed: {failure})" if failure is not None else ""
     raise WaitTimeoutError(

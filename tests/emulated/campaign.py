@@ -489,22 +489,19 @@ class Run:
                         self.lie(f"resent after {call.fault}", key)
 
     def compare_names(self) -> None:
-        """An image has the name that the last rename gave it, unless something of it is unknown."""
-        latest: dict[str, Claim] = {}
-        uncertain: set[str] = set()
+        """Of the renames of one image that are done, none takes effect after a later one."""
+        last: dict[tuple[str, str], int] = {}
+        for place, line in enumerate(self.fake.ledger):
+            if line.action == "rename":
+                last[line.target, line.name] = place
+        latest: dict[str, int] = {}
         for claim in self.claims:
-            action, target, _ = claim.key
-            if action in ("rename", "delete"):
-                if claim.status is Status.DONE:
-                    latest[target] = claim
-                elif claim.status is Status.UNKNOWN:
-                    uncertain.add(target)
-        for target, claim in latest.items():
-            image = self.fake.images.get(target)
-            if image is None or target in uncertain or claim.key[0] == "delete":
-                continue
-            if image["name"] != claim.key[2]:
-                self.lie(f"overtaken (its name is {image['name']})", claim)
+            action, target, name = claim.key
+            if action == "rename" and claim.status is Status.DONE:
+                place = last[target, str(name)]
+                if place < latest.get(target, -1):
+                    self.lie("overtaken by an earlier rename", claim)
+                latest[target] = place
 
     def unclaimed(self) -> None:
         self.applied(("", "", None))

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
+from patience import SOON
 
 import aioe2e
 from aioe2e.testing import FakeE2E, Fault, Faults
@@ -152,6 +153,23 @@ async def test_a_405_leads_to_the_other_dialect_once_per_route(
         # And all views have.
         await session.with_options(retry=FAST).images.rename(first(fake), "y")
         assert len(fake.calls) <= 8
+
+
+async def test_an_account_that_takes_only_put_is_spoken_to_with_put() -> None:
+    """As e2e-cli sends: after a 405 to POST and to DELETE, a delete goes out as PUT."""
+    async with FakeE2E(images=4, nodes=1, dialects="put") as fake, fake.session() as session:
+        one, two, three, _ = list(fake.images)
+        await session.images.delete(one)
+        await session.images.delete(two)
+        await session.images.rename(three, "new")
+        await session.images.save(node(fake, 0), "saved")
+        assert [call.method for call in fake.calls] == [
+            *("POST", "DELETE", "PUT"),
+            *("PUT", "PUT"),
+            *("POST", "PUT"),
+        ]
+        assert one not in fake.images
+        assert fake.images[three]["name"] == "new"
 
 
 async def test_the_fallback_is_no_attempt_and_costs_no_budget() -> None:
@@ -335,14 +353,14 @@ async def test_an_image_that_turns_error_ends_every_wait_at_once() -> None:
         action = await session.images.save(node(fake), "n")
         image = list(fake.images)[-1]
         waits = [
-            session.images.wait(image, interval=0.02, timeout=5),
-            session.images.wait_saved(action, interval=0.02, timeout=5),
+            session.images.wait(image, interval=0.02, timeout=60),
+            session.images.wait_saved(action, interval=0.02, timeout=60),
         ]
         began = time.perf_counter()
         for error in await asyncio.gather(*waits, return_exceptions=True):
             assert isinstance(error, aioe2e.ImageFailedError)
             assert error.image_id == image
-        assert time.perf_counter() - began < 2
+        assert time.perf_counter() - began < SOON
         assert (
             await session.images.wait(image, aioe2e.ImageState.ERROR, interval=0.02)
         ).image_id == image
@@ -391,7 +409,7 @@ async def test_a_wait_ends_with_its_timeout(kind: str) -> None:
         began = time.perf_counter()
         with pytest.raises(aioe2e.WaitTimeoutError, match=r"0\.15 s"):
             await wait()
-        assert 0.14 < time.perf_counter() - began < 2
+        assert 0.14 < time.perf_counter() - began < SOON
 
 
 @pytest.mark.parametrize("fault", ["hang", "reset", "500-html", "body-empty", "429-json-seconds"])
@@ -400,7 +418,7 @@ async def test_a_wait_ends_with_its_timeout_whatever_the_listing_does(fault: str
         began = time.perf_counter()
         with pytest.raises(aioe2e.WaitTimeoutError):
             await session.images.wait(first(fake), timeout=0.2, interval=0.02)
-        assert time.perf_counter() - began < 2
+        assert time.perf_counter() - began < SOON
 
 
 async def test_a_wait_goes_on_after_faults_that_pass_and_ends_with_those_that_do_not() -> None:
@@ -451,7 +469,7 @@ async def test_500_waiters_cost_one_listing_per_interval() -> None:
             image["image_state"] = "Ready"
         assert len(await asyncio.gather(*waits)) == 500
         # The interval grows by half each time: listings at 0, 0.2, 0.5, 0.95, 1.6.
-        assert time.perf_counter() - began < 3.0
+        assert time.perf_counter() - began < SOON
         assert 3 <= len(fake.calls) <= 6
         assert fake.max_in_flight == 1
 
@@ -464,10 +482,10 @@ async def test_waiters_that_join_one_after_the_other_share_the_listings_of_those
             record["image_state"] = "Creating"
         tasks = []
         for image in list(fake.images):
-            tasks.append(asyncio.create_task(session.images.wait(image, interval=2)))
+            tasks.append(asyncio.create_task(session.images.wait(image, interval=30)))
             await asyncio.sleep(0.005)
         assert len([call for call in fake.calls if call.action == "list"]) <= 2
-        absent = asyncio.create_task(session.images.wait("1", interval=2))
+        absent = asyncio.create_task(session.images.wait("1", interval=30))
         with pytest.raises(
             aioe2e.NotFoundError
         ):  # asked for anew, and not taken from an older listing
@@ -483,7 +501,7 @@ async def test_a_long_wait_looks_ever_more_seldom() -> None:
         with pytest.raises(aioe2e.WaitTimeoutError):
             await session.images.wait_saved(action, interval=0.02, timeout=0.8)
         # 0, 0.02, 0.05, 0.095, … and not one every 0.02 s
-        assert 5 <= len([call for call in fake.calls if call.action == "list"]) <= 12
+        assert 3 <= len([call for call in fake.calls if call.action == "list"]) <= 12
 
 
 async def test_waits_of_different_intervals_share_the_listings_of_the_fastest() -> None:
@@ -501,7 +519,7 @@ async def test_waits_of_different_intervals_share_the_listings_of_the_fastest() 
         fake.images[slow]["image_state"] = "Ready"
         began = time.perf_counter()
         await asyncio.gather(tasks[0], tasks[2])
-        assert time.perf_counter() - began < 1.0
+        assert time.perf_counter() - began < SOON
         tasks[1].cancel()
         await asyncio.wait(tasks)
         assert listings(fake) <= 8
@@ -544,7 +562,10 @@ async def test_wait_saved_finds_the_image_of_its_save(rules: Any) -> None:
         other = await session.images.save(node(fake, 1), "nightly-10")
         action = await session.images.save(node(fake), "nightly-1")
         images = await asyncio.gather(
-            *(session.images.wait_saved(each, interval=0.02, timeout=5) for each in (action, other))
+            *(
+                session.images.wait_saved(each, interval=0.02, timeout=60)
+                for each in (action, other)
+            )
         )
         made = {applied.name: applied.image_id for applied in fake.ledger}
         assert [image.image_id for image in images] == [made["nightly-1"], made["nightly-10"]]
@@ -558,7 +579,7 @@ async def test_wait_saved_does_not_take_an_older_image_of_that_name() -> None:
         fake.images[first(fake)]["name"] = "nightly"
         await session.images.list()
         action = await session.images.save(node(fake), "nightly")
-        image = await session.images.wait_saved(action, interval=0.02, timeout=5)
+        image = await session.images.wait_saved(action, interval=0.02, timeout=60)
         assert image.image_id == fake.ledger[-1].image_id
 
 
@@ -580,7 +601,7 @@ async def test_several_saves_of_one_name_are_never_given_the_same_image() -> Non
 async def test_wait_saved_serves_an_action_that_another_session_made() -> None:
     async with FakeE2E(save_seconds=0.05) as fake, fake.session() as one, fake.session() as two:
         action = await one.images.save(node(fake), "n")
-        assert (await two.images.wait_saved(action, interval=0.02, timeout=5)).name == "n"
+        assert (await two.images.wait_saved(action, interval=0.02, timeout=60)).name == "n"
 
 
 async def test_wait_saved_copes_with_a_save_that_is_dated_in_the_year_one() -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 import attrs
 import pytest
 from aiohttp import web
+from patience import SOON
 from virtual_time import in_virtual_time, now
 
 import aioe2e
@@ -28,8 +29,9 @@ ITEMS = 10_000 if FULL else 1_500
 RATE = 200
 #: A pause of whole seconds costs a short run more than its share, and refusals teach before they help.
 SLOWEST, MOST_REFUSED = (1.3, 0.05) if FULL else (2.5, 0.08)
-#: What was on its way already when a 429 went out arrives within this many seconds.
-GRACE = 0.05
+#: What was on its way already when a 429 went out arrives within this many seconds, also where the
+#: machine is busy with other tests.
+GRACE = 0.05 if FULL else 0.25
 
 
 class Limiter(Protocol):
@@ -297,4 +299,4 @@ async def test_the_users_own_rate_is_kept_from_the_first_request_on() -> None:
         async with aioe2e.Session(credentials, base_url=server.url, limits=limits) as session:
             began = time.monotonic()
             await session.images.run(steps(60))
-            assert 0.5 <= time.monotonic() - began < 1.2
+            assert 0.5 <= time.monotonic() - began < SOON

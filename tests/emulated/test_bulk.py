@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from patience import SOON
 
 import aioe2e
 from aioe2e import (
@@ -60,49 +61,60 @@ def names(fake: FakeE2E) -> dict[str, str]:
 # The limit, counted at the server
 
 
-def slow(limit: int) -> float:
-    """A latency at which so many requests are surely in the server together, also on a busy machine."""
-    return 0.01 + limit / 500
+async def reach(limit: int, run: Callable[[float], Awaitable[FakeE2E]]) -> None:
+    """Let runs against ever slower servers show that so many requests meet there, and never more."""
+    met = [0]
+    for factor in (1, 4, 16):  # for a calm machine, for a busy one, for a very busy one
+        if max(met) < limit:
+            fake = await run(factor * (0.01 + limit / 500))
+            met.append(fake.max_in_flight)
+    assert max(met) == limit
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 16, 64])
 async def test_the_limit_is_reached_and_never_passed(limit: int) -> None:
-    async with (
-        FakeE2E(images=unused(5 * limit), latency=slow(limit)) as fake,
-        session_of(fake) as session,
-    ):
-        report = await session.images.bulk_delete(list(fake.images), limit=limit)
-        assert report.ok
-        assert fake.max_in_flight == limit
-        assert not fake.images
+    async def run(latency: float) -> FakeE2E:
+        images = unused(5 * limit)
+        async with FakeE2E(images=images, latency=latency) as fake, session_of(fake) as session:
+            report = await session.images.bulk_delete(list(fake.images), limit=limit)
+            assert report.ok
+            assert not fake.images
+        return fake
+
+    await reach(limit, run)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 16, 64])
 async def test_the_limit_is_not_passed_when_every_third_request_meets_a_fault(limit: int) -> None:
     kinds = ("reset", "close", "502-html", "504-json", "html-200", "json-truncated", "partial-body")
-    async with (
-        FakeE2E(images=unused(5 * limit + 20), latency=slow(limit)) as fake,
-        session_of(fake) as session,
-    ):
-        fake.faults = Faults.random(0.33, seed=limit, kinds=kinds)
-        report = await session.images.bulk_delete(list(fake.images), limit=limit)
-        assert fake.max_in_flight == limit
-        fake.faults = None
-        again = await session.images.run(report.remaining(), missing_ok=True)
-        assert again.ok
-        await fake.settle()
-        assert not fake.images
+
+    async def run(latency: float) -> FakeE2E:
+        images = unused(5 * limit + 20)
+        async with FakeE2E(images=images, latency=latency) as fake, session_of(fake) as session:
+            fake.faults = Faults.random(0.33, seed=limit, kinds=kinds)
+            report = await session.images.bulk_delete(list(fake.images), limit=limit)
+            fake.faults = None
+            again = await session.images.run(report.remaining(), missing_ok=True)
+            assert again.ok
+            await fake.settle()
+            assert not fake.images
+        return fake
+
+    await reach(limit, run)
 
 
 async def test_the_sessions_limit_stands_above_that_of_its_runs() -> None:
-    async with (
-        FakeE2E(images=unused(90), latency=slow(5)) as fake,
-        session_of(fake, limits=Limits(in_flight=5)) as session,
-    ):
-        plans = [Plan.delete(list(fake.images)[start::3]) for start in range(3)]
-        reports = await asyncio.gather(*(session.images.run(plan, limit=4) for plan in plans))
-        assert all(report.ok for report in reports)
-        assert fake.max_in_flight == 5
+    async def run(latency: float) -> FakeE2E:
+        async with (
+            FakeE2E(images=unused(90), latency=latency) as fake,
+            session_of(fake, limits=Limits(in_flight=5)) as session,
+        ):
+            plans = [Plan.delete(list(fake.images)[start::3]) for start in range(3)]
+            reports = await asyncio.gather(*(session.images.run(plan, limit=4) for plan in plans))
+            assert all(report.ok for report in reports)
+        return fake
+
+    await reach(5, run)
 
 
 # What a bulk call takes
@@ -237,7 +249,7 @@ async def test_at_the_deadline_the_run_ends_and_its_report_agrees_with_the_serve
     ):
         began = time.monotonic()
         report = await session.images.bulk_delete(list(fake.images), limit=8, deadline=0.2)
-        assert 0.2 <= time.monotonic() - began < 1
+        assert 0.2 <= time.monotonic() - began < SOON
         await fake.settle()
         assert_true(report, fake)
         counts = report.counts()
@@ -430,9 +442,9 @@ class Collisions:
         store = fake._store
         check = store._refuse_taken
 
-        def counted(name: str) -> None:
+        def counted(place: Any, name: str) -> None:
             try:
-                check(name)
+                check(place, name)
             except Exception:
                 self.met.append(name)
                 raise

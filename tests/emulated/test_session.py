@@ -20,6 +20,7 @@ import aiohttp
 import pytest
 from aiohttp import hdrs
 from multidict import CIMultiDict
+from patience import SOON
 
 import aioe2e
 from aioe2e.errors import is_passing
@@ -208,7 +209,7 @@ def test_without_any_profile_the_error_names_both_files(
 
 async def test_every_request_carries_key_context_and_token_exactly_once() -> None:
     async with (
-        FakeE2E(api_key=KEY, auth_token=TOKEN) as fake,
+        FakeE2E(api_key=KEY, auth_token=TOKEN, projects=["42"], locations=["New Delhi"]) as fake,
         fake.session(project_id="0042", location="New Delhi") as s,
     ):
         await s.images.list()
@@ -521,7 +522,7 @@ async def test_closing_ends_reads_in_flight_at_once() -> None:
         began = time.perf_counter()
         await session.close()
         assert isinstance(await outcome(task), aioe2e.SessionError)
-        assert time.perf_counter() - began < 1
+        assert time.perf_counter() - began < SOON
 
 
 @pytest.mark.parametrize("action", ["save", "rename", "delete"])
@@ -968,7 +969,7 @@ async def test_a_slow_callable_has_as_long_as_the_call_may_take() -> None:
             began = time.perf_counter()
             with pytest.raises(aioe2e.DeadlineExceededError):
                 await session.images.list()
-            assert time.perf_counter() - began < 1.5
+            assert time.perf_counter() - began < SOON
         assert not fake.calls
 
 
@@ -987,7 +988,7 @@ async def test_renewing_a_token_does_not_stretch_the_deadline() -> None:
             began = time.perf_counter()
             with pytest.raises(aioe2e.E2EError):
                 await session.images.list()
-            assert time.perf_counter() - began < 2
+            assert time.perf_counter() - began < SOON
 
 
 async def test_a_cancelled_waiter_leaves_the_token_to_the_next() -> None:

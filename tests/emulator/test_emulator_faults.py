@@ -23,6 +23,7 @@ from emulator_client import (
     request_bytes,
     save,
 )
+from patience import SOON
 
 import aioe2e
 from aioe2e.testing import KINDS, Answer, Effect, FakeE2E, Fault, Faults
@@ -56,9 +57,8 @@ async def test_a_fault_answers_and_applies_as_its_row_says(kind: str) -> None:
                 before = len(fake.ledger)
                 got = await read(fake, short(kind, APPLIED[effect]), request)
                 if effect is Effect.LATE:
-                    assert len(fake.ledger) == before, (
-                        "nothing is applied while the connection is there"
-                    )
+                    # On a busy machine it may have been applied by now, but not while the client was there.
+                    assert all(entry.late for entry in fake.ledger[before:])
                 await fake.settle()
                 assert len(fake.ledger) - before == (effect is not Effect.NOT)
                 assert before == len(fake.ledger) or fake.ledger[-1].late is (effect is Effect.LATE)
@@ -415,11 +415,11 @@ async def test_a_bomb_hides_no_refusal(kind: str, unpack: Any) -> None:
 async def test_a_bomb_leaves_the_loop_its_turns_while_it_is_made() -> None:
     async with FakeE2E(images=3, faults=Fault("gzip-bomb", value=96 * MIB)) as fake:
         asked = asyncio.create_task(ask(fake, *LIST))
-        longest, last = 0.0, time.perf_counter()
+        turns = 0
         while not asked.done():
-            await asyncio.sleep(0.001)
-            longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
-        assert longest < 0.1, "96 MiB take three times as long to pack"
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > 50, "packed in one piece, it would be ready after a handful"
 
 
 async def whole_listing(fake: FakeE2E) -> Any:
@@ -443,7 +443,7 @@ async def test_zero_is_a_number_of_seconds_and_of_bytes_like_any_other() -> None
             fake.inject(Fault(kind, seconds=0), "list")
             before = time.perf_counter()
             await exchange(fake, request_bytes(fake, *LIST))
-            assert time.perf_counter() - before < 1, kind
+            assert time.perf_counter() - before < SOON, kind
         fake.inject(Fault("body-huge", value=0), "list")
         assert (await ask(fake, *LIST)).body.startswith(b"{")
         fake.inject(Fault("slam", value=0), "list")
@@ -458,7 +458,7 @@ async def test_a_listing_that_is_stale_by_no_seconds_is_fresh() -> None:
         assert (await ask(fake, *LIST)).json["data"][0]["name"] == "golden"
 
 
-async def test_a_fault_met_by_a_page_of_the_server_breaks_nothing(
+async def test_a_fault_met_by_a_404_of_the_server_breaks_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     kinds = [
@@ -471,10 +471,11 @@ async def test_a_fault_met_by_a_page_of_the_server_breaks_nothing(
             assert caplog.records == [], kind
 
 
-async def test_a_page_stays_as_it_is_where_a_fault_would_change_json() -> None:
+async def test_a_refusal_stays_one_where_a_fault_changes_its_json() -> None:
     async with FakeE2E(faults=["odd-no-errors", "echo-plain-success", "json-digits"]) as fake:
-        pages = [await ask(fake, "GET", "nothing/here/") for _ in range(4)]
-        assert {(page.status, page.body) for page in pages} == {(404, pages[3].body)}
+        for _ in range(4):
+            answer = await ask(fake, "GET", "nothing/here/")
+            assert (answer.status, json.loads(answer.body, parse_int=str)["code"]) == (404, "404")
 
 
 async def test_an_endless_body_stops_when_the_client_has_gone() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,11 +77,9 @@ def test_the_example_of_the_pytest_fixtures_passes_as_a_users_test(tmp_path: Pat
         block for block in blocks_of(ROOT / "docs" / "testing.md") if "import pytest" in block.text
     )
     (tmp_path / "test_of_a_user.py").write_text(block.text, encoding="utf-8")
-    shutil.copy(
-        ROOT / "tests" / "conftest.py", tmp_path
-    )  # runs async tests; users have a plugin for that
     installed = importlib.metadata.entry_points(group="pytest11", name="aioe2e")
     plugin = [] if installed else ["-p", "aioe2e.testing.pytest_plugin"]
+    plugin += ["-o", "asyncio_mode=auto"]  # of pytest-asyncio, which users have
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "1 passed" in ended.stdout, ended.stdout + ended.stderr

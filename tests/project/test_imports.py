@@ -147,7 +147,7 @@ def test_an_import_starts_nothing() -> None:
 @pytest.mark.parametrize(
     ("package", "home"),
     [
-        ("aiohttp", {"failure", "request", "transport"}),
+        ("aiohttp", {"failure", "reply", "request", "tracers", "transport"}),
         ("backoff", {"retry"}),
         ("cattrs", {"codec"}),
     ],

@@ -23,6 +23,9 @@ from aioe2e import (
     Images,
     ImageState,
     Limits,
+    Node,
+    Nodes,
+    NodeState,
     NotFoundError,
     Outcome,
     OutcomeUnknownError,
@@ -44,6 +47,7 @@ from aioe2e import (
     Timeouts,
     TransportError,
     UsageError,
+    WaitProgress,
     select,
 )
 
@@ -80,6 +84,9 @@ async def sessions(http: aiohttp.ClientSession) -> None:
     assert_type(Session.from_profile("work", project_id="7"), Session)
     assert_type(session.with_options(timeouts=Timeouts(), retry=RetryPolicy.none()), Session)
     assert_type(session.images, Images)
+    assert_type(session.nodes, Nodes)
+    assert_type(Session.discover("work").ok, bool)
+    assert_type(session.at(location="Chennai", project_id=7), Session)
     assert_type(session.closed, bool)
     async with session as entered:
         assert_type(entered, Session)
@@ -96,6 +103,7 @@ async def single(images: Images, image: SavedImage) -> None:
     assert_type(await images.list(select.not_in_use() & select.older_than("30d")), list[SavedImage])
     assert_type(await images.list(lambda one: one.name.startswith("ci-")), list[SavedImage])
     assert_type(await images.get("5"), SavedImage)
+    assert_type(await images.by_name("golden"), SavedImage)
     action = await images.save(5, "nightly")
     assert_type(action, SaveAction)
     assert_type(await images.rename(image, "golden"), ActionResult)
@@ -103,6 +111,33 @@ async def single(images: Images, image: SavedImage) -> None:
     assert_type(await images.wait("5", ImageState.READY, timeout=None, interval=1), SavedImage)
     assert_type(await images.wait_saved(action, timeout=60), SavedImage)
     await images.wait_gone(image, timeout=1.5, interval=0.5)
+
+
+async def nodes(session: Session) -> None:
+    def told(now: WaitProgress) -> None:
+        assert_type((now.elapsed, now.next_look), tuple[float, float])
+        assert_type(now.state, ImageState | NodeState | None)
+
+    found = await session.nodes.list(lambda node: node.state is NodeState.RUNNING)
+    assert_type(found, list[Node])
+    node = await session.nodes.get(found[0])
+    assert_type(node, Node)
+    assert_type(await session.nodes.wait(node, NodeState.RUNNING, 60, 1, told), Node)
+    assert_type((node.node_id, node.name, node.status, node.state), tuple[str, str, str, NodeState])
+    assert_type(
+        (node.public_ip, node.vm_id, node.is_locked), tuple[str | None, str | None, bool | None]
+    )
+    assert_type(await session.images.save(node, "nightly"), SaveAction)
+    Plan.save({node: "nightly"})
+    Plan.save([(node, "nightly")])
+
+
+def as_json(image: SavedImage, action: SaveAction, result: ActionResult, node: Node) -> None:
+    assert_type(image.to_dict(), dict[str, Any])
+    assert_type(SavedImage.from_dict(image.to_dict()), SavedImage)
+    assert_type(SaveAction.from_dict(action.to_dict()), SaveAction)
+    assert_type(ActionResult.from_dict(result.to_dict()), ActionResult)
+    assert_type(Node.from_dict(node.to_dict()), Node)
 
 
 def models(image: SavedImage, action: SaveAction, result: ActionResult) -> None:

@@ -88,9 +88,9 @@ def test_thousands_of_steps_are_ordered_in_no_time() -> None:
     random.Random(1).shuffle(shuffled)
     chain = [*names[1:], "free"]
     for wanted in (shuffled, chain, [*names[1:], names[0]]):
-        began = time.perf_counter()
+        began = time.process_time()
         plan = Plan.rename(list(zip(images, wanted, strict=True)), existing=images)
-        assert time.perf_counter() - began < 1.0  # about 0.05 on a calm machine
+        assert time.process_time() - began < 1.0  # about 0.05 on a calm machine
         assert is_runnable(plan)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import string
 import time
 import urllib.parse
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -214,17 +217,17 @@ def test_a_redactor_tells_nothing_of_what_it_hides() -> None:
 )
 def test_a_megabyte_of_anything_is_cleaned_quickly(text: str) -> None:
     redactor = Redactor([KEY, "t" + "oken" * 200])
-    start = time.perf_counter()
+    start = time.process_time()
     redactor.clean(text)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 @pytest.mark.timeout(5)
 def test_a_secret_full_of_backslashes_is_no_trap() -> None:
     redactor = Redactor(["\\" * 12 + '"/' * 6])
-    start = time.perf_counter()
+    start = time.process_time()
     redactor.clean("\\" * 400)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 @pytest.mark.timeout(30)
@@ -234,9 +237,9 @@ def test_a_secret_full_of_backslashes_is_no_trap() -> None:
 def test_a_secret_that_begins_with_a_slash_does_not_make_a_run_of_backslashes_slow(
     secret: str, count: int
 ) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     Redactor([secret]).clean("\\" * count)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 @pytest.mark.parametrize(
@@ -244,3 +247,81 @@ def test_a_secret_that_begins_with_a_slash_does_not_make_a_run_of_backslashes_sl
 )
 def test_cut_keeps_within_the_length(text: str, shown: str) -> None:
     assert shorten(text, 6) == shown
+
+
+@pytest.mark.parametrize("secret", [KEY, "abcdef", "k3y?>~~~??>>", "eyJhbGciOi.eyJzdWIi.c2ln"])
+@pytest.mark.parametrize("before", ["", "u", "us", "user:", "apikey "])
+@pytest.mark.parametrize("after", ["", ":", ": pass", "x" * 30])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes])
+def test_a_secret_in_base64_is_hidden_wherever_it_lies_in_it(
+    secret: str, before: str, after: str, encode: Callable[[bytes], bytes]
+) -> None:
+    encoded = encode((before + secret + after).encode()).decode().replace("\n", "")
+    for spelt in (encoded, urllib.parse.quote(encoded, safe=""), encoded.replace("/", "\\/")):
+        shown = Redactor([secret]).hide(f"token {spelt}.")
+        assert HIDDEN in shown
+        kept = re.sub(r"\\|%..", "", shown.replace(HIDDEN, " "))
+        for part in re.findall(r"[A-Za-z0-9+/_-]{6,}", kept):
+            assert secret[2:-2].encode() not in base64.b64decode(part + "==", altchars=b"-_")
+
+
+def test_of_a_long_text_only_the_beginning_is_looked_at() -> None:
+    redactor = Redactor([KEY])
+    assert redactor.clean("x" * 3_000_000) == "x" * (LONGEST - 1) + "…"
+    shown = redactor.clean(f"{KEY} " * 100_000)
+    assert shown.startswith(f"{HIDDEN} {HIDDEN}")
+    assert KEY[:3] not in shown
+
+
+@pytest.mark.parametrize("shift", range(0, 3000, 7))
+def test_no_part_of_a_secret_stands_at_the_end_of_what_is_looked_at(shift: int) -> None:
+    secret = "Zq7-" * 20
+    text = "." * shift + f"{secret}{secret}" * 2000
+    assert "q7" not in Redactor([secret]).clean(text)
+
+
+def turns_of(redactor: Redactor, content: object, body: bytes) -> tuple[int, object]:
+    """How often the work lets others run, and what comes of it."""
+    work, turns = redactor.scrub_in_slices(content, body), 0
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            return turns, stop.value
+        turns += 1
+
+
+def test_a_large_reply_with_an_echo_is_cleaned_in_slices() -> None:
+    images = [{"image_id": str(n), "name": f"image-{n}", "note": "x" * 60} for n in range(5000)]
+    content: dict[str, Any] = {"data": [*images, {"name": KEY, KEY: [KEY]}]}
+    turns, cleaned = turns_of(Redactor([KEY]), content, json.dumps(content).encode())
+    assert turns > 50
+    assert cleaned == {"data": [*images, {"name": HIDDEN, HIDDEN: [HIDDEN]}]}
+    assert content["data"][-1]["name"] == KEY
+
+
+def test_a_large_reply_without_an_echo_is_searched_in_slices_and_left_alone() -> None:
+    content: dict[str, Any] = {"data": []}
+    turns, cleaned = turns_of(Redactor([KEY]), content, b"x" * 5_000_000)
+    assert cleaned is content
+    assert turns == 4
+
+
+@pytest.mark.parametrize("at", [0, 1, 1024 * 1024 - 9, 1024 * 1024, 1024 * 1024 + 1])
+def test_an_echo_is_found_wherever_it_stands(at: int) -> None:
+    body = b"x" * at + KEY.encode() + b"x" * 2_000_000
+    assert Redactor([KEY]).scrub([KEY], body) == [HIDDEN]
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@pytest.mark.parametrize("before", [b"", b"u", b"us", b"user"])
+def test_an_echo_in_base64_is_found(encode: Callable[[bytes], bytes], before: bytes) -> None:
+    echoed = encode(before + KEY.encode()).decode()
+    assert HIDDEN in Redactor([KEY]).scrub([echoed], json.dumps([echoed]).encode())[0]
+
+
+def test_an_echo_in_a_reply_too_deep_to_look_through_is_hidden_whole() -> None:
+    content: object = KEY
+    for _ in range(100):
+        content = [content]
+    assert KEY not in str(Redactor([KEY]).scrub(content, KEY.encode()))

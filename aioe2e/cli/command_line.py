@@ -1,0 +1,219 @@
+"""From a command line to an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final, TextIO
+
+import aioe2e
+
+from . import changes, completion, reading, rotation, setup
+from .exits import CommandError, Exit, code_of
+from .output import complain
+from .parser import Command, Invocation, Parser
+from .shell import Interrupts, Shell
+from .terminal import Screen
+
+__all__ = ["PARSER", "main"]
+
+PARSER: Final = Parser(
+    "aioe2e",
+    (
+        Command(
+            "images list",
+            reading.list_images,
+            (
+                "aioe2e images list --match 'web-*' --older-than 30d --not-in-use",
+                "aioe2e images list --json",
+            ),
+        ),
+        Command("images get", reading.get_image, ("aioe2e images get 26318",), "IMAGE"),
+        Command(
+            "images save",
+            changes.save,
+            (
+                "aioe2e images save web-01 golden --wait",
+                "aioe2e images save --all --name 'nightly-{node}-{date}' --wait --yes",
+            ),
+            "[NODE NAME]",
+        ),
+        Command(
+            "images rename",
+            changes.rename,
+            (
+                "aioe2e images rename 26318 golden",
+                "aioe2e images rename --match 'web-*' --to 'archive-{name}' --dry-run",
+            ),
+            "[IMAGE NAME]",
+        ),
+        Command(
+            "images delete",
+            changes.delete,
+            (
+                "aioe2e images delete --match 'ci-*' --older-than 30d --not-in-use --dry-run",
+                "aioe2e images list -q --match 'tmp-*' | aioe2e images delete --from - --yes",
+            ),
+            "[IMAGE...]",
+        ),
+        Command(
+            "images rotate",
+            rotation.rotate,
+            ("aioe2e images rotate --all --name 'nightly-{node}-{date}' --keep 7 --yes",),
+            "[NODE...]",
+        ),
+        Command(
+            "images wait",
+            reading.wait_for_images,
+            ("aioe2e images wait 26318 26326 --timeout 1h",),
+            "IMAGE...",
+        ),
+        Command(
+            "nodes list",
+            reading.list_nodes,
+            ("aioe2e nodes list --match 'web-*'",),
+        ),
+        Command("nodes get", reading.get_node, ("aioe2e nodes get web-01",), "NODE"),
+        Command("profiles list", setup.list_profiles, ("aioe2e profiles list",)),
+        Command("profiles show", setup.show_profile, ("aioe2e profiles show --profile staging",)),
+        Command(
+            "completion",
+            completion.completion,
+            ("aioe2e completion fish > ~/.config/fish/completions/aioe2e.fish",),
+            "SHELL",
+        ),
+    ),
+    aliases={"images": "image", "nodes": "node"},
+    foreign={
+        "demo": "Show what the library does, on an emulated account.",
+        "emulator": "Serve an emulated account for any client.",
+    },
+    summary="Saved images of the E2E Networks cloud: list, save, rename, delete, rotate.",
+    examples=(
+        "aioe2e images list --emulator",
+        "aioe2e images rotate --all --name 'nightly-{node}-{date}' --keep 7 --yes",
+    ),
+)
+
+#: Options that may stand before the command, and whether a value follows.
+_GLOBAL: Final = {
+    "--profile": True,
+    "--alias": True,
+    "--project-id": True,
+    "--location": True,
+    "--base-url": True,
+    "--timeout": True,
+    "--color": True,
+    "--output": True,
+    "-o": True,
+    "--emulator": False,
+    "--json": False,
+    "--quiet": False,
+    "-q": False,
+    "--verbose": False,
+    "-v": False,
+}
+_EMULATED: Final = 200
+
+
+def main(
+    words: Sequence[str],
+    *,
+    stdin: TextIO | None = None,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Carry out a command line.
+
+    Args:
+        words: The command line without the program.
+        stdin, stdout, stderr: The streams; by default those of the process.
+        environ: What decides on colours and on where journals are kept.
+
+    Returns:
+        The exit code.
+    """
+    environ = os.environ if environ is None else environ
+    out, err = stdout or sys.stdout, stderr or sys.stderr
+    screen = Screen(out, err, environ, colour=_colour(words), verbose=_is_verbose(words))
+    try:
+        parsed = PARSER.parse(_arranged(words))
+        if isinstance(parsed, str):
+            screen.out.print(parsed)
+            return Exit.OK
+        return asyncio.run(_carry_out(parsed, screen, stdin or sys.stdin, environ))
+    except BrokenPipeError:
+        return _left_alone(screen)
+    except (CommandError, aioe2e.E2EError) as error:
+        complain(screen, error)
+        return code_of(error)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        screen.note("interrupted")
+        return Exit.INTERRUPTED
+
+
+async def _carry_out(
+    invocation: Invocation, screen: Screen, stdin: TextIO, environ: Mapping[str, str]
+) -> Exit:
+    task = asyncio.current_task()
+    assert task is not None
+    interrupts = Interrupts(task)
+    with interrupts.installed():
+        code = await invocation(Shell(PARSER, screen, stdin, environ, interrupts))
+        return Exit.INTERRUPTED if interrupts.came else code
+
+
+def _left_alone(screen: Screen) -> Exit:
+    """End quietly where nobody reads on, as `head` does; what is still in a buffer is dropped."""
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    for sink in (screen.out, screen.err):
+        if sink.broken:
+            os.dup2(quiet, sink.stream.fileno())
+    os.close(quiet)
+    return Exit.OK
+
+
+def _is_verbose(words: Sequence[str]) -> bool:
+    return "-v" in words or "--verbose" in words
+
+
+def _colour(words: Sequence[str]) -> str:
+    """What ``--color`` says, before anything is parsed: errors of parsing are coloured, too."""
+    for place, word in enumerate(words):
+        if word.startswith("--color="):
+            return word.partition("=")[2]
+        if word == "--color" and place + 1 < len(words):
+            return words[place + 1]
+    return "auto"
+
+
+def _arranged(words: Sequence[str]) -> list[str]:
+    """Put options that stand before the command behind it, and a number to ``--emulator``."""
+    rest = list(words)
+    front: list[str] = []
+    while rest and (takes := _GLOBAL.get(rest[0].partition("=")[0])) is not None:
+        count = 2 if takes and "=" not in rest[0] else 1
+        if rest[0] == "--emulator" and rest[1:2] and rest[1].isdecimal():
+            count = 2
+        front += rest[:count]
+        rest = rest[count:]
+    end = rest.index("--") if "--" in rest else len(rest)
+    found = _numbered([*rest[:end], *front])
+    return [*found, *rest[end:]]
+
+
+def _numbered(words: Sequence[str]) -> list[str]:
+    """``--emulator`` without a number means 200 images."""
+    found: list[str] = []
+    for place, word in enumerate(words):
+        is_bare = word == "--emulator"
+        if (is_bare and not words[place + 1 : place + 2]) or (
+            is_bare and not words[place + 1].isdecimal()
+        ):
+            found.append(f"--emulator={_EMULATED}")
+        else:
+            found.append(word)
+    return found

@@ -1,0 +1,277 @@
+"""The commands that only read: lists and details of images and nodes, and waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Final, Literal
+
+from aioe2e import E2EError, SavedImage, Session
+
+from .exits import CommandError, Exit, code_of
+from .inputs import filtered, ids_of, seconds
+from .options import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_OUTPUT,
+    NO_FILTERS,
+    AccountOptions,
+    FilterOptions,
+    Output,
+    OutputOptions,
+)
+from .output import Column, Printer, Row, complain
+from .parser import WHICH, argument, given, option
+from .running import wait_for_all
+from .shell import Shell, open_session
+
+__all__ = [
+    "IMAGE_COLUMNS",
+    "get_image",
+    "get_node",
+    "list_images",
+    "list_nodes",
+    "printer",
+    "wait_for_images",
+]
+
+#: From so many locations on, a listing says where each image is.
+_SEVERAL: Final = 2
+#: Seconds to wait for images.
+_WAIT: Final = 1800.0
+
+
+def _moment(key: str) -> Callable[[Row], str]:
+    """The text of a moment: in UTC, to the minute."""
+
+    def text(row: Row) -> str:
+        value = row.get(key)
+        if not isinstance(value, str):
+            return "-"
+        return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%MZ}"
+
+    return text
+
+
+IMAGE_COLUMNS: Final = (
+    Column("image_id", "ID"),
+    Column("name", "NAME"),
+    Column("state", "STATE"),
+    Column("image_size", "SIZE"),
+    Column("creation_time", "CREATED", _moment("creation_time")),
+    Column("in_use", "IN USE"),
+)
+
+NODE_COLUMNS: Final = (
+    Column("node_id", "ID"),
+    Column("name", "NAME"),
+    Column("state", "STATE"),
+    Column("plan", "PLAN"),
+    Column("public_ip", "PUBLIC IP"),
+    Column("private_ip", "PRIVATE IP"),
+)
+
+_SORTS: Final[dict[str, Callable[[SavedImage], Any]]] = {
+    # The newest first; one without a date comes last.
+    "created": lambda image: -image.creation_time.timestamp() if image.creation_time else 0.0,
+    "name": lambda image: image.name.casefold(),
+    "size": lambda image: -(image.size_gb or 0.0),
+}
+
+
+def printer(shell: Shell, output: Output) -> Printer:
+    """Prints results as the options say."""
+    return Printer(shell.screen, output.form, output.columns, headers=not output.no_headers)
+
+
+async def list_images(
+    *,
+    sort: Annotated[
+        Literal["created", "name", "size"],
+        option("--sort", text="By date (the newest first), by name, or by size (created)."),
+    ] = "created",
+    filters: FilterOptions = NO_FILTERS,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """List saved images.
+
+    A listing shows one location of one project; `--location` may be given more than once.
+    """
+    async with open_session(account, shell.screen, several=True) as session:
+        listings, errors = await _listings(session, account.location)
+    found = [
+        (place, image) for place, images in listings.items() for image in filtered(filters, images)
+    ]
+    found.sort(key=lambda shown: _SORTS[sort](shown[1]))
+    total = sum(map(len, listings.values()))
+    if not found and not errors and output.form == "table":
+        shell.screen.note("no images" if not total else f"none of {total} images is meant")
+    is_one = len(account.location) < _SEVERAL
+    columns = IMAGE_COLUMNS if is_one else (Column("location", "LOCATION"), *IMAGE_COLUMNS)
+    printer(shell, output).items(
+        "list",
+        [
+            image.to_dict() if is_one else {**image.to_dict(), "location": place}
+            for place, image in found
+        ],
+        columns,
+        ids=[image.image_id for _, image in found],
+    )
+    for place, error in errors.items():
+        complain(shell.screen, error, about=place)
+    return max(map(code_of, errors.values()), default=Exit.OK)
+
+
+async def _listings(
+    session: Session, locations: Sequence[str]
+) -> tuple[dict[str, list[SavedImage]], dict[str, E2EError]]:
+    """By location, the images, and the errors of locations that could not be listed.
+
+    Raises:
+        E2EError: The only location could not be listed.
+    """
+    if len(locations) < _SEVERAL:
+        return {"": await session.images.list()}, {}
+    views = {place: session.at(location=place) for place in dict.fromkeys(locations)}
+    replies = await asyncio.gather(
+        *(view.images.list() for view in views.values()), return_exceptions=True
+    )
+    found: dict[str, list[SavedImage]] = {}
+    errors: dict[str, E2EError] = {}
+    for place, reply in zip(views, replies, strict=True):
+        if isinstance(reply, E2EError):
+            errors[place] = reply
+        elif isinstance(reply, BaseException):
+            raise reply
+        else:
+            found[place] = reply
+    return found, errors
+
+
+async def get_image(
+    image: Annotated[str, argument("IMAGE", "The id or the name of an image.")],
+    /,
+    *,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Show one saved image."""
+    async with open_session(account, shell.screen) as session:
+        found = await _one(session, image)
+    printer(shell, output).item("get", found.to_dict(), id_=found.image_id)
+    return Exit.OK
+
+
+async def _one(session: Session, word: str) -> SavedImage:
+    """The image with that id or name."""
+    if word.isdecimal():
+        return await session.images.get(word)
+    return await session.images.by_name(word)
+
+
+async def wait_for_images(
+    *images: Annotated[str, argument("IMAGE", "Ids, or names.")],
+    state: Annotated[
+        Literal["ready", "gone"],
+        option("--state", text="What to wait for: that they are ready, or gone (ready)."),
+    ] = "ready",
+    interval: Annotated[
+        str,
+        option(
+            "--interval",
+            metavar="TIME",
+            text="The time between two looks; it grows up to 60s (5s).",
+        ),
+    ] = "5s",
+    no_progress: Annotated[bool, option("--no-progress", text="Show no bar.")] = False,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Wait until images are ready, or gone.
+
+    Here --timeout is the time to wait (30m). All images share their listings, so that many cost no
+    more requests than one.
+    """
+    if not images:
+        raise CommandError("IMAGE is missing")
+    timeout = seconds("--timeout", account.timeout) or _WAIT
+    every = seconds("--interval", interval) or 5.0
+    async with open_session(account, shell.screen, call_timeout=False) as session:
+        words = list(dict.fromkeys(images))
+        known = [] if all(map(str.isdecimal, words)) else await session.images.list()
+        ids = ids_of(words, [(image.image_id, image.name) for image in known], "image")
+
+        def wait(image: str) -> Awaitable[SavedImage | None]:
+            if state == "gone":
+                return session.images.wait_gone(image, timeout=timeout, interval=every)
+            return session.images.wait(image, timeout=timeout, interval=every)
+
+        found = await wait_for_all(
+            shell, {image: wait(image) for image in ids}, wanted=not no_progress
+        )
+    errors = {image: error for image, error in found.items() if isinstance(error, E2EError)}
+    well = [image for image in ids if image not in errors]
+    items: list[Row] = [
+        {"image_id": image} if found[image] is None else found[image].to_dict() for image in well
+    ]
+    columns = IMAGE_COLUMNS if state == "ready" else IMAGE_COLUMNS[:1]
+    printer(shell, output).items("wait", items, columns, ids=well)
+    for error in errors.values():
+        complain(shell.screen, error)
+    return max(map(code_of, errors.values()), default=Exit.OK)
+
+
+async def list_nodes(
+    *,
+    match: Annotated[
+        tuple[str, ...],
+        option(
+            "--match",
+            section=WHICH,
+            metavar="GLOB",
+            text="The whole name matches, as in a shell; may be repeated, then any.",
+        ),
+    ] = (),
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """List nodes."""
+    async with open_session(account, shell.screen) as session:
+        nodes = await session.nodes.list()
+    if match:
+        nodes = [node for node in nodes if any(fnmatchcase(node.name, glob) for glob in match)]
+    found = sorted(nodes, key=lambda node: (node.name.casefold(), node.node_id))
+    if not found and output.form == "table":
+        shell.screen.note("no nodes of such a name" if match else "no nodes")
+    printer(shell, output).items(
+        "list",
+        [node.to_dict() for node in found],
+        NODE_COLUMNS,
+        ids=[node.node_id for node in found],
+    )
+    return Exit.OK
+
+
+async def get_node(
+    node: Annotated[str, argument("NODE", "The id or the name of a node.")],
+    /,
+    *,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Show one node."""
+    async with open_session(account, shell.screen) as session:
+        id_ = node
+        if not node.isdecimal():
+            known = await session.nodes.list()
+            (id_,) = ids_of([node], [(one.node_id, one.name) for one in known], "node")
+        found = await session.nodes.get(id_)
+    printer(shell, output).item("get", found.to_dict(), id_=found.node_id)
+    return Exit.OK

@@ -1,0 +1,358 @@
+"""``images rotate``: save nodes, wait for the images, then delete what is too many."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+import attrs
+
+from aioe2e import ImageState, Plan, SavedImage, select
+
+from .exits import CommandError, Exit
+from .inputs import (
+    SAVE_FIELDS,
+    Template,
+    filtered,
+    group_of,
+    meant_nodes,
+    names_of_nodes,
+    one_of,
+)
+from .journals import Journal, Origin
+from .options import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_OUTPUT,
+    DEFAULT_RUN,
+    DEFAULT_WAIT,
+    NO_FILTERS,
+    AccountOptions,
+    FilterOptions,
+    Filters,
+    OutputOptions,
+    RunOptions,
+    WaitOptions,
+)
+from .parser import WHICH, argument, given, option
+from .reading import printer
+from .running import Job, Result, Waiting, counted, wait_for_all, waiting_of
+from .shell import Shell, open_session
+
+__all__ = ["Rotation", "carry_out", "rotate"]
+
+#: What the words of a template look like in the name of an image.
+_PATTERNS: Final = {"date": r"\d{8}", "time": r"\d{6}"}
+#: What the server is known to append to the names of images.
+_SUFFIX: Final = re.compile(r"(?:-disk-\d+)?(?:_\d+)?\Z")
+#: The id of an image that is still to be saved, in the preview.
+_PENDING: Final = "pending-"
+
+
+@attrs.frozen(kw_only=True)
+class Rotation:
+    """What one rotation saves and keeps.
+
+    Attributes:
+        template: The names of its images, before the words in braces are filled in.
+        names: By id, the names of its nodes.
+        wanted: By id of a node, the name of the image that is saved now.
+        filters: Which images may be deleted; with ``keep`` and ``per``.
+    """
+
+    template: str
+    names: Mapping[str, str]
+    wanted: Mapping[str, str]
+    filters: Filters
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a journal has to remember of it."""
+        return {
+            "template": self.template,
+            "names": dict(self.names),
+            "wanted": dict(self.wanted),
+            "filters": attrs.asdict(self.filters),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Rotation:
+        """The rotation that `to_dict` wrote."""
+        filters = dict(data["filters"])
+        for key in ("match", "state"):
+            filters[key] = tuple(filters[key])
+        return cls(
+            template=data["template"],
+            names=data["names"],
+            wanted=data["wanted"],
+            filters=Filters(**filters),
+        )
+
+    @property
+    def _pattern(self) -> re.Pattern[str]:
+        """What matches the names of its images, of any night."""
+        names = "|".join(re.escape(name or id_) for id_, name in self.names.items())
+        ids = "|".join(map(re.escape, self.names))
+        groups = {**_PATTERNS, "node": f"(?:{names})", "id": f"(?:{ids})"}
+        return Template("--name", self.template, SAVE_FIELDS).pattern(groups)
+
+    def node_of(self, image: SavedImage) -> str | None:
+        """The id of the node that an image was saved of by this rotation; None for all others."""
+        match = self._pattern.fullmatch(image.name)
+        if match is None:
+            return None
+        words = match.groupdict()
+        if "id" in words:
+            return words["id"]
+        if "node" in words:
+            same = [id_ for id_, name in self.names.items() if (name or id_) == words["node"]]
+            return same[0] if len(same) == 1 else None
+        return next(iter(self.names)) if len(self.names) == 1 else None
+
+    def own(self, images: Iterable[SavedImage]) -> list[SavedImage]:
+        """Its images, of any night."""
+        pattern = self._pattern
+        return [image for image in images if pattern.fullmatch(image.name)]
+
+    def tonight(self, images: Iterable[SavedImage]) -> dict[str, SavedImage]:
+        """By node, the images that it wants and that are there; one that failed is not."""
+        there: dict[str, SavedImage] = {}
+        for image in images:
+            if image.state in (ImageState.READY, ImageState.CREATING):
+                there.setdefault(image.name, image)
+                there.setdefault(_SUFFIX.sub("", image.name), image)
+        return {node: there[name] for node, name in self.wanted.items() if name in there}
+
+    def surplus(
+        self,
+        images: Sequence[SavedImage],
+        *,
+        unsaved: Mapping[str, str],
+        failed: Iterable[str] = (),
+    ) -> list[SavedImage]:
+        """What is too many: never an image in use, nor one that is not of this rotation.
+
+        Args:
+            images: A listing.
+            unsaved: By node, images that count as there: they will be when it comes to deleting.
+            failed: Nodes whose image did not get ready. Nothing of theirs is deleted; and nothing
+                at all, where images are not counted node by node.
+        """
+        keep_all = set(failed)
+        is_per_node = self.filters.per in (None, "node")
+        if keep_all and not is_per_node:
+            return []
+        own = [image for image in self.own(images) if image.state is ImageState.READY]
+        pending = self._pending(own, unsaved)
+        nodes = {image.image_id: self.node_of(image) for image in own}
+        nodes |= {image.image_id: node for node, image in pending.items()}
+
+        def node(image: SavedImage) -> str | None:
+            return nodes[image.image_id]
+
+        filters = attrs.evolve(self.filters, not_in_use=True)
+        group = node if is_per_node else group_of(filters.per)
+        found = filtered(filters, [*own, *pending.values()], group=group)
+        return [
+            image
+            for image in found
+            if image.image_id not in pending and nodes[image.image_id] not in keep_all
+        ]
+
+    def _pending(
+        self, own: Sequence[SavedImage], unsaved: Mapping[str, str]
+    ) -> dict[str, SavedImage]:
+        """By node, an image that stands for the one that is still to be saved.
+
+        It is the newest of all, and otherwise as the last one of its node.
+        """
+        dates = [image.creation_time for image in own if image.creation_time is not None]
+        now = max([datetime.now(UTC), *(date + timedelta(seconds=1) for date in dates)])
+        last: dict[str | None, SavedImage] = {}
+        for image in select.newest(1, own, per=self.node_of):
+            last[self.node_of(image)] = image
+        return {
+            node: SavedImage(
+                image_id=f"{_PENDING}{node}",
+                name=name,
+                image_state=ImageState.READY.value,
+                creation_time=now,
+                distro=last[node].distro if node in last else None,
+            )
+            for node, name in unsaved.items()
+        }
+
+
+async def rotate(
+    *nodes: Annotated[str, argument("NODE", "Ids, or names.")],
+    every: Annotated[bool, option("--all", section=WHICH, text="All nodes.")] = False,
+    name: Annotated[
+        str,
+        option(
+            "--name",
+            metavar="TEMPLATE",
+            text="The names of the images, such as 'nightly-{node}-{date}'; also {id}, {time}.",
+        ),
+    ],
+    filters: FilterOptions = NO_FILTERS,
+    waiting: WaitOptions = DEFAULT_WAIT,
+    run: RunOptions = DEFAULT_RUN,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Save nodes, wait for the images, then delete those that are too many.
+
+    --keep N keeps the newest N images of each node (--per node), the new one among them. Only
+    images whose names fit the template are counted or deleted, and never one in use. Nothing is
+    deleted of a node whose save failed; with --per distro or none, nothing at all then.
+
+    It is safe to start again: an image of this name that is there already is not saved twice. The
+    other options of the selection leave images out of the deleting. Dates are those of UTC.
+    """
+    way = one_of({"NODE": bool(nodes), "--all": every})
+    if filters.keep is None or filters.keep < 1:
+        raise CommandError("--keep N is needed, 1 or more: how many images of each node stay")
+    template = Template("--name", name, SAVE_FIELDS)
+    if not template.uses("date"):
+        raise CommandError("--name: {date} is needed in it, so that each day has its own image")
+    words = [] if way == "--all" else list(nodes)
+    async with open_session(account, shell.screen) as session:
+        meant = await meant_nodes(session, words, every=every, names=True)
+        if len(meant) > 1 and not (template.uses("node") or template.uses("id")):
+            raise CommandError("--name: {node} or {id} is needed in it, as there are several nodes")
+        rotation = Rotation(
+            template=name,
+            names=dict(meant),
+            wanted=dict(names_of_nodes(template, meant)),
+            filters=filters,
+        )
+        images = await session.images.list()
+        there = rotation.tonight(images)
+        unsaved = {node: text for node, text in rotation.wanted.items() if node not in there}
+        doomed = rotation.surplus(images, unsaved=unsaved)
+        job = Job(
+            shell=shell,
+            session=session,
+            run=run,
+            printer=printer(shell, output),
+            origin=Origin(
+                command="rotate",
+                wait=True,
+                account=Origin.account_of(account),
+                rotation={
+                    **rotation.to_dict(),
+                    "surplus": [image.image_id for image in doomed],
+                },
+            ),
+            waiting=waiting_of(waiting),
+            known={image.image_id: image for image in images},
+            nodes=rotation.names,
+        )
+        saves = Plan.save(unsaved)
+        if agreed(job, saves, Plan.delete(doomed)):
+            return await carry_out(job, rotation, saves, {image.image_id for image in doomed})
+        return Exit.OK
+
+
+def agreed(job: Job, saves: Plan, deletions: Plan) -> bool:
+    """Show what will be done, and ask. False where that was all: a dry run.
+
+    Raises:
+        CommandError: The answer is no.
+    """
+    both = Plan.of([*saves, *deletions])
+    if job.run.dry_run:
+        job.preview(both)
+        return False
+    job.warn(both)
+    if len(both) and not job.run.yes:
+        job.show(both)
+        job.ask(
+            f"Save {counted(len(saves), 'node')}, then delete {job.amount(deletions)}? "
+            "Deleting cannot be undone."
+        )
+    return True
+
+
+async def carry_out(
+    job: Job,
+    rotation: Rotation,
+    saves: Plan,
+    agreed_on: Collection[str],
+    *,
+    journal: Journal | None = None,
+) -> Exit:
+    """Save, wait, and delete what is too many of what was agreed on.
+
+    Args:
+        job: Runs the saves.
+        rotation: The rotation.
+        saves: What is still to be saved.
+        agreed_on: The ids of the images that may be deleted.
+        journal: That of the saves, where they go on.
+    """
+    results: list[Result] = []
+    code = Exit.OK
+    if len(saves) or journal is not None:
+        report, journal = await job.execute(saves, journal=journal)
+        results = await job.wait(report)
+        job.tell(report, results)
+        if journal is not None:
+            job.see_to_journal(report, results, journal)
+        code = job.code(report, results)
+    stops = code and job.run.on_error == "stop"
+    if not (job.interrupted or stops):
+        deleted, worst = await _delete(job, rotation, results, agreed_on)
+        results += deleted
+        code = max(code, worst)
+    if not job.shell.screen.out.broken:
+        job.print(results)
+    return code
+
+
+async def _delete(
+    job: Job, rotation: Rotation, results: Sequence[Result], agreed_on: Collection[str]
+) -> tuple[list[Result], Exit]:
+    """Delete what is too many, but nothing that a save which did not end well was to replace."""
+    images = await job.session.images.list()
+    failed = await _not_ready(job, rotation, results, images)
+    if failed:
+        names = ", ".join(sorted(rotation.names[node] or node for node in failed))
+        per_node = rotation.filters.per in (None, "node")
+        what = f"of {names}" if per_node else f"at all, because of {names}"
+        job.shell.screen.note(f"nothing is deleted {what}: not saved")
+    surplus = rotation.surplus(images, unsaved={}, failed=failed)
+    plan = Plan.delete([image for image in surplus if image.image_id in agreed_on])
+    code = Exit.FAILED if failed else Exit.OK
+    if not len(plan):
+        return [], code
+    origin = attrs.evolve(job.origin, rotation=None, wait=False, missing_ok=True)
+    deleting = attrs.evolve(job, origin=origin, waiting=None)
+    report, journal = await deleting.execute(plan)
+    done = await deleting.wait(report)
+    deleting.tell(report, done)
+    if journal is not None:
+        deleting.see_to_journal(report, done, journal)
+    return done, max(code, deleting.code(report, done))
+
+
+async def _not_ready(
+    job: Job, rotation: Rotation, results: Sequence[Result], images: Sequence[SavedImage]
+) -> set[str]:
+    """The nodes whose image of tonight is not ready. Images of an earlier start are waited for."""
+    ready = {result.outcome.step.target for result in results if result.ok}
+    bad = {result.outcome.step.target for result in results if not result.ok}
+    there = rotation.tonight(images)
+    waiting = job.waiting or Waiting()
+    earlier = {node: image for node, image in there.items() if node not in ready | bad}
+    found = await wait_for_all(
+        job.shell,
+        {
+            node: job.session.images.wait(image, timeout=waiting.timeout, interval=waiting.interval)
+            for node, image in earlier.items()
+        },
+        wanted=not job.run.no_progress,
+    )
+    ready |= {node for node, image in found.items() if isinstance(image, SavedImage)}
+    return set(rotation.wanted) - ready

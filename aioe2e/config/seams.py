@@ -1,0 +1,124 @@
+"""What processes that share an account may be given: a limiter and a guard, as protocols."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, runtime_checkable
+
+from aioe2e.errors import ConfigError
+
+__all__ = ["Guard", "Limiter", "PerAccount", "checked_guard", "checked_limiter"]
+
+
+class Limiter(Protocol):
+    """Paces the requests of all sessions that are given it, be they in other processes.
+
+    For each request the session waits, in this order, for the end of a pause, for a turn of the
+    limiter, and for a slot; then the clock of the attempt starts. Every request takes a turn:
+    retries, listings, looks, and the other method after a 405.
+
+    A limiter that raises ends the call before the request is sent, with a `ConfigError` that names
+    the exception; in a run, the step is SKIPPED. `aioe2e.fleet.RedisLimiter` never raises.
+
+    It may have an attribute ``mode``, a word about where its turns come from, which is told in
+    `LimiterEvent`, and the method of `PerAccount`.
+    """
+
+    async def acquire(self, weight: int = 1) -> None:
+        """Return when one request may go. A wait that is cancelled must hold no turn.
+
+        Args:
+            weight: How many requests to count it as.
+        """
+        ...
+
+    def throttled(self, seconds: float) -> None:
+        """The server throttled a request: hold everybody back. Must not block.
+
+        Args:
+            seconds: How long nothing may be sent, from now on.
+        """
+        ...
+
+
+class Guard(Protocol):
+    """Lets one writer at a time change an image, be the others in other processes.
+
+    A guard that raises on entering ends the call before anything is sent, with `GuardError`; in a
+    run, the step is SKIPPED. What it raises on leaving is logged, and the call ends as the server's
+    answer says. It may have the method of `PerAccount`.
+    """
+
+    def hold(self, image: str, /) -> AbstractAsyncContextManager[None]:
+        """Be the only writer inside the ``async with``.
+
+        Args:
+            image: The image's id.
+        """
+        ...
+
+
+@runtime_checkable
+class PerAccount(Protocol):
+    """A limiter or guard that keeps accounts apart."""
+
+    def for_account(self, account: str) -> Any:
+        """What a session of an account uses in its place.
+
+        Args:
+            account: A hash of the session's api key: sixteen hexadecimal digits.
+        """
+        ...
+
+
+def checked_limiter(limiter: Any, api_key: str) -> Limiter | None:
+    """The limiter for the account.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if limiter is None:
+        return None
+    has_methods = callable(getattr(limiter, "acquire", None)) and callable(
+        getattr(limiter, "throttled", None)
+    )
+    if not has_methods or isinstance(limiter, type):
+        raise ConfigError(
+            "limiter must have the methods acquire and throttled (aioe2e.Limiter), and"
+            f" {_kind(limiter)} has not"
+        )
+    if inspect.iscoroutinefunction(limiter.throttled):
+        raise ConfigError("limiter.throttled must not be async: it is called and not awaited")
+    found: Limiter = _for_account(limiter, api_key)
+    return found
+
+
+def checked_guard(guard: Any, api_key: str) -> Guard | None:
+    """The guard for the account.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if guard is None:
+        return None
+    if not callable(getattr(guard, "hold", None)) or isinstance(guard, type):
+        raise ConfigError(
+            f"guard must have the method hold (aioe2e.Guard), and {_kind(guard)} has not"
+        )
+    found: Guard = _for_account(guard, api_key)
+    return found
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__} (an object of it is needed)"
+    return f"a {type(value).__name__}"
+
+
+def _for_account(seam: Any, api_key: str) -> Any:
+    if not isinstance(seam, PerAccount):
+        return seam
+    digest = hashlib.sha256(b"aioe2e account " + api_key.encode()).hexdigest()
+    return seam.for_account(digest[:16])

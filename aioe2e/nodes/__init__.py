@@ -1,0 +1,5 @@
+"""Nodes, read-only."""
+
+from .actions import Nodes
+
+__all__ = ["Nodes"]

@@ -1,0 +1,236 @@
+"""Nodes, read-only: a save needs their ids.
+
+Facts: ``GET nodes/`` and ``GET nodes/{id}/`` stand in the vendor's reference, and its clients use
+them. The list may be in pages (``page_no``): the envelope then has ``total_count`` and
+``total_page_number``. No client is known to ask for a second page of nodes, so what comes back is
+checked: a part of the list is never taken for the whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from aioe2e._actions import Repeat
+from aioe2e._call import Call, Channel, Options, closed_error
+from aioe2e._check import LONGEST_INTERVAL, require_callable, require_wait_times
+from aioe2e._record import CallOrders, CallRecord
+from aioe2e._wire import Request, Verdict, node_of, nodes_in_slices
+from aioe2e.errors import (
+    E2EError,
+    NodeFailedError,
+    ResponseError,
+    UsageError,
+    WaitTimeoutError,
+    is_passing,
+)
+from aioe2e.models import Node, NodeLike, NodeState, WaitProgress, node_id_of
+
+__all__ = ["Nodes"]
+
+log = logging.getLogger("aioe2e")
+
+#: By how much the interval between two looks grows.
+_GROWTH: Final = 1.5
+
+
+class Nodes:
+    """The nodes of the session's project and location. Made by the session: ``session.nodes``.
+
+    Nothing here changes a node. Every coroutine may raise, besides what it names, what the
+    coroutines of `Images` raise.
+    """
+
+    def __init__(self, channel: Channel, options: Options) -> None:
+        self._channel = channel
+        self._options = options
+
+    async def list(self, match: Callable[[Node], object] | None = None) -> list[Node]:
+        """All nodes, in the server's order.
+
+        (``GET nodes/``. Where the reply says that there are more, the other pages are asked for,
+        one after the other, all within `Timeouts.total`.)
+
+        Args:
+            match: Keeps the nodes for which it is true.
+
+        Returns:
+            The nodes. A list shows less of each than `get`: see `Node`.
+
+        May be repeated: it changes nothing, and is retried after every fault that passes.
+
+        Raises:
+            ResponseError: Not a list of nodes, or the server does not show all pages; the text says
+                how many of how many nodes were shown.
+        """
+        if match is not None:
+            require_callable("match", match, "lambda node: node.name.startswith('web-')")
+        found: dict[str, Node] = {}
+        page, more = 1, True
+        until: float | None = None
+        while more:
+            call = Call(
+                self._channel, self._options, _page(page), CallRecord(CallOrders(deadline=until))
+            )
+            verdict = await call.run()
+            if page == 1 and self._options.timeouts.total is not None:
+                until = call.sent_at + self._options.timeouts.total
+            known = len(found)
+            for node in await call.in_slices(nodes_in_slices(verdict.data)):
+                found.setdefault(node.node_id, node)
+            more = _is_more(verdict, page, len(found), new=len(found) > known)
+            page += 1
+        return [node for node in found.values() if match is None or match(node)]
+
+    async def get(self, node: NodeLike) -> Node:
+        """One node, in full.
+
+        (``GET nodes/{id}/``)
+
+        Args:
+            node: A `Node` or an id.
+
+        Returns:
+            The node as the server shows it now.
+
+        May be repeated: it changes nothing.
+
+        Raises:
+            NotFoundError: There is no such node in this project and location.
+            ResponseError: The reply shows another node.
+        """
+        wanted = node_id_of(node)
+        return await self._fetch(wanted, self._options, CallRecord())
+
+    async def wait(
+        self,
+        node: NodeLike,
+        state: NodeState = NodeState.RUNNING,
+        timeout: float | None = 1800.0,
+        interval: float = 5.0,
+        progress: Callable[[WaitProgress], object] | None = None,
+    ) -> Node:
+        """Wait until a node is in a state: RUNNING again after a save, for one.
+
+        Args:
+            node: A `Node` or an id.
+            state: The state to wait for.
+            timeout: Seconds, above 0; None waits for ever.
+            interval: Seconds until the second look, 0.01 to 60; it grows to 60.
+            progress: Called after each look that does not end the wait.
+
+        Returns:
+            The node as the server shows it then.
+
+        May be repeated: it changes nothing, and waits through faults that pass.
+
+        Raises:
+            NodeFailedError: The node turned FAILED (unless that is waited for).
+            NotFoundError: There is no such node.
+            WaitTimeoutError: The time is over.
+        """
+        wanted = node_id_of(node)
+        if not isinstance(state, NodeState):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+            raise UsageError(f"state must be a NodeState, such as NodeState.RUNNING, not {state!r}")
+        if progress is not None:
+            require_callable("progress", progress, "print")
+        require_wait_times(timeout, interval)
+        clock = self._channel.clock
+        begun = clock.now()
+        end = math.inf if timeout is None else begun + timeout
+        once = attrs.evolve(self._options, retry=attrs.evolve(self._options.retry, attempts=1))
+        failure: E2EError | None = None
+        while clock.now() < end:
+            due = clock.now() + interval
+            shown: Node | None = None
+            try:
+                until = None if timeout is None else end
+                shown = await self._fetch(wanted, once, CallRecord(CallOrders(deadline=until)))
+            except E2EError as error:
+                failure = error
+            if self._channel.closed:
+                raise closed_error()
+            if shown is not None and _has_arrived(shown, state):
+                return shown
+            if failure is not None and not is_passing(failure):
+                raise failure
+            rest = max(0.0, min(due, end) - clock.now())
+            if progress is not None:
+                _tell(progress, None if shown is None else shown.state, clock.now() - begun, rest)
+            await self._channel.rest(rest)
+            interval = min(interval * _GROWTH, LONGEST_INTERVAL)
+        because = f" (the last look failed: {failure})" if failure is not None else ""
+        raise WaitTimeoutError(
+            f"waiting for node {wanted} to be {state.value}: not within {timeout:g} s{because}"
+        )
+
+    async def _fetch(self, wanted: str, options: Options, record: CallRecord) -> Node:
+        request = Request(
+            "get_node", wanted, Repeat.READ, "GET", f"nodes/{wanted}/", subject="get of node"
+        )
+        verdict = await Call(self._channel, options, request, record).run()
+        shown = node_of(verdict.data)
+        if shown.node_id != wanted:
+            raise ResponseError(f"get of node {wanted}: the reply shows node {shown.node_id}")
+        return shown
+
+
+def _page(number: int) -> Request:
+    # The first page is asked for as every client does, without a number.
+    query: Mapping[str, str] | None = None if number == 1 else {"page_no": str(number)}
+    return Request(
+        "list_nodes",
+        "",
+        Repeat.READ,
+        "GET",
+        "nodes/",
+        query=query,
+        subject="listing the nodes",
+        lists=True,
+    )
+
+
+def _is_more(verdict: Verdict, page: int, shown: int, *, new: bool) -> bool:
+    """Whether there is another page.
+
+    Raises:
+        ResponseError: The server says that there are more nodes, and does not show them.
+    """
+    total, pages = verdict.total, verdict.pages
+    promised = (total is not None and shown < total) or (pages is not None and page < pages)
+    if not promised:
+        return False
+    last = pages is not None and page >= pages
+    if new and not last:
+        return True
+    all_of_them = f"{total} nodes" if total is not None else f"the nodes on {pages} pages"
+    reason = "that was the last page" if last else f"page {page} shows none that is new"
+    raise ResponseError(f"listing the nodes: {shown} of {all_of_them} were shown, and {reason}")
+
+
+def _has_arrived(shown: Node, state: NodeState) -> bool:
+    """Whether a node is in a state.
+
+    Raises:
+        NodeFailedError: It failed, and nothing else is waited for.
+    """
+    if shown.state is state:
+        return True
+    if shown.state is NodeState.FAILED:
+        raise NodeFailedError(
+            f"node {shown.node_id} turned {shown.status!r}", node_id=shown.node_id
+        )
+    return False
+
+
+def _tell(
+    progress: Callable[[WaitProgress], object], state: NodeState | None, elapsed: float, rest: float
+) -> None:
+    try:
+        progress(WaitProgress(state=state, elapsed=elapsed, next_look=rest))
+    except Exception:
+        log.exception("a progress callback failed")

@@ -1,0 +1,101 @@
+"""Closing a session: from any loop or thread, in the middle of anything, and more than once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+import aioe2e
+from aioe2e import RetryPolicy, Session, Timeouts
+from aioe2e.testing import FakeE2E, Fault
+
+
+async def in_another_thread(session: Session) -> None:
+    """Close the session on a loop of another thread."""
+    await asyncio.to_thread(lambda: asyncio.run(session.close()))
+
+
+async def ends_as_closed(call: asyncio.Task[Any]) -> None:
+    async with asyncio.timeout(10):
+        with pytest.raises((aioe2e.SessionError, aioe2e.OutcomeUnknownError)):
+            await call
+
+
+async def test_a_close_from_another_thread_ends_what_is_under_way_and_closes_the_pool() -> None:
+    async with FakeE2E(images=3, faults=Fault("hang")) as fake:
+        session = fake.session()
+        image = next(iter(fake.images))
+        calls = [
+            asyncio.create_task(session.images.list()),
+            asyncio.create_task(session.images.rename(image, "new")),
+        ]
+        while len(fake.calls) < 2:
+            await asyncio.sleep(0.005)
+        await in_another_thread(session)
+        for call in calls:
+            await ends_as_closed(call)
+        assert session.closed
+
+
+async def test_a_close_from_another_thread_ends_a_back_off() -> None:
+    retry = RetryPolicy(attempts=10, base=600.0, cap=600.0)
+    async with FakeE2E(images=3, faults=Fault("reset")) as fake:
+        session = fake.session(retry=retry, timeouts=Timeouts(total=None))
+        call = asyncio.create_task(session.images.list())
+        while not fake.calls:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
+        await in_another_thread(session)
+        await ends_as_closed(call)
+
+
+def test_a_close_from_a_later_loop_ends_the_calls_of_the_first_when_it_runs_again() -> None:
+    with FakeE2E(images=3, faults=Fault("hang")) as fake:
+        session = fake.session()
+        first = asyncio.new_event_loop()
+        try:
+            call = first.create_task(session.images.list())
+            first.run_until_complete(asyncio.sleep(0.05))
+            asyncio.run(session.close())
+            first.run_until_complete(ends_as_closed(call))
+            first.run_until_complete(asyncio.sleep(0.02))
+        finally:
+            first.close()
+
+
+def test_a_close_does_not_wait_for_a_loop_that_stops() -> None:
+    with FakeE2E(images=3) as fake:
+        session = fake.session()
+        first = asyncio.new_event_loop()
+        stopped = threading.Event()
+
+        def run() -> None:
+            first.run_until_complete(session.images.list())
+            stopped.set()
+
+        worker = threading.Thread(target=run)
+        worker.start()
+        assert stopped.wait(10)
+        worker.join()
+        asyncio.run(asyncio.wait_for(session.close(), 10))
+        first.run_until_complete(asyncio.sleep(0.02))
+        first.close()
+        assert session.closed
+
+
+async def test_a_close_that_was_cancelled_can_be_called_again() -> None:
+    async with FakeE2E(images=3) as fake:
+        session = fake.session()
+        await session.images.list()
+        closing = asyncio.create_task(session.close())
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        await session.close()
+        await session.close()
+        assert session.closed
+        with pytest.raises(aioe2e.SessionError):
+            await session.images.list()
