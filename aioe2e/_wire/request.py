@@ -17,7 +17,7 @@ from aioe2e._actions import ROWS, Repeat, Row
 from aioe2e._check import as_str, is_text, quoted, require_bool
 from aioe2e.config import Dialect
 from aioe2e.errors import UsageError
-from aioe2e.models import Action
+from aioe2e.models import Action, SavedImage
 
 
 @attrs.frozen(cache_hash=True)
@@ -60,6 +60,8 @@ class Request:
     #: Whether its reply is a listing: ``data`` holds a list, which may be as large as
     #: `Limits.max_body` and is read in slices.
     lists: bool = False
+    #: What the elements of that list are.
+    model: type[Any] | None = None
 
 
 LIST = Request(
@@ -70,6 +72,7 @@ LIST = Request(
     "images/saved-images/",
     subject="listing the saved images",
     lists=True,
+    model=SavedImage,
 )
 
 
