@@ -86,6 +86,8 @@ async def exchange(
             fate = Fate.MAYBE if in_flight.sent else Fate.NOT_SENT
             return Verdict(fate, error=closed_error()), None
         return judge_failure(request, result, sent=in_flight.sent), None
+    if record.replies is not None and request.inspected:
+        record.replies.append(result)
     if request.lists and len(result.body) > SMALL:
         reading = _read_in_slices(channel.redactor, result.body)
         content = await _within(reading, channel, request, record, deadline)
