@@ -44,10 +44,10 @@ from ._actions import Repeat
 from ._clock import Clock
 from ._record import CallRecord
 from ._version import __version__
-from .diagnosis import Check, check
+from .diagnosis import Check, check_session
 from .errors import ConfigError, UsageError
 from .events import Hook
-from .models import Reply
+from .models import RateLimit, Reply
 from .nodes import Nodes
 
 __all__ = ["Session", "SessionOptions"]
@@ -243,7 +243,7 @@ class Session:
         Raises:
             SessionError: The session is closed, or belongs to another loop or process.
         """
-        return await check(self._channel, self._options)
+        return await check_session(self._channel, self._options)
 
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
@@ -366,6 +366,16 @@ class Session:
         """
         if not self._view:
             await self._channel.close()
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """The account's request budget, as the latest reply that spoke of it told it.
+
+        None until a reply has rate-limit headers (``ratelimit-limit``, ``-remaining`` and
+        ``-reset``, or the same names with ``x-``). When a reply says that nothing remains, the
+        session sends nothing until the reset, for an hour at most.
+        """
+        return self._channel.rate_limit
 
     @property
     def closed(self) -> bool:

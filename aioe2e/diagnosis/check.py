@@ -24,7 +24,7 @@ from aioe2e.models import RateLimit
 
 from .inspection import IMAGES, Inspection, inspect, reading
 
-__all__ = ["Check", "check"]
+__all__ = ["Check", "check_session"]
 
 #: Seconds by which two clocks may differ without a word.
 _TOLERATED_SKEW: Final = 60.0
@@ -62,7 +62,7 @@ class Check:
         return "\n".join(self.sentences)
 
 
-async def check(channel: Channel, options: Options) -> Check:
+async def check_session(channel: Channel, options: Options) -> Check:
     """Check a session; see `Session.check`."""
     listing = await inspect(channel, options, IMAGES)
     sentences = [f"Requests go to {channel.settings.base}, for {_place(options.context)}."]
