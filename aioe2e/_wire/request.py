@@ -17,7 +17,7 @@ from aioe2e._actions import ROWS, Repeat, Row
 from aioe2e._check import as_str, is_text, quoted, require_bool
 from aioe2e.config import Dialect
 from aioe2e.errors import UsageError
-from aioe2e.models import Action
+from aioe2e.models import Action, SavedImage
 
 
 @attrs.frozen(cache_hash=True)
@@ -62,6 +62,8 @@ class Request:
     lists: bool = False
     #: Whether its reply is kept as it came, with all its headers.
     inspected: bool = False
+    #: What the elements of that list are.
+    model: type[Any] | None = None
 
 
 LIST = Request(
@@ -72,6 +74,7 @@ LIST = Request(
     "images/saved-images/",
     subject="listing the saved images",
     lists=True,
+    model=SavedImage,
 )
 
 

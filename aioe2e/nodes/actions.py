@@ -80,7 +80,9 @@ class Nodes:
             if page == 1 and self._options.timeouts.total is not None:
                 until = call.sent_at + self._options.timeouts.total
             known = len(found)
-            for node in await call.in_slices(nodes_in_slices(verdict.data)):
+            for node in await call.in_slices(
+                nodes_in_slices(verdict.data, self._channel.limits.max_elements)
+            ):
                 found.setdefault(node.node_id, node)
             more = _is_more(verdict, page, len(found), new=len(found) > known)
             page += 1
@@ -191,6 +193,7 @@ def _page(number: int) -> Request:
         query=query,
         subject="listing the nodes",
         lists=True,
+        model=Node,
     )
 
 

@@ -246,6 +246,16 @@ async def test_an_attempt_that_was_sent_counts_though_its_second_form_found_no_s
 # What is not there
 
 
+async def test_a_name_given_for_an_id_leads_to_by_name() -> None:
+    async with FakeE2E(images=3) as fake, fake.session() as session:
+        image = (await session.images.list())[1]
+        with pytest.raises(aioe2e.NotFoundError, match=rf"{image.image_id}: images\.by_name"):
+            await session.images.get(image.name)
+        with pytest.raises(aioe2e.NotFoundError) as caught:
+            await session.images.get("no-such-thing")
+        assert "by_name" not in str(caught.value)
+
+
 @pytest.mark.parametrize("dialect", [DOCUMENTED, CURRENT])
 async def test_a_missing_image_is_not_found_and_confirmed_by_the_listing(
     dialect: aioe2e.Dialect,
