@@ -32,7 +32,8 @@ from aioe2e._fates import STATUS_FATES
 from aioe2e._text import Redactor
 from aioe2e._wire import LIST, RawReply, Request, Verdict, encode, judge, judge_failure, parse
 from aioe2e.models import Action
-from aioe2e.testing import KINDS, Effect
+from aioe2e.testing import KINDS, Effect, Rules
+from aioe2e.testing._options import comments_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -199,6 +200,16 @@ def faults() -> list[str]:
     return table(["kind", "what happens", "a write is"], rows)
 
 
+def rules() -> list[str]:
+    """Every rule of the emulator, with its default and the comment above it."""
+    texts = comments_of(Rules)
+    rows = (
+        [f"`{field.name}`", f"`{field.default!r}`", texts[field.name]]
+        for field in attrs.fields(Rules)
+    )
+    return table(["rule", "default", "meaning"], rows)
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     cells = [list(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -212,6 +223,7 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "requests": requests,
     "settings": settings,
     "faults": faults,
+    "rules": rules,
 }
 MARKED = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
