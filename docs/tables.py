@@ -26,13 +26,14 @@ from aioe2e import (
     RetryPolicy,
     Timeouts,
 )
-from aioe2e._actions import ROWS, Repeat
+from aioe2e._actions import ACTIONS, Repeatability
 from aioe2e._call import Decision, decide
 from aioe2e._fates import STATUS_FATES
 from aioe2e._text import Redactor
 from aioe2e._wire import LIST, RawReply, Request, Verdict, encode, judge, judge_failure, parse
 from aioe2e.models import Action
-from aioe2e.testing import KINDS, Effect
+from aioe2e.testing import KINDS, Effect, Rules
+from aioe2e.testing._options import comments_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,7 +43,9 @@ REQUESTS: Mapping[str, Request] = {
     **{str(action): encode(action, "1", "a", Dialect.DOCUMENTED) for action in Action},
 }
 #: Those that can be in doubt.
-WRITES = {name: request for name, request in REQUESTS.items() if request.repeat is not Repeat.READ}
+WRITES = {
+    name: request for name, request in REQUESTS.items() if request.repeat is not Repeatability.READ
+}
 
 #: What became of one attempt: a status with a body, or the error for which there was no reply.
 Attempt = tuple[int, object] | E2EError
@@ -147,7 +150,9 @@ def requests() -> list[str]:
         [
             str(action),
             *(
-                line(encode(action, "{node}" if ROWS[action].of_node else "{id}", "NAME", dialect))
+                line(
+                    encode(action, "{node}" if ACTIONS[action].of_node else "{id}", "NAME", dialect)
+                )
                 for dialect in (Dialect.DOCUMENTED, Dialect.CURRENT, Dialect.PUT)
             ),
         ]
@@ -199,6 +204,16 @@ def faults() -> list[str]:
     return table(["kind", "what happens", "a write is"], rows)
 
 
+def rules() -> list[str]:
+    """Every rule of the emulator, with its default and the comment above it."""
+    texts = comments_of(Rules)
+    rows = (
+        [f"`{field.name}`", f"`{field.default!r}`", texts[field.name]]
+        for field in attrs.fields(Rules)
+    )
+    return table(["rule", "default", "meaning"], rows)
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     cells = [list(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -212,6 +227,7 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "requests": requests,
     "settings": settings,
     "faults": faults,
+    "rules": rules,
 }
 MARKED = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 

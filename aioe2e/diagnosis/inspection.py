@@ -6,12 +6,21 @@ from typing import Any
 
 import attrs
 
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._call import Call, Channel, Options
 from aioe2e._record import CallRecord
-from aioe2e._wire import LIST, RawReply, Request, Verdict, parse, rate_limit, server_time
+from aioe2e._wire import (
+    LIST,
+    RawReply,
+    Request,
+    Verdict,
+    images_in_slices,
+    parse,
+    rate_limit,
+    server_time,
+)
 from aioe2e.errors import E2EError
-from aioe2e.models import RateLimit
+from aioe2e.models import RateLimit, SavedImage
 
 #: The list of saved images, its reply kept whole.
 IMAGES = attrs.evolve(LIST, inspected=True)
@@ -19,7 +28,9 @@ IMAGES = attrs.evolve(LIST, inspected=True)
 
 def reading(path: str, what: str, *, lists: bool = False) -> Request:
     """A request that reads a path, its reply kept whole."""
-    return Request("check", "", Repeat.READ, "GET", path, subject=what, lists=lists, inspected=True)
+    return Request(
+        "check", "", Repeatability.READ, "GET", path, subject=what, lists=lists, inspected=True
+    )
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -74,9 +85,12 @@ async def inspect(channel: Channel, options: Options, request: Request) -> Inspe
     verdict: Verdict | None = None
     failure: E2EError | None = None
     try:
-        verdict = await Call(channel, options, request, record).run()
+        call = Call(channel, options, request, record)
+        verdict = await call.run()
+        if request.lists and request.model is SavedImage:
+            await call.in_slices(images_in_slices(verdict.data, channel.limits.max_elements))
     except E2EError as error:
-        failure = error
+        verdict, failure = None, error
     replies = record.replies or []
     reply: RawReply | None = replies[-1] if replies else None
     content = None

@@ -84,6 +84,7 @@ ABSENT = Says(status=404, whole={"code": 404, "message": "Project not found", "e
         (Says(status=500), Says({}), (None, None), "The server is not well"),
         (Says(status=429, headers={"Retry-After": "300"}), Says({}), (None, None), "leave it alone for 300 s"),
         (Says({}), Says({}), (None, None), "does not look like the API"),
+        (Says([{"id": 5, "os": "CentOS"}]), Says({}), (None, None), "does not look like the API"),
         (Says(whole="no envelope"), Says({}), (None, None), "does not look like the API"),
     ],
 )  # fmt: skip
