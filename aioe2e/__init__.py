@@ -12,6 +12,7 @@ from ._version import __version__
 from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
 from .config import Credentials, Dialect, Guard, Limiter, Limits, RetryPolicy, Timeouts
 from .errors import (
+    AmbiguousNameError,
     APIError,
     AttemptTimeoutError,
     AuthenticationError,
@@ -70,6 +71,7 @@ __all__ = [
     "APIError",
     "Action",
     "ActionResult",
+    "AmbiguousNameError",
     "AttemptEvent",
     "AttemptStarted",
     "AttemptTimeoutError",

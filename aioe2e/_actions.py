@@ -39,6 +39,7 @@ class Row:
         named: Whether it takes a name.
         of_node: Whether its id is that of a node, not of an image.
         subject: The first words of an error, before the id.
+        name_word: The word before the name, if it takes one.
         sentence: What it does, with the id and the name in the braces.
         items: What a bulk call takes.
         advice: What to do when nobody can say what became of it.
@@ -56,6 +57,7 @@ class Row:
     items: str
     advice: str
     advice_in_run: str
+    name_word: str = ""
     of_node: bool = False
 
     def checked_id(self, value: object) -> str:
@@ -80,6 +82,7 @@ ROWS: Final[Mapping[str, Row]] = {
         named=True,
         of_node=True,
         subject="save of node",
+        name_word="as",
         sentence="save node {0} as {1}",
         items="nodes with their names, as a mapping or as pairs",
         advice="list the images before anything else: saving again may make a second image",
@@ -93,6 +96,7 @@ ROWS: Final[Mapping[str, Row]] = {
         repeat=Repeat.IDEMPOTENT,
         named=True,
         subject="rename of image",
+        name_word="to",
         sentence="rename {0} to {1}",
         items="images with their names, as a mapping or as pairs",
         advice="list the images to see; sending the same rename again does no harm",

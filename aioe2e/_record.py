@@ -1,37 +1,48 @@
-"""What has become of one call so far, for whoever must account for it when it is cut off
-half-way."""
+"""What a call is told to keep to, and what it has done so far."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 
 from .errors import E2EError
 
 
-@attrs.define(kw_only=True, eq=False)
-class Trail:
-    """Filled by a call while it runs; read by the bulk engine after the call ended, raised, or was
-    cancelled.
+@attrs.frozen(eq=False)
+class CallOrders:
+    """What a run demands of a call."""
 
-    Attributes:
-        deadline: Loop time after which nothing of the call may run; None for none beside its own
-            timeouts.
-        before_send: Called right before each request of a write goes on the wire, its slot already
-            held.
-        attempts: Requests sent so far.
-        open: A write went out and nobody knows yet whether the server acted on it.
-        lost_at: Loop time at which the latest attempt ended that may have been carried out and whose
-            reply did not tell; None if there was none.
-        done: The server said, or a listing proved, that the write was carried out.
-        last: The error of the latest attempt.
+    #: Loop time after which nothing of the call may run; None leaves it to the call's own timeouts.
+    deadline: float | None = None
+    #: Called right before each request of a write goes on the wire, its slot already held. An error
+    #: that it raises ends the call.
+    before_send: Callable[[], None] | None = None
+
+
+NO_ORDERS: Final = CallOrders()
+
+
+@attrs.define(eq=False)
+class CallRecord:
+    """What a call has done so far, for the caller to read when the call was cancelled half-way.
+
+    The call writes it while it runs. The caller reads it once the call has ended, raised or been
+    cancelled.
     """
 
-    deadline: float | None = None
-    before_send: Callable[[], None] | None = None
+    orders: CallOrders = NO_ORDERS
+    #: Requests sent so far. Written when a request has its slot.
     attempts: int = 0
+    #: Whether a write was sent and it is not known whether the server carried it out. Written when
+    #: a request is over, even by a cancellation, and when its reply was judged.
     open: bool = False
+    #: Loop time at which the latest attempt ended that may have been carried out; None if there was
+    #: none. Written when its reply was judged, or when the call was cancelled.
     lost_at: float | None = None
+    #: Whether the server said, or a listing proved, that the write was carried out. Written when
+    #: that is known.
     done: bool = False
+    #: The error of the latest attempt. Written when it was judged, and at the end of the call.
     last: E2EError | None = None

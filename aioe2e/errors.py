@@ -8,12 +8,13 @@ a query: whoever raises one passes text through `aioe2e._text` first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from ._fates import Fate, fate_of
 
 __all__ = [
     "APIError",
+    "AmbiguousNameError",
     "AttemptTimeoutError",
     "AuthenticationError",
     "BadRequestError",
@@ -41,7 +42,7 @@ __all__ = [
 
 
 def _rebuild(cls: type[E2EError], args: tuple[Any, ...], state: dict[str, Any]) -> E2EError:
-    """Make an error anew, without its ``__init__``, from what `E2EError.__reduce__` wrote."""
+    """Make an error as it was, without running its ``__init__``."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -51,18 +52,55 @@ def _rebuild(cls: type[E2EError], args: tuple[Any, ...], state: dict[str, Any]) 
 class E2EError(Exception):
     """Base of every error of this library: ``except aioe2e.E2EError`` catches them all.
 
+    Its text says what was tried, a colon, and why it failed.
+
     Attributes:
+        subject: What was tried, such as ``rename of image 2292``; empty where the text says it
+            otherwise.
         attempts: How many requests had been sent for the call when it ended.
     """
 
+    subject: str = ""
     attempts: int = 0
 
-    def __init__(self, message: str, *, attempts: int = 0) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, subject: str = "", attempts: int = 0) -> None:
+        super().__init__(f"{subject}: {message}" if subject else message)
+        self.subject = subject
         self.attempts = attempts
+
+    @property
+    def detail(self) -> str:
+        """The text without the subject: why it failed."""
+        text = str(self.args[0])
+        if not self.subject:
+            return text
+        return text[len(self.subject) + len(": ") :]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+_E = TypeVar("_E", bound=E2EError)
+
+
+def extended(error: _E, note: str, *, subject: str = "", **attributes: object) -> _E:
+    """The same error, made anew with more in its text.
+
+    The new one has no traceback, cause or context: it is raised where more is known.
+
+    Args:
+        error: The error; it is left as it is.
+        note: Put behind its text as it is.
+        subject: What was tried, for an error that does not say it yet.
+        attributes: Attributes that have another value.
+    """
+    first, *others = error.args
+    text = f"{first}{note}"
+    state = {**error.__dict__, **attributes}
+    if subject:
+        text = f"{subject}: {text}"
+        state["subject"] = subject
+    return cast("_E", _rebuild(type(error), (text, *others), state))
 
 
 class ConfigError(E2EError, ValueError):
@@ -98,13 +136,13 @@ class TransportError(E2EError):
     """No reply was read.
 
     Attributes:
-        sent: False when the request surely never left, so that the server cannot have acted on it.
+        sent: False when the request did not leave, so that the server cannot have acted on it.
     """
 
     sent: bool = True
 
-    def __init__(self, message: str, *, sent: bool, attempts: int = 0) -> None:
-        super().__init__(message, attempts=attempts)
+    def __init__(self, message: str, *, sent: bool, subject: str = "", attempts: int = 0) -> None:
+        super().__init__(message, subject=subject, attempts=attempts)
         self.sent = sent
 
 
@@ -125,11 +163,12 @@ class ConnectError(TransportError):
         message: str,
         *,
         sent: bool,
+        subject: str = "",
         attempts: int = 0,
         reason: str = "",
         proxy_status: int | None = None,
     ) -> None:
-        super().__init__(message, sent=sent, attempts=attempts)
+        super().__init__(message, sent=sent, subject=subject, attempts=attempts)
         self.reason = reason
         self.proxy_status = proxy_status
 
@@ -143,7 +182,7 @@ class AttemptTimeoutError(TransportError, TimeoutError):
 
 
 class OutcomeUnknownError(E2EError):
-    """A write was sent and nobody can say whether the server carried it out.
+    """A write was sent, and it is not known whether the server carried it out.
 
     Never answer it with a blind repeat of a save: list the images, or call `Images.reconcile`.
 
@@ -163,13 +202,16 @@ class OutcomeUnknownError(E2EError):
         *,
         action: str,
         target: str,
+        subject: str = "",
         attempts: int = 0,
         last: E2EError | None = None,
+        looked: bool = False,
     ) -> None:
-        super().__init__(message, attempts=attempts)
+        super().__init__(message, subject=subject, attempts=attempts)
         self.action = action
         self.target = target
         self.last = last
+        self.looked = looked
 
 
 class DeadlineExceededError(E2EError, TimeoutError):
@@ -181,19 +223,21 @@ class DeadlineExceededError(E2EError, TimeoutError):
         last: The error of the last attempt, if there was one.
     """
 
-    def __init__(self, message: str, *, attempts: int = 0, last: E2EError | None = None) -> None:
-        super().__init__(message, attempts=attempts)
+    def __init__(
+        self, message: str, *, subject: str = "", attempts: int = 0, last: E2EError | None = None
+    ) -> None:
+        super().__init__(message, subject=subject, attempts=attempts)
         self.last = last
 
 
 class APIError(E2EError):
-    """The server answered, and its answer is no.
+    """The server refused the request.
 
     Attributes:
         status: The HTTP status, or the envelope's own code where HTTP said 2xx and the envelope did
             not.
         code: The ``code`` or ``status_code`` of the envelope, where there was one.
-        message: What the server said, redacted, escaped and cut to 500 characters.
+        message: What the server said, redacted, escaped and shortened to 500 characters.
         errors: The ``errors`` of the envelope, flattened to redacted sentences.
         retry_after: Seconds the server asked to wait, where it did.
         action: What was tried: ``"list"``, ``"get"``, ``"wait"``, ``"save"``, ``"rename"``,
@@ -214,15 +258,18 @@ class APIError(E2EError):
         errors: Sequence[str] = (),
         retry_after: float | None = None,
         action: str = "",
+        subject: str = "",
         attempts: int = 0,
+        passing: bool = False,
     ) -> None:
-        super().__init__(text, attempts=attempts)
+        super().__init__(text, subject=subject, attempts=attempts)
         self.status = status
         self.code = code
         self.message = message
         self.errors: tuple[str, ...] = tuple(errors)
         self.retry_after = retry_after
         self.action = action
+        self.passing = passing
 
 
 class BadRequestError(APIError):
@@ -261,7 +308,7 @@ class ServerError(APIError):
 
 
 class ResponseError(E2EError):
-    """The reply cannot be read: not JSON, too large, cut off, or not of the documented shape.
+    """The reply could not be read: not JSON, too large, cut off, or not of the documented shape.
 
     Attributes:
         problems: What is wrong and where, each with its JSON path (``$.data[3].image_id``).
@@ -269,13 +316,15 @@ class ResponseError(E2EError):
 
     problems: tuple[str, ...] = ()
 
-    def __init__(self, message: str, *, problems: Sequence[str] = (), attempts: int = 0) -> None:
-        super().__init__(message, attempts=attempts)
+    def __init__(
+        self, message: str, *, problems: Sequence[str] = (), subject: str = "", attempts: int = 0
+    ) -> None:
+        super().__init__(message, subject=subject, attempts=attempts)
         self.problems = tuple(problems) or (message,)
 
 
 class ImageFailedError(E2EError):
-    """An image that was waited for went to the state ERROR.
+    """An image that was waited for cannot come to that state any more: it turned ERROR, for one.
 
     Attributes:
         image_id: The image.
@@ -284,6 +333,20 @@ class ImageFailedError(E2EError):
     def __init__(self, message: str, *, image_id: str) -> None:
         super().__init__(message)
         self.image_id = image_id
+
+
+class AmbiguousNameError(E2EError):
+    """Several images may be meant by a name.
+
+    Attributes:
+        image_ids: Their ids.
+    """
+
+    image_ids: tuple[str, ...] = ()
+
+    def __init__(self, message: str, *, image_ids: Sequence[str]) -> None:
+        super().__init__(message)
+        self.image_ids = tuple(image_ids)
 
 
 class NodeFailedError(E2EError):

@@ -12,6 +12,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
+import attrs
+
 from aioe2e._call import Call, Channel, ChannelSettings, Options
 from aioe2e._http import ClientSession
 from aioe2e._wire import Context, Request
@@ -38,7 +40,7 @@ from aioe2e.images import ImageMemory, Images
 from . import _check
 from ._actions import Repeat
 from ._clock import Clock
-from ._record import Trail
+from ._record import CallRecord
 from ._version import __version__
 from .errors import ConfigError, UsageError
 from .events import Hook
@@ -148,7 +150,10 @@ class Session:
         )
 
         channel = Channel(settings, _borrowed(http))
-        self._share(channel, ImageMemory(channel, options), options, view=False)
+        memory = ImageMemory(channel, options)
+        #: By project and location; shared by all views.
+        self._memories: dict[Context, ImageMemory] = {options.context: memory}
+        self._share(channel, memory, options, view=False)
 
     def _share(
         self, channel: Channel, memory: ImageMemory, options: Options, *, view: bool
@@ -233,10 +238,44 @@ class Session:
             self._options.retry if retry is None else _instance("retry", retry, RetryPolicy),
             self._options.context,
         )
+        return self._view_of(self._memory, options)
+
+    def at(self, *, location: str | None = None, project_id: int | str | None = None) -> Self:
+        """A view of this session for another location or project.
+
+        It uses the same pool, limits and credentials. What is remembered of images is kept apart
+        for each location and project; all views of one share it. Closing a view does nothing.
+
+        Args:
+            location: None keeps that of this session.
+            project_id: None keeps that of this session.
+
+        Returns:
+            The view; it is used like a session.
+
+        Raises:
+            ConfigError: One of them cannot be sent.
+        """
+        credentials = self._channel.settings.credentials
+        if problem := _mixed_up(credentials, project_id, location, None, None):
+            del project_id, location  # the traceback keeps this frame
+            raise ConfigError(problem)
+        here = self._options.context
+        context = Context(
+            checked_project_id(project_id) or here.project_id,
+            checked_location(location) or here.location,
+        )
+        options = attrs.evolve(self._options, context=context)
+        memory = self._memories.get(context)
+        if memory is None:
+            memory = self._memories[context] = ImageMemory(self._channel, options)
+        return self._view_of(memory, options)
+
+    def _view_of(self, memory: ImageMemory, options: Options) -> Self:
         view = copy.copy(self)  # with what a subclass has added
         for made_for_this in ("images", "nodes"):
             view.__dict__.pop(made_for_this, None)
-        view._share(self._channel, self._memory, options, view=True)  # noqa: SLF001  # a session of the same class
+        view._share(self._channel, memory, options, view=True)  # noqa: SLF001  # a session of the same class
         return view
 
     async def request(
@@ -277,11 +316,11 @@ class Session:
         place = _path(path)
         extra = None if query is None else _query(query)
         request = Request("request", place, repeat, verb, place, _body(json), query=extra)
-        trail = Trail()
-        verdict = await Call(self._channel, self._options, request, trail).run()
+        record = CallRecord()
+        verdict = await Call(self._channel, self._options, request, record).run()
         status = 200 if verdict.http_status is None else verdict.http_status
         return Reply(
-            status=status, data=verdict.data, message=verdict.message, attempts=trail.attempts
+            status=status, data=verdict.data, message=verdict.message, attempts=record.attempts
         )
 
     async def close(self) -> None:

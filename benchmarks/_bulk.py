@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 import aioe2e
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e.bulk import Ending, Stream
 
 from ._measure import Spread, cpu_seconds, interleaved, wall_seconds
@@ -119,7 +119,7 @@ async def _bulk(opened: aioe2e.Session, names: dict[str, str]) -> None:
     report.raise_for_errors()
 
 
-async def _perform(_step: aioe2e.Step, _trail: Trail) -> Ending:
+async def _perform(_step: aioe2e.Step, _record: CallRecord) -> Ending:
     return _DONE
 
 
@@ -167,7 +167,7 @@ async def _engine(scale: Scale) -> list[Row]:
 
 async def _loop(steps: Sequence[aioe2e.Step]) -> None:
     for step in steps:
-        await _perform(step, Trail())
+        await _perform(step, CallRecord())
 
 
 async def _gather(steps: Sequence[aioe2e.Step]) -> None:
@@ -175,7 +175,7 @@ async def _gather(steps: Sequence[aioe2e.Step]) -> None:
 
     async def one(step: aioe2e.Step) -> Ending:
         async with semaphore:
-            return await _perform(step, Trail())
+            return await _perform(step, CallRecord())
 
     await asyncio.gather(*map(one, steps))
 

@@ -11,7 +11,7 @@ from functools import partial
 import aioe2e
 from aioe2e._call import Call
 from aioe2e._fates import Fate
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e._wire import Verdict, encode
 
 from ._measure import Rounds, cpu_seconds, interleaved
@@ -107,7 +107,7 @@ async def _retries(base: str, scale: Scale) -> Row:
 
         async def batch(method: Callable[[Answered], Awaitable[object]]) -> float:
             calls = [
-                Answered(opened._channel, opened._options, request, Trail())
+                Answered(opened._channel, opened._options, request, CallRecord())
                 for _ in range(scale.steps)
             ]
             start = time.process_time()

@@ -97,7 +97,7 @@ WORDS = {
 
 def verdict_on(attempt: Attempt, request: Request) -> Verdict:
     if isinstance(attempt, E2EError):
-        return judge_failure(attempt, sent=bool(getattr(attempt, "sent", True)))
+        return judge_failure(request, attempt, sent=bool(getattr(attempt, "sent", True)))
     status, content = attempt
     body = (content if isinstance(content, str) else json.dumps(content)).encode()
     return judge(request, RawReply(status, {}, body), parse(body), Redactor(), None)

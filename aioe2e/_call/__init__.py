@@ -1,7 +1,9 @@
 """One call: attempts until something is certain. It knows the channel, and no resource."""
 
-from .call import Call, Options
-from .channel import Channel, ChannelSettings, closed_error
+from .call import Call
+from .channel import Channel, ChannelSettings
+from .errors import closed_error
+from .options import Options
 from .retry import Decision, decide
 from .witness import Witness
 

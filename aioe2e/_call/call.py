@@ -1,40 +1,24 @@
-"""One call: attempts until something is certain, a look where attempts cannot tell, and one true
-error at the end.
+"""One call: attempts until something is certain, and one true error where nothing is.
 
-The order of things: a slot from the gate, one attempt, a verdict from `_wire`, a decision from
-`_retry`. What must never happen is that a call says "done" or "failed" and the server's state says
-otherwise; so once an attempt of a write may have been carried out (`in_doubt`), only a success or a
-listing ends the doubt.
+The order of things: a slot, one request, a verdict on its reply, a decision. A call must never say
+"done" or "failed" while the server's state says otherwise. So once a request of a write may have
+been carried out, the call is *open*: only a success or a proof of its witness closes it, and where
+there is neither the error says that the outcome is unknown.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Coroutine, Generator
-from typing import Any, Final, TypeVar
+from collections.abc import Coroutine, Generator, Iterator
+from typing import Any, TypeVar
 
 import attrs
 
 from aioe2e._actions import Repeat
 from aioe2e._fates import Fate
-from aioe2e._http import ConnectTimeout, InFlight
-from aioe2e._record import Trail
-from aioe2e._wire import (
-    SMALL,
-    Context,
-    RawReply,
-    Request,
-    Verdict,
-    describe,
-    in_other_dialect,
-    judge,
-    judge_failure,
-    parse,
-    parse_in_slices,
-    seconds_in_headers,
-)
-from aioe2e.config import RetryPolicy, Timeouts
+from aioe2e._http import InFlight, Transport
+from aioe2e._record import CallRecord
+from aioe2e._wire import RawReply, Request, Verdict, in_other_dialect
 from aioe2e.errors import (
     APIError,
     ConfigError,
@@ -42,74 +26,71 @@ from aioe2e.errors import (
     NotFoundError,
     RateLimitedError,
     SessionError,
+    extended,
 )
 
-from .channel import Channel, closed_error, log
-from .errors import late_error, paused_error, unknown_error
-from .retry import Decision, decide, delays, repeat
+from .attempt import exchange
+from .channel import Channel, log
+from .errors import Stop, closed_error, late_error, paused_error, stop_text, unknown_error
+from .options import Options
+from .retry import Decision, decide, delays
+from .slices import in_slices
 from .watch import CallWatch, log_attempt, log_retry, log_unknown, next_number
 from .witness import Witness
 
 T = TypeVar("T")
 
-#: Bytes of any reply that is not a listing.
-_SMALL_BODY: Final = 1024 * 1024
-
-
-@attrs.frozen(eq=False, repr=False)
-class Options:
-    """The settings that a view may change.
-
-    Attributes:
-        timeouts: Clocks of the calls.
-        retry: Attempts and delays.
-        context: Which project and location are meant.
-        connect: The connect timeout as the transport takes it, made once.
-    """
-
-    timeouts: Timeouts
-    retry: RetryPolicy
-    context: Context
-    connect: ConnectTimeout = attrs.field(
-        init=False,
-        default=attrs.Factory(lambda self: ConnectTimeout(self.timeouts.connect), takes_self=True),
-    )
+#: After these the error says by itself why nothing more was sent.
+_SELF_EXPLAINING = frozenset({Stop.CLOSED, Stop.PAUSED, Stop.NO_SLOT, Stop.LIMITER})
 
 
 class Call:
-    """One call on its way.
+    """One call on its way. It is run once.
 
     Args:
         channel: What the calls of a session share.
         options: Of the view that makes the call.
         request: What to send.
-        trail: Kept up to date while the call runs.
+        record: Kept up to date while the call runs.
         witness: Tells whether a write was carried out where its replies do not; None for a call
             that changes nothing, or of which nothing can be known.
-        in_doubt: Whether an earlier call sent the same write and nobody knows what became of it.
+        in_doubt: Whether an earlier call sent the same write, and it is not known whether that was
+            carried out.
+
+    Attributes:
+        deadline: Loop time at which the call must be over. Until the first request is sent it is
+            that of the record's orders; the first request sets it.
+        sent_at: Loop time at which the latest request was sent. Each request sets it.
     """
 
-    # What has its default is not set for each of ten thousand calls: this is the hot path.
-    _begun = False
-    _switched = False
-    _renewed_token = False
-    _delays: Generator[float, None, None] | None = None
-    _delay = 0.0
-    _ended = ""
-    _token = ""
-    _watch: CallWatch | None = None
-    _number = 0
-    #: Loop time at which the latest request was sent.
-    sent_at = 0.0
-    #: The reply that was judged last.
-    reply: RawReply | None = None
+    __slots__ = (
+        "_begun",
+        "_channel",
+        "_is_open",
+        "_is_write",
+        "_number",
+        "_options",
+        "_record",
+        "_renewed_token",
+        "_request",
+        "_stop",
+        "_switched",
+        "_token",
+        "_transport",
+        "_watch",
+        "_witness",
+        "deadline",
+        "sent_at",
+    )
+
+    _transport: Transport
 
     def __init__(
         self,
         channel: Channel,
         options: Options,
         request: Request,
-        trail: Trail,
+        record: CallRecord,
         witness: Witness | None = None,
         *,
         in_doubt: bool = False,
@@ -117,12 +98,26 @@ class Call:
         self._channel = channel
         self._options = options
         self._request = request
-        self._trail = trail
+        self._record = record
         self._witness = witness
-        self._in_doubt = in_doubt
-        self._write = request.repeat is not Repeat.READ
-        #: Loop time at which the call must be over; known once it has begun.
-        self.deadline = trail.deadline
+        self._is_write = request.repeat is not Repeat.READ
+        #: Whether a request may have been carried out. `_note` sets it.
+        self._is_open = in_doubt
+        #: Whether a request was sent. `_start` sets it.
+        self._begun = False
+        #: Whether the other dialect was taken, and a new token. `_resend_at_once` sets them.
+        self._switched = False
+        self._renewed_token = False
+        #: The token in use, if there may be another one. `_authorize` sets it.
+        self._token = ""
+        #: Tells the hooks, if there are any. `run` sets it.
+        self._watch: CallWatch | None = None
+        #: See `number`.
+        self._number = 0
+        #: Why nothing could be sent. `_not_sent` sets it.
+        self._stop: Stop | None = None
+        self.deadline: float | None = record.orders.deadline
+        self.sent_at: float = 0.0
 
     def run(self, *, free: bool = False) -> Coroutine[Any, Any, Verdict]:
         """Carry the call out.
@@ -141,7 +136,7 @@ class Call:
         return self._run(free=free)
 
     async def _run_watched(self, *, free: bool) -> Verdict:
-        self._watch = CallWatch(self._channel, self._request, self._trail, self.number)
+        self._watch = CallWatch(self._channel, self._request, self._record, self.number)
         with self._watch:
             return await self._run(free=free)
 
@@ -159,50 +154,194 @@ class Call:
             await self._authorize()
         verdict = await self.attempt()
         if verdict.fate is not Fate.DONE:
-            if self.wants_another(verdict):
-                verdict = await repeat(self)
-            if verdict.fate is not Fate.DONE:
-                verdict = await self._conclude(verdict)
+            verdict = await self._finish(verdict)
         if not free:
             channel.budget.give_back()
         return verdict
 
-    async def attempt(self) -> Verdict:
-        """One attempt: one request, or two where the first proved to speak the wrong dialect or
-        carry an old token."""
-        counted = False
-        while True:
-            if self._channel.closed:
-                return self._keep(Verdict(Fate.NOT_SENT, error=closed_error(), final=True))
-            if not self._channel.entrance.try_enter(under_way=self._begun):
-                refused = await self._wait_for_slot()
-                if refused is not None:
-                    return self._keep(refused)
-            self._trail.attempts += not counted
-            counted = True
-            verdict = await self._send()
-            if verdict.fate is not Fate.DONE and await self._another_form(verdict):
-                continue
-            if self._switched and _speaks(verdict):
-                self._learn_dialect()
-            return (
-                await self._weigh(verdict)
-                if self._in_doubt and verdict.fate is Fate.REFUSED
-                else verdict
-            )
+    async def in_slices(self, work: Generator[None, None, T]) -> T:
+        """Run work on the reply that yields now and then, within the time for the call.
 
-    async def _weigh(self, verdict: Verdict) -> Verdict:
-        """After a maybe, a no proves nothing. If a look does not tell either, it counts as one more
-        maybe."""
-        channel, policy, request = self._channel, self._options.retry, self._request
-        if (
-            channel.closed
-            or request.repeat is not Repeat.IDEMPOTENT
-            or self._trail.attempts >= policy.attempts
-        ):
+        Raises:
+            DeadlineExceededError: The time is over before the work is.
+        """
+        try:
+            return await in_slices(work, self._channel.clock, self.deadline)
+        except TimeoutError:
+            pass  # raised below, where no context hangs on it
+        raise late_error(self._request, self._record.last, attempts=self._record.attempts)
+
+    async def attempt(self) -> Verdict:
+        """One attempt: a request, and at once a second one where the first had the wrong form."""
+        channel = self._channel
+        is_counted = False
+        while True:
+            if channel.closed:
+                return self._not_sent(Stop.CLOSED, closed_error())
+            if not channel.entrance.try_enter(under_way=self._begun):
+                end = await self._wait_for_slot()
+                if end is not None:
+                    return self._not_sent(*end)
+            if not is_counted:
+                self._record.attempts += 1
+                is_counted = True
+            in_flight = self._start()
+            verdict, reply = await exchange(
+                channel,
+                self._transport,
+                self._options,
+                self._request,
+                self._record,
+                in_flight,
+                sent_at=self.sent_at,
+                deadline=self.deadline,
+                is_open=self._is_open,
+                watch=self._watch,
+            )
+            self._note(verdict)
+            self._emit(verdict, reply)
+            if verdict.fate is Fate.DONE or not await self._resend_at_once(verdict):
+                break
+        if self._switched and _proves_dialect(verdict):
+            self._learn_dialect()
+        if self._is_open and verdict.fate is Fate.REFUSED:
+            verdict = await self._verify_refusal(verdict)
+        return verdict
+
+    # Before a request
+
+    async def _authorize(self, *, renew: bool = False) -> None:
+        """Have a token.
+
+        The user's callable has as long as the call has; its time does not count as the call's.
+        """
+        channel = self._channel
+        stale = self._token if renew else None
+        try:
+            getting = channel.authorize(self._transport, stale=stale)
+            self._token = await channel.bounded(getting, self._end_from_now())
+            return
+        except TimeoutError:
+            pass  # raised below, where no context hangs on it
+        if channel.closed:
+            raise closed_error()
+        raise late_error(self._request, self._record.last)
+
+    def _end_from_now(self) -> float | None:
+        """Loop time at which the call would have to be over if its clock started now."""
+        total = self._options.timeouts.total
+        if self._begun or total is None:
+            return self.deadline
+        return _earlier(self.deadline, self._channel.clock.now() + total)
+
+    async def _wait_for_slot(self) -> tuple[Stop, E2EError] | None:
+        """Wait for a slot and hold it; or say why that is of no use any more."""
+        channel, request = self._channel, self._request
+        pause = channel.gate.pause_left()
+        if pause:
+            end = self._end_from_now()
+            if end is not None and channel.clock.now() + pause > end:
+                return Stop.PAUSED, paused_error(request, pause)
+        try:
+            if await channel.entrance.enter(under_way=self._begun, until=self.deadline):
+                return None
+        except SessionError:
+            return Stop.CLOSED, closed_error()
+        except ConfigError as error:
+            return Stop.LIMITER, error
+        if channel.closed:
+            return Stop.CLOSED, closed_error()
+        return Stop.NO_SLOT, late_error(request, self._record.last)
+
+    def _not_sent(self, stop: Stop, error: E2EError) -> Verdict:
+        """The verdict where no request could be sent any more."""
+        self._stop = stop
+        return self._note(Verdict(Fate.NOT_SENT, error=error))
+
+    def _start(self) -> InFlight:
+        """Start the clocks, now that a slot is held."""
+        channel, timeouts = self._channel, self._options.timeouts
+        now = self.sent_at = channel.clock.now()
+        if not self._begun:
+            self._begun = True
+            if timeouts.total is not None:
+                self.deadline = _earlier(self.deadline, now + timeouts.total)
+            if self._witness is not None:
+                self._witness.sent(now)
+        end = self.deadline
+        if timeouts.attempt is not None:
+            end = _earlier(end, now + timeouts.attempt)
+        return channel.in_flight.begin(
+            end, deadline=self.deadline, shares_loop=channel.gate.in_flight > 1
+        )
+
+    # After a request
+
+    def _note(self, verdict: Verdict) -> Verdict:
+        """Write down what is known now, and return the verdict."""
+        record = self._record
+        if verdict.fate is Fate.DONE:
+            self._is_open = False
+            record.done = self._is_write
+        else:
+            if verdict.fate is Fate.MAYBE and self._is_write:
+                self._is_open = True
+                record.lost_at = self._channel.clock.now()
+            record.last = verdict.error
+        record.open = self._is_open
+        return verdict
+
+    def _emit(self, verdict: Verdict, reply: RawReply | None) -> None:
+        """Tell the log and the hooks that a request has ended."""
+        if log.isEnabledFor(logging.DEBUG):
+            elapsed = self._channel.clock.now() - self.sent_at
+            log_attempt(self._request, self.number, self._record.attempts, verdict, elapsed)
+        if self._watch is not None:
+            self._watch.attempt_ended(verdict, reply)
+
+    async def _resend_at_once(self, verdict: Verdict) -> bool:
+        """Whether the attempt goes on at once: in the other dialect, or with a new token."""
+        if verdict.http_status == 405 and self._request.fallback and not self._is_open:
+            self._request = in_other_dialect(self._request)
+            self._switched = True
+            return True
+        if self._renewed_token or not self._token_expired(verdict):
+            return False
+        self._renewed_token = True
+        try:
+            await self._authorize(renew=True)
+        except E2EError:
+            if self._is_open:  # then this failure does not tell how the call ends
+                return False
+            raise
+        return True
+
+    def _token_expired(self, verdict: Verdict) -> bool:
+        """Whether a new token may help."""
+        if not self._channel.tokens.renewable or verdict.fate is not Fate.REFUSED:
+            return False
+        return isinstance(verdict.error, APIError) and verdict.error.status == 401
+
+    def _learn_dialect(self) -> None:
+        """Remember for the session which dialect is the right one on this route."""
+        request = self._request
+        assert request.dialect is not None
+        self._channel.dialects[request.route] = request.dialect
+
+    async def _verify_refusal(self, verdict: Verdict) -> Verdict:
+        """Weigh a refusal that came after an attempt which may have been carried out.
+
+        It proves nothing by itself: the image may be missing because that attempt deleted it. If
+        no proof is found, the refusal counts as one more attempt that may have been carried out.
+        """
+        is_last = self._record.attempts >= self._options.retry.attempts
+        may_be_repeated = self._request.repeat is Repeat.IDEMPOTENT
+        if self._channel.closed or is_last or not may_be_repeated:
             return verdict  # there is no further attempt to weigh it for
         proof = await self._look(once=True)
-        return self._keep(proof if proof is not None else attrs.evolve(verdict, fate=Fate.MAYBE))
+        if proof is None:
+            proof = attrs.evolve(verdict, fate=Fate.MAYBE)
+        return self._note(proof)
 
     async def _look(self, *, once: bool = False) -> Verdict | None:
         """What the witness, if there is one, can prove."""
@@ -212,292 +351,98 @@ class Call:
             self._watch.asked_listing = True
         return await self._witness.look(self.deadline, once=once)
 
-    async def _send(self) -> Verdict:
-        """Send the request once, its slot already held, and judge what comes back."""
-        channel, trail, request = self._channel, self._trail, self._request
-        flight = self._start()
-        try:
-            if self._write and trail.before_send is not None:
-                trail.before_send()
-            if self._watch is not None:
-                self._watch.attempt_started(request, flight)
-            most = channel.limits.max_body if request.lists else _SMALL_BODY
-            result = await self._transport.send(
-                request, self._options.context, flight, self._options.connect, most
-            )
-        finally:
-            channel.in_flight.end(flight)
-            channel.gate.leave()
-            # Whatever comes next, be it a cancellation: what was sent may have been carried out.
-            trail.open = self._in_doubt or (self._write and flight.sent)
-        if not isinstance(result, RawReply):
-            verdict = self._keep(self._failed(result, flight))
-            self._tell(verdict)
-            return verdict
-        self.reply = result
-        if request.lists and len(result.body) > SMALL:
-            content = await self.in_slices(parse_in_slices(result.body))
-            content = await self.in_slices(channel.redactor.scrub_in_slices(content, result.body))
-        else:
-            content = channel.redactor.scrub(parse(result.body), result.body)
-        wait = (
-            seconds_in_headers(result.headers, channel.clock.wall())
-            if result.status >= 400
-            else None
-        )
-        verdict = judge(request, result, content, channel.redactor, wait)
-        if verdict.fate is Fate.DONE or not self._throttled(verdict):
-            channel.gate.succeeded()
-        self._tell(verdict)
-        return self._keep(verdict)
+    # After an attempt that did not succeed
 
-    def _failed(self, error: E2EError, flight: InFlight) -> Verdict:
-        """The verdict on an attempt that got no reply."""
-        self.reply = None
-        if self._channel.closed:
-            return Verdict(
-                Fate.MAYBE if flight.sent else Fate.NOT_SENT, error=closed_error(), final=True
-            )
-        error.args = (f"{describe(self._request)}: {error}",)
-        return judge_failure(error, sent=flight.sent)
-
-    async def _another_form(self, verdict: Verdict) -> bool:
-        """Whether the same attempt goes on at once: in the other dialect, or with a new token."""
-        if verdict.http_status == 405 and self._switch_dialect():
-            return True
-        if not self._outdated(verdict):
-            return False
-        try:
-            await self._authorize(renew=True)
-        except E2EError:
-            if self._in_doubt:  # then this failure is not the end of the story
-                return False
-            raise
-        return True
-
-    async def _authorize(self, *, renew: bool = False) -> None:
-        """Have a token. The user's callable has as long as the call has; its time does not count as
-        the call's."""
-        channel, total = self._channel, self._options.timeouts.total
-        until = self.deadline
-        if not self._begun and total is not None:
-            until = channel.clock.now() + total
-        try:
-            stale = self._token if renew else None
-            self._token = await channel.bounded(
-                channel.authorize(self._transport, stale=stale), until
-            )
-            return
-        except TimeoutError:
-            pass  # raised below, where no context hangs on it
-        if channel.closed:
-            raise closed_error()
-        raise late_error(self._request, self._trail.last)
-
-    async def _wait_for_slot(self) -> Verdict | None:
-        """Wait for a slot and hold it; or say why it is of no use any more."""
-        channel = self._channel
-        if left := channel.gate.pause_left():
-            deadline = self.deadline
-            if not self._begun and self._options.timeouts.total is not None:
-                total = channel.clock.now() + self._options.timeouts.total
-                deadline = total if deadline is None else min(deadline, total)
-            if deadline is not None and channel.clock.now() + left > deadline:
-                self._ended = "the session is paused for longer than the call may take"
-                return Verdict(Fate.NOT_SENT, error=paused_error(self._request, left), final=True)
-        try:
-            if await channel.entrance.enter(under_way=self._begun, until=self.deadline):
-                return None
-        except SessionError:
-            return Verdict(Fate.NOT_SENT, error=closed_error(), final=True)
-        except ConfigError as error:
-            return Verdict(Fate.NOT_SENT, error=error, final=True)
-        if channel.closed:
-            return Verdict(Fate.NOT_SENT, error=closed_error(), final=True)
-        self._ended = "the time is over"
-        return Verdict(Fate.NOT_SENT, error=late_error(self._request, self._trail.last), final=True)
-
-    def _start(self) -> InFlight:
-        """Start the clocks, now that a slot is held."""
-        channel, timeouts = self._channel, self._options.timeouts
-        now = self.sent_at = channel.clock.now()
-        if not self._begun:
-            self._begun = True
-            if timeouts.total is not None and (
-                self.deadline is None or self.deadline > now + timeouts.total
-            ):
-                self.deadline = now + timeouts.total
-            if self._witness is not None:
-                self._witness.sent(now)
-        end = self.deadline
-        if timeouts.attempt is not None and (end is None or end > now + timeouts.attempt):
-            end = now + timeouts.attempt
-        return channel.in_flight.begin(
-            end, deadline=self.deadline, shares_loop=channel.gate.in_flight > 1
-        )
-
-    async def in_slices(self, work: Generator[None, None, T]) -> T:
-        """Run work that yields now and then, letting others run meanwhile.
-
-        Raises:
-            DeadlineExceededError: The call's time is over before the work is.
-        """
-        while True:
-            try:
-                next(work)
-            except StopIteration as stop:
-                value: T = stop.value
-                return value
-            await asyncio.sleep(0)
-            if self.deadline is not None and self._channel.clock.now() > self.deadline:
-                work.close()
-                break
-        error = late_error(self._request, self._trail.last)
-        error.attempts = self._trail.attempts
-        raise error
-
-    def _throttled(self, verdict: Verdict) -> bool:
-        """Pause the session if the server asked for it."""
-        error = verdict.error
-        if not isinstance(error, RateLimitedError):
-            return False
-        wait = verdict.retry_after if verdict.retry_after is not None else self._options.retry.base
-        self._channel.throttled(self.sent_at, min(wait, self._options.retry.max_retry_after))
-        return True
-
-    def _keep(self, verdict: Verdict) -> Verdict:
-        """Keep what an attempt came to, for whoever must account for the call."""
-        trail = self._trail
-        if verdict.fate is Fate.DONE:
-            self._in_doubt = False
-            trail.done = self._write
-        else:
-            if self._write and verdict.fate is Fate.MAYBE:
-                self._in_doubt = True
-                trail.lost_at = self._channel.clock.now()
-            trail.last = verdict.error
-        trail.open = self._in_doubt
+    async def _finish(self, verdict: Verdict) -> Verdict:
+        """Attempt again as long as that is allowed and may help, then conclude."""
+        pauses = delays(self._options.retry)
+        while verdict.fate is not Fate.DONE:
+            pause = self._pause_after(verdict, pauses)
+            if isinstance(pause, Stop):
+                return await self._conclude(verdict, pause)
+            self._announce_retry(verdict, pause)
+            await self._channel.rest(pause)
+            verdict = await self.attempt()
         return verdict
 
-    def _tell(self, verdict: Verdict) -> None:
-        """Tell whoever listens that a request has ended."""
-        channel, request = self._channel, self._request
-        if log.isEnabledFor(logging.DEBUG):
-            elapsed = channel.clock.now() - self.sent_at
-            log_attempt(request, self.number, self._trail.attempts, verdict, elapsed)
-        if self._watch is not None:
-            self._watch.attempt_ended(verdict, self.reply)
-
-    def _switch_dialect(self) -> bool:
-        """After a 405: take the other dialect's method, unless it was tried or an attempt may have
-        been carried out."""
-        request = self._request
-        if not request.fallback or self._in_doubt:
-            return False
-        self._request = in_other_dialect(request)
-        self._switched = True
-        return True
-
-    def _learn_dialect(self) -> None:
-        """Remember for the session that the method which was sent last is the right one on this
-        route."""
-        request = self._request
-        assert request.dialect is not None
-        self._channel.dialects[request.route] = request.dialect
-
-    def _outdated(self, verdict: Verdict) -> bool:
-        """Whether a new token may help; asked for once a call, and it is no attempt."""
-        error = verdict.error
-        if (
-            self._renewed_token
-            or not self._channel.tokens.renewable
-            or verdict.fate is not Fate.REFUSED
-        ):
-            return False
-        self._renewed_token = isinstance(error, APIError) and error.status == 401
-        return self._renewed_token
-
-    def wants_another(self, verdict: Verdict) -> bool:
-        """Whether to make another attempt; if so, a retry is taken from the budget and the delay is
-        set."""
+    def _pause_after(self, verdict: Verdict, pauses: Iterator[float]) -> float | Stop:
+        """Seconds to rest before the next attempt, which is paid for; or why there is none."""
         channel, policy = self._channel, self._options.retry
-        if verdict.final or channel.closed:
-            return False
-        if decide(verdict, self._request.repeat, in_doubt=self._in_doubt) is not Decision.RETRY:
-            return False
-        if self._trail.attempts >= policy.attempts:
-            self._ended = (
-                "given up after one attempt"
-                if policy.attempts == 1
-                else f"given up after {policy.attempts} attempts"
-            )
-            return False
+        if self._stop is not None:
+            return self._stop
+        if channel.closed:
+            return Stop.CLOSED
+        if isinstance(verdict.error, SessionError):
+            return (
+                Stop.DECIDED
+            )  # the program's own fault: a second attempt would only meet it again
+        decision = decide(verdict, self._request.repeat, in_doubt=self._is_open)
+        if decision is not Decision.RETRY:
+            return Stop.DECIDED
+        if self._record.attempts >= policy.attempts:
+            return Stop.ATTEMPTS
         wait = verdict.retry_after or 0.0
         if wait > policy.max_retry_after:
-            self._ended = f"the server asks for {wait:.0f} s, more than max_retry_after"
-            return False
-        if self._delays is None:
-            self._delays = delays(policy)
-        delay = wait + channel.clock.uniform(0.0, next(self._delays))
-        if self.deadline is not None and channel.clock.now() + delay >= self.deadline:
-            self._ended = "no time is left for another attempt"
-            return False
+            return Stop.LONG_WAIT
+        pause = wait + next(pauses)
+        if self.deadline is not None and channel.clock.now() + pause >= self.deadline:
+            return Stop.NO_TIME
         if not channel.budget.take():
             channel.warn_of_retry_budget()
-            self._ended = "the session's retry budget is empty"
-            return False
-        self._delay = delay
+            return Stop.NO_BUDGET
+        return pause
+
+    def _announce_retry(self, verdict: Verdict, pause: float) -> None:
+        """Tell the log and the hooks that there will be another attempt."""
         if log.isEnabledFor(logging.INFO):
-            log_retry(self._request, self.number, self._trail.attempts, verdict, delay)
+            log_retry(self._request, self.number, self._record.attempts, verdict, pause)
         if self._watch is not None:
-            self._watch.retry_scheduled(verdict, delay)
-        return True
+            self._watch.retry_scheduled(verdict, pause)
 
-    async def rest(self) -> None:
-        """Sleep before the next attempt; no slot is held meanwhile."""
-        await self._channel.rest(self._delay)
-
-    async def _conclude(self, verdict: Verdict) -> Verdict:
-        """The end of a call that did not simply succeed."""
-        request, trail = self._request, self._trail
-        if self._in_doubt:
+    async def _conclude(self, verdict: Verdict, stop: Stop) -> Verdict:
+        """The end of a call without a success: a proof that it was one, or the error."""
+        record = self._record
+        why = stop_text(stop, self._options.retry, verdict)
+        if self._is_open:
             proof = await self._look()
             if proof is not None:
-                return self._keep(proof)
-            unknown = unknown_error(request, trail, verdict.error or trail.last, self._ended)
-            unknown.looked = self._witness is not None and self._witness.looked
-            log_unknown(request, self.number, unknown)
+                return self._note(proof)
+            last = verdict.error or record.last
+            looked = self._witness is not None and self._witness.looked
+            unknown = unknown_error(self._request, record, last, why, looked=looked)
+            log_unknown(self._request, self.number, unknown)
             raise unknown
-        error = verdict.error
+        record.last = await self._error(verdict, stop, why)
+        raise record.last
+
+    async def _error(self, verdict: Verdict, stop: Stop, why: str) -> E2EError:
+        """The error of a call that was not carried out."""
+        error, attempts = verdict.error, self._record.attempts
         assert error is not None
-        witness = self._witness
-        if verdict.missing and witness is not None and isinstance(error, NotFoundError):
+        if verdict.missing and self._witness is not None and isinstance(error, NotFoundError):
             if self._watch is not None:
                 self._watch.asked_listing = True
-            error = await witness.missing(error, self.deadline)
-        elif self._is_late(verdict):
-            error = late_error(self._request, error)
-        elif self._ended and not verdict.final:
-            error.args = (f"{error} ({self._ended})",)
-        error.attempts = trail.attempts
-        trail.last = error
-        raise error
-
-    def _is_late(self, verdict: Verdict) -> bool:
-        """Whether it was the clock of the whole call that ended it, and not a fault or a
-        refusal."""
-        if (
-            verdict.final
-            or verdict.fate is Fate.REFUSED
-            or isinstance(verdict.error, RateLimitedError)
-        ):
-            return False
-        return self._ended == "no time is left for another attempt" and self.deadline is not None
+            error = await self._witness.missing(error, self.deadline)
+            return extended(error, "", attempts=attempts)
+        is_throttled = isinstance(error, RateLimitedError)
+        if stop is Stop.NO_TIME and not is_throttled:
+            return late_error(self._request, error, attempts=attempts)
+        is_explained = not why or stop in _SELF_EXPLAINING
+        note = "" if is_explained else f" ({why})"
+        return extended(error, note, attempts=attempts)
 
 
-def _speaks(verdict: Verdict) -> bool:
-    """Whether the API itself answered to a method: a 404 may come from a server that does not know
-    the route."""
-    return verdict.fate is Fate.DONE or (
-        verdict.fate is Fate.REFUSED and verdict.http_status not in (404, 405)
-    )
+def _earlier(deadline: float | None, moment: float) -> float:
+    if deadline is None or deadline > moment:
+        return moment
+    return deadline
+
+
+def _proves_dialect(verdict: Verdict) -> bool:
+    """Whether the API itself answered to a method.
+
+    A 404 may come from a server that does not know the route.
+    """
+    if verdict.fate is Fate.DONE:
+        return True
+    return verdict.fate is Fate.REFUSED and verdict.http_status not in (404, 405)

@@ -24,6 +24,7 @@ from aioe2e.config import Credentials, Dialect, Guard, Limiter, Limits
 from aioe2e.errors import SessionError
 from aioe2e.events import Event, Hook, LimiterEvent, LimitEvent, PauseEvent
 
+from .errors import closed_error
 from .gate import Budget, Gate
 from .in_flight import RequestsInFlight
 from .tokens import Tokens
@@ -184,7 +185,7 @@ class Channel:
         if isinstance(self.entrance, Turns):
             self.entrance.throttled(seconds)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Tell every hook. What one raises is logged, the first few times."""
         for number, hook in enumerate(self.settings.hooks):
             try:
@@ -224,10 +225,10 @@ class Channel:
             extra={"seconds": seconds, "limit": limit},
         )
         if self.settings.hooks:
-            self.tell(PauseEvent(seconds=seconds, limit=limit))
+            self.emit(PauseEvent(seconds=seconds, limit=limit))
 
     def _limit_changed(self, limit: int, previous: int) -> None:
-        self.tell(LimitEvent(limit=limit, previous=previous))
+        self.emit(LimitEvent(limit=limit, previous=previous))
 
     def _turn_ended(self, waited: float, failure: Exception | None) -> None:
         """The limiter gave a turn, or failed."""
@@ -243,7 +244,7 @@ class Channel:
         if self.settings.hooks:
             error = None if failure is None else type(failure)
             mode = str(getattr(self.settings.limiter, "mode", ""))
-            self.tell(LimiterEvent(waited=waited, mode=mode, error=error))
+            self.emit(LimiterEvent(waited=waited, mode=mode, error=error))
 
     async def close(self) -> None:
         """End what is under way and close what was opened.
@@ -315,8 +316,3 @@ def _forgotten(transport: Transport, process: int) -> None:
             ResourceWarning,
             stacklevel=1,
         )
-
-
-def closed_error() -> SessionError:
-    """The error of a call whose session is closed under it."""
-    return SessionError("the session was closed while the call was under way")

@@ -1,18 +1,15 @@
-"""What is done after each fate of an attempt, and the loop that does it. The only module that knows
-backoff.
+"""What follows an attempt, and how long a call waits before the next one.
 
 `DECISIONS` is the whole policy: change a row here and the code, the README's table and its test
-follow. backoff runs the loop and reckons the delays; it neither sleeps nor gives up by itself,
-because a delay has the server's Retry-After as its floor and because it must be possible to hand in
-another clock.
+follow. This is the only module that knows backoff: it reckons the delays, which double and are cut
+short at random. To the delay the call adds the time for which the server asked to be left alone.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Generator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, Protocol
 
 import backoff
 
@@ -31,13 +28,15 @@ class Decision(enum.Enum):
     RAISE = "error"
 
 
-_R = Decision.RETRY
-
 DECISIONS: Mapping[Fate, Mapping[Repeat, Decision]] = {
     Fate.DONE: dict.fromkeys(Repeat, Decision.RETURN),
-    Fate.NOT_SENT: dict.fromkeys(Repeat, _R),
-    Fate.WAIT: dict.fromkeys(Repeat, _R),
-    Fate.MAYBE: {Repeat.READ: _R, Repeat.IDEMPOTENT: _R, Repeat.ONCE: Decision.LOOK},
+    Fate.NOT_SENT: dict.fromkeys(Repeat, Decision.RETRY),
+    Fate.WAIT: dict.fromkeys(Repeat, Decision.RETRY),
+    Fate.MAYBE: {
+        Repeat.READ: Decision.RETRY,
+        Repeat.IDEMPOTENT: Decision.RETRY,
+        Repeat.ONCE: Decision.LOOK,
+    },
     Fate.REFUSED: dict.fromkeys(Repeat, Decision.RAISE),
 }
 
@@ -52,14 +51,17 @@ def decide(verdict: Verdict, repeat: Repeat, *, in_doubt: bool) -> Decision:
             later refusal proves anything, and a look at the listing must tell.
     """
     decision = DECISIONS[verdict.fate][repeat]
-    if in_doubt and (decision is Decision.RAISE or (decision is _R and repeat is Repeat.ONCE)):
+    if not in_doubt:
+        return decision
+    proves_nothing = decision is Decision.RAISE
+    may_not_be_repeated = decision is Decision.RETRY and repeat is Repeat.ONCE
+    if proves_nothing or may_not_be_repeated:
         return Decision.LOOK
     return decision
 
 
-def delays(policy: RetryPolicy) -> Generator[float, Any, None]:
-    """The longest back-off before each retry, in seconds: doubling from `base`, never above
-    `cap`."""
+def longest_delays(policy: RetryPolicy) -> Iterator[float]:
+    """The longest delay before each retry, in seconds: doubling from `base`, never above `cap`."""
     doubling = backoff.expo(base=2, factor=policy.base, max_value=policy.cap)
     next(doubling)  # the first value is backoff's own start signal
     yield from islice(doubling, _DOUBLINGS)
@@ -71,31 +73,6 @@ def delays(policy: RetryPolicy) -> Generator[float, Any, None]:
 _DOUBLINGS = 64
 
 
-class Again(Exception):  # noqa: N818  # a signal to the loop below, never an error that anybody sees
-    """The attempt asks for another one."""
-
-
-class Repeatable(Protocol):
-    """A call that knows whether, and how long from now, it wants another attempt."""
-
-    async def rest(self) -> None: ...
-
-    async def attempt(self) -> Verdict: ...
-
-    def wants_another(self, verdict: Verdict) -> bool: ...
-
-
-def _at_once() -> Generator[float, Any, None]:
-    """The call rests by itself, so backoff need not sleep."""
-    while True:
-        yield 0.0
-
-
-@backoff.on_exception(_at_once, Again, jitter=None, logger=None)
-async def repeat(call: Repeatable) -> Verdict:
-    """Rest and attempt again, until the call wants no more; the first attempt was made before."""
-    await call.rest()
-    verdict = await call.attempt()
-    if call.wants_another(verdict):
-        raise Again
-    return verdict
+def delays(policy: RetryPolicy) -> Iterator[float]:
+    """The delay before each retry, in seconds: random, from 0 up to the longest."""
+    return map(backoff.full_jitter, longest_delays(policy))

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Self
 from aioe2e._actions import ROWS
 from aioe2e._fates import Fate
 from aioe2e._http import InFlight
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e._text import shorten
 from aioe2e._wire import RawReply, Request, Verdict, describe
 from aioe2e.errors import (
@@ -79,9 +79,9 @@ class CallWatch:
     Used as a context: entering tells that the call has begun, leaving tells how it ended.
     """
 
-    def __init__(self, channel: Channel, request: Request, trail: Trail, number: int) -> None:
+    def __init__(self, channel: Channel, request: Request, record: CallRecord, number: int) -> None:
         self._channel = channel
-        self._trail = trail
+        self._record = record
         self._whose: dict[str, Any] = {
             "call_id": number,
             "action": request.action,
@@ -96,7 +96,7 @@ class CallWatch:
         clock = self._channel.clock
         self._began = clock.now()
         self._started = clock.wall()
-        self._channel.tell(CallStarted(**self._whose, started=self._started))
+        self._channel.emit(CallStarted(**self._whose, started=self._started))
         return self
 
     def __exit__(
@@ -108,11 +108,11 @@ class CallWatch:
         if self._flight is not None:
             fate = Fate.MAYBE if self._flight.sent else Fate.NOT_SENT
             self._tell_attempt(fate, kind)
-        self._channel.tell(
+        self._channel.emit(
             CallEvent(
                 **self._whose,
                 outcome=self._outcome(error),
-                attempts=self._trail.attempts,
+                attempts=self._record.attempts,
                 started=self._started,
                 elapsed=self._channel.clock.now() - self._began,
                 asked_listing=self.asked_listing,
@@ -125,7 +125,7 @@ class CallWatch:
     ) -> Literal["done", "failed", "unknown", "cancelled"]:
         if error is None:
             return "done"
-        if isinstance(error, OutcomeUnknownError) or self._trail.open:
+        if isinstance(error, OutcomeUnknownError) or self._record.open:
             return "unknown"
         return "cancelled" if isinstance(error, asyncio.CancelledError) else "failed"
 
@@ -142,10 +142,10 @@ class CallWatch:
             "route": request.path if request.lists else _ROUTES.get(request.route),
             "server": server,
             "port": port,
-            "attempt": self._trail.attempts,
+            "attempt": self._record.attempts,
             "started": channel.clock.wall(),
         }
-        channel.tell(AttemptStarted(**self._attempt))
+        channel.emit(AttemptStarted(**self._attempt))
 
     def attempt_ended(self, verdict: Verdict, reply: RawReply | None) -> None:
         """A request has ended."""
@@ -169,7 +169,7 @@ class CallWatch:
     ) -> None:
         assert self._attempt is not None
         self._flight = None
-        self._channel.tell(
+        self._channel.emit(
             AttemptEvent(
                 **self._attempt,
                 status=status,
@@ -190,10 +190,10 @@ class CallWatch:
     def retry_scheduled(self, verdict: Verdict, delay: float) -> None:
         """There will be another attempt."""
         assert verdict.error is not None
-        self._channel.tell(
+        self._channel.emit(
             RetryScheduled(
                 **self._whose,
-                attempt=self._trail.attempts,
+                attempt=self._record.attempts,
                 delay=delay,
                 reason=reason_of(verdict),
                 error=type(verdict.error),

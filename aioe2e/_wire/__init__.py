@@ -2,19 +2,9 @@
 
 from .codec import images_in_slices, node_of, nodes_in_slices, save_action
 from .json import SMALL, Unreadable, is_array, is_object, parse, parse_in_slices
+from .judge import RawReply, Verdict, judge, judge_failure
 from .rate_limit import RATE_LIMIT_HEADERS, rate_limit
-from .request import (
-    LIST,
-    Context,
-    RawReply,
-    Request,
-    Verdict,
-    describe,
-    encode,
-    in_other_dialect,
-    judge,
-    judge_failure,
-)
+from .request import LIST, Context, Request, describe, encode, in_other_dialect, plain_request
 from .retry_after import seconds_in_headers, server_time
 
 __all__ = [
@@ -38,6 +28,7 @@ __all__ = [
     "nodes_in_slices",
     "parse",
     "parse_in_slices",
+    "plain_request",
     "rate_limit",
     "save_action",
     "seconds_in_headers",

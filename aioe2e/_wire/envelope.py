@@ -89,7 +89,7 @@ def says_failure(content: Any) -> bool:
 _BAD_STATUSES = frozenset({"false", "error", "failed", "failure"})
 
 
-def doubt(content: Any, *, of_image: bool) -> str:
+def oddity(content: Any, *, of_image: bool) -> str:
     """What in an envelope that does not say failure is no success either; empty if there is nothing
     of that kind.
 

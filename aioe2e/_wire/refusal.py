@@ -17,6 +17,8 @@ from aioe2e.errors import (
     ServerError,
 )
 
+from .request import Request, describe
+
 _CLASSES: Mapping[int, type[APIError]] = {
     400: BadRequestError,
     401: AuthenticationError,
@@ -79,8 +81,8 @@ def _passes(said: str) -> bool:
     return any(_tells(said, pattern) for pattern in _PASSING_TEXTS)
 
 
-def _hint(cls: type[APIError], status: int, said: str, action: str) -> str:
-    if status == HTTPStatus.NOT_FOUND and action == "list":
+def _hint(cls: type[APIError], status: int, said: str, *, of_listing: bool) -> str:
+    if status == HTTPStatus.NOT_FOUND and of_listing:
         return "this route is there on every account: check base_url, then project_id and location"
     if status in (400, 404, 412) and _tells(said, _PROJECT):
         return "set project_id and location to those of the image"
@@ -92,8 +94,7 @@ def _hint(cls: type[APIError], status: int, said: str, action: str) -> str:
 
 
 def refusal(
-    subject: str,
-    action: str,
+    request: Request,
     status: int,
     code: int | None,
     message: str,
@@ -103,8 +104,7 @@ def refusal(
     """The error for a reply that says no. All texts are redacted already.
 
     Args:
-        subject: What was tried, such as ``rename of image 2292``.
-        action: The action's name.
+        request: What was tried.
         status: The HTTP status, or the envelope's code where that is the one that says no.
         code: The envelope's code.
         message: What the server said.
@@ -116,27 +116,27 @@ def refusal(
     detail = "; ".join(errors)
     is_said = not errors or message in errors or detail == message
     more = "" if is_said else f" ({detail[:200]})"
-    hint = _hint(cls, status, said, action)
+    hint = _hint(cls, status, said, of_listing=request.lists)
     advice = f" [{hint}]" if hint else ""
     answer = f"answered {status}"
     if status < 300:
         answer += ", but says that it failed"
-    error = cls(
-        f"{subject}: the server {answer}: {message}{more}{advice}",
+    return cls(
+        f"the server {answer}: {message}{more}{advice}",
+        subject=describe(request),
         status=status,
         code=code,
         message=message,
         errors=errors,
         retry_after=retry_after,
-        action=action,
+        action=request.action,
+        passing=_passes(said),
     )
-    if _passes(said):
-        error.passing = True
-    return error
 
 
 def means_missing(error: object) -> bool:
     """Whether a refusal says that the image itself is missing, and not the project."""
-    return isinstance(error, NotFoundError) and not _tells(
-        " ".join((error.message, *error.errors)), _NO_PROJECT
-    )
+    if not isinstance(error, NotFoundError):
+        return False
+    said = " ".join((error.message, *error.errors))
+    return not _tells(said, _NO_PROJECT)

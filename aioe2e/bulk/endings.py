@@ -6,14 +6,13 @@ applied is UNKNOWN, however the call ended.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
 
 from aioe2e._actions import ROWS
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e.errors import (
     ConfigError,
     DeadlineExceededError,
@@ -23,6 +22,7 @@ from aioe2e.errors import (
     RateLimitedError,
     SessionError,
     SkippedError,
+    extended,
 )
 from aioe2e.models import ActionResult, SaveAction
 
@@ -58,7 +58,7 @@ class Ending:
 
 #: Carries out one step, filling the record of its call as it goes, and returns DONE or UNCHANGED.
 #: Raises an `E2EError` if the step cannot be carried out.
-Perform = Callable[[Step, Trail], Awaitable[Ending]]
+Perform = Callable[[Step, CallRecord], Awaitable[Ending]]
 
 
 #: Errors that mean, when no request had been sent, that the step was not tried at all.
@@ -76,9 +76,9 @@ def skipped(reason: str) -> Ending:
     return Ending(Status.SKIPPED, None, SkippedError(reason))
 
 
-def of_error(trail: Trail, error: E2EError) -> Ending:
+def of_error(record: CallRecord, error: E2EError) -> Ending:
     """The ending of a call that raised an error of the library."""
-    attempts = max(trail.attempts, error.attempts)
+    attempts = max(record.attempts, error.attempts)
     if isinstance(error, OutcomeUnknownError):
         return Ending(Status.UNKNOWN, None, bare(error), attempts)
     if isinstance(error, SkippedError):  # the journal: it is asked before anything is sent
@@ -88,16 +88,16 @@ def of_error(trail: Trail, error: E2EError) -> Ending:
     return Ending(Status.FAILED, None, bare(error), attempts)
 
 
-def of_cancelled(step: Step, trail: Trail, reason: str) -> Ending:
+def of_cancelled(step: Step, record: CallRecord, reason: str) -> Ending:
     """The ending of a call that a cancellation or an unforeseen exception ended."""
-    if trail.open or trail.done:
+    if record.open or record.done:
         known = "it may have been applied"
-        if trail.done:
+        if record.done:
             known = "the server said that it is done"
         what = f"the {step.action.value} of {step.target} had been sent, and {known}"
-        return _unknown(step, f"{reason}; {what}", trail.attempts, trail.last)
-    if trail.attempts and trail.last is not None:
-        return Ending(Status.FAILED, None, bare(trail.last), trail.attempts)
+        return _unknown(step, f"{reason}; {what}", record.attempts, record.last)
+    if record.attempts and record.last is not None:
+        return Ending(Status.FAILED, None, bare(record.last), record.attempts)
     return skipped(reason)
 
 
@@ -138,9 +138,8 @@ def of_second_half(step: Step, ending: Ending, attempts: int) -> Ending:
     status, or_done = Status.FAILED, ""
     if ending.status is Status.UNKNOWN:
         status, or_done = Status.UNKNOWN, f" or already {step.name!r}"
-    error = copy.copy(ending.error)
-    text = f"{error}; the image carries the temporary name {step.via!r}{or_done}"
-    error.args = (text, *error.args[1:])
+    carries = f"; the image carries the temporary name {step.via!r}{or_done}"
+    error = extended(ending.error, carries)
     return Ending(status, None, error, ending.attempts + attempts, halfway=True)
 
 

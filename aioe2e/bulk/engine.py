@@ -17,7 +17,7 @@ import attrs
 
 from aioe2e._check import quoted
 from aioe2e._clock import Clock
-from aioe2e._record import Trail
+from aioe2e._record import CallOrders, CallRecord
 from aioe2e.errors import APIError, E2EError, SkippedError, UsageError, is_passing
 from aioe2e.events import Event
 
@@ -324,21 +324,22 @@ class Engine:
         """Perform a step, or the half of it that is due, and write down how it ended."""
         second = step.index in self._halves
         part = step if step.via is None else endings.in_halves(step)[second]
-        trail = Trail(deadline=self._deadline)
+        before_send = None
         if self._journal is not None:
-            trail.before_send = self._journal.before_send(step, 1 + second)
+            before_send = self._journal.before_send(step, 1 + second)
+        record = CallRecord(CallOrders(self._deadline, before_send))
         began = self._now()
         self._in_flight += 1
         try:
-            performed = await self._settings.perform(part, trail)
+            performed = await self._settings.perform(part, record)
         except E2EError as error:
-            ending = endings.of_error(trail, error)
+            ending = endings.of_error(record, error)
             self._note_error(error)
         except BaseException as error:
             reason = self._cancelled
             if not reason:
                 reason = f"the run was ended by an exception ({type(error).__name__})"
-            self._settle(step, number, endings.of_cancelled(step, trail, reason), began)
+            self._settle(step, number, endings.of_cancelled(step, record, reason), began)
             raise
         else:
             if self._brake.row:
@@ -346,7 +347,7 @@ class Engine:
             if self._counts_only and performed.status is Status.DONE:
                 self._outcomes.done += 1
                 return
-            ending = Ending(performed.status, performed.result, None, trail.attempts)
+            ending = Ending(performed.status, performed.result, None, record.attempts)
         finally:
             self._in_flight -= 1
         self._settle(step, number, ending, began)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC
 from typing import Annotated, Final
 
-from aioe2e import Action, Plan, SavedImage, Session
+from aioe2e import Action, Plan, SavedImage
 
 from .exits import CommandError, Exit
-from .inputs import Given, Template, filtered, ids_of, named, read_source, seconds
+from .inputs import (
+    SAVE_FIELDS,
+    Given,
+    Template,
+    filtered,
+    meant_nodes,
+    named,
+    names_of_nodes,
+    now_fields,
+    one_of,
+    read_source,
+    seconds,
+)
 from .journals import Origin
 from .options import (
     DEFAULT_ACCOUNT,
@@ -29,43 +41,13 @@ from .reading import printer
 from .running import Job, counted, waiting_of
 from .shell import Shell, open_session
 
-__all__ = [
-    "SAVE_FIELDS",
-    "delete",
-    "meant_nodes",
-    "names_of_nodes",
-    "one_of",
-    "rename",
-    "save",
-]
+__all__ = ["delete", "rename", "save"]
 
 #: What may stand in braces in a new name of an image.
 _RENAME_FIELDS: Final = ("name", "id", "distro", "created", "date", "time")
-#: What may stand in braces in the name of an image to be saved.
-SAVE_FIELDS: Final = ("node", "id", "date", "time")
 #: Images that an error names.
 _SHOWN: Final = 10
 _SOURCE: Final = "A file, or - for stdin: ids (with names, where names are needed), or a plan."
-
-
-def now_fields() -> dict[str, str]:
-    """The date and the time (UTC) for names."""
-    now = datetime.now(UTC)
-    return {"date": f"{now:%Y%m%d}", "time": f"{now:%H%M%S}"}
-
-
-def one_of(choices: Mapping[str, bool]) -> str:
-    """Which of several ways to say something was taken.
-
-    Raises:
-        CommandError: None, or more than one.
-    """
-    taken = [name for name, given_ in choices.items() if given_]
-    if len(taken) == 1:
-        return taken[0]
-    if taken:
-        raise CommandError(f"{' and '.join(taken)} exclude each other")
-    raise CommandError(f"nothing is selected: give {', '.join(choices)}")
 
 
 async def delete(
@@ -291,27 +273,3 @@ async def save(
             asks=len(plan) > 1,
         )
         return await job.carry_out(plan)
-
-
-def names_of_nodes(template: Template, nodes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """For each node, its id and the name of its image."""
-    now = now_fields()
-    return [(id_, template({**now, "id": id_, "node": name or id_})) for id_, name in nodes]
-
-
-async def meant_nodes(
-    session: Session, words: Sequence[str], *, every: bool, names: bool
-) -> list[tuple[str, str]]:
-    """The ids and names of the nodes that are meant.
-
-    Args:
-        session: Where they are looked up, if need be.
-        words: Ids or names.
-        every: Whether all nodes are meant.
-        names: Whether their names are needed; else a name may be "".
-    """
-    if not names and not every and all(word.isdecimal() for word in words):
-        return [(word, "") for word in words]
-    known = {node.node_id: node.name for node in await session.nodes.list()}
-    ids = [*known] if every else ids_of(words, known.items(), "node")
-    return [(id_, known.get(id_, "")) for id_ in ids]

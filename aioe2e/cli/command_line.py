@@ -10,7 +10,7 @@ from typing import Final, TextIO
 
 import aioe2e
 
-from . import changes, reading, rotation
+from . import changes, completion, reading, rotation
 from .exits import CommandError, Exit, code_of
 from .output import complain
 from .parser import Command, Invocation, Parser
@@ -76,6 +76,12 @@ PARSER: Final = Parser(
             ("aioe2e nodes list --match 'web-*'",),
         ),
         Command("nodes get", reading.get_node, ("aioe2e nodes get web-01",), "NODE"),
+        Command(
+            "completion",
+            completion.completion,
+            ("aioe2e completion fish > ~/.config/fish/completions/aioe2e.fish",),
+            "SHELL",
+        ),
     ),
     aliases={"images": "image", "nodes": "node"},
     foreign={
@@ -154,7 +160,7 @@ async def _carry_out(
     assert task is not None
     interrupts = Interrupts(task)
     with interrupts.installed():
-        code = await invocation(Shell(screen, stdin, environ, interrupts))
+        code = await invocation(Shell(PARSER, screen, stdin, environ, interrupts))
         return Exit.INTERRUPTED if interrupts.came else code
 
 

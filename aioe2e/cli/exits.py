@@ -72,6 +72,7 @@ _NEXT_STEPS: Final[dict[type[BaseException], str]] = {
         "`aioe2e images list` and `aioe2e nodes list` say what is there; "
         "a listing shows one location of one project"
     ),
+    aioe2e.AmbiguousNameError: "say the id",
     aioe2e.RateLimitedError: "wait, then run it again; a lower --limit sends less at a time",
     aioe2e.TransportError: "check the network, then run it again; `aioe2e doctor` tests the way",
     aioe2e.ServerError: "run it again later",

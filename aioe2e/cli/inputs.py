@@ -6,18 +6,33 @@ import json
 import re
 import string
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeGuard, cast
 
 import attrs
 
-from aioe2e import Action, ImageState, Plan, SavedImage, select
+from aioe2e import Action, ImageState, Plan, SavedImage, Session, select
 
 from .exits import CommandError, Exit
 from .options import Filters
 from .parser import nearest
 
-__all__ = ["Given", "Template", "filtered", "group_of", "ids_of", "named", "read_source", "seconds"]
+__all__ = [
+    "SAVE_FIELDS",
+    "Given",
+    "Template",
+    "filtered",
+    "group_of",
+    "ids_of",
+    "meant_nodes",
+    "named",
+    "names_of_nodes",
+    "now_fields",
+    "one_of",
+    "read_source",
+    "seconds",
+]
 
 _UNITS: Final = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
 _TIME: Final = re.compile(r"(?:\s*\d+(?:\.\d+)?\s*[wdhms]?)+\s*")
@@ -28,6 +43,8 @@ _PLAN: Final = "plan"
 _NODE_KEYS: Final = ("node_id", "target", "id")
 _IMAGE_KEYS: Final = ("image_id", "target", "id")
 _NAME_KEYS: Final = ("new_name", "name")
+#: What may stand in braces in the name of an image to be saved.
+SAVE_FIELDS: Final = ("node", "id", "date", "time")
 _GROUPS: Final = ("distro", "none", "name:TEXT", "os_distribution:TEXT")
 _Group = Callable[[SavedImage], Hashable]
 
@@ -364,3 +381,47 @@ def ids_of(words: Sequence[str], known: Iterable[tuple[str, str]], noun: str) ->
             "a listing shows one location of one project",
         )
     return found
+
+
+def now_fields() -> dict[str, str]:
+    """The date and the time (UTC) for names."""
+    now = datetime.now(UTC)
+    return {"date": f"{now:%Y%m%d}", "time": f"{now:%H%M%S}"}
+
+
+def one_of(choices: Mapping[str, bool]) -> str:
+    """Which of several ways to say something was taken.
+
+    Raises:
+        CommandError: None, or more than one.
+    """
+    taken = [name for name, given_ in choices.items() if given_]
+    if len(taken) == 1:
+        return taken[0]
+    if taken:
+        raise CommandError(f"{' and '.join(taken)} exclude each other")
+    raise CommandError(f"nothing is selected: give {', '.join(choices)}")
+
+
+def names_of_nodes(template: Template, nodes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """For each node, its id and the name of its image."""
+    now = now_fields()
+    return [(id_, template({**now, "id": id_, "node": name or id_})) for id_, name in nodes]
+
+
+async def meant_nodes(
+    session: Session, words: Sequence[str], *, every: bool, names: bool
+) -> list[tuple[str, str]]:
+    """The ids and names of the nodes that are meant.
+
+    Args:
+        session: Where they are looked up, if need be.
+        words: Ids or names.
+        every: Whether all nodes are meant.
+        names: Whether their names are needed; else a name may be "".
+    """
+    if not names and not every and all(word.isdecimal() for word in words):
+        return [(word, "") for word in words]
+    known = {node.node_id: node.name for node in await session.nodes.list()}
+    ids = [*known] if every else ids_of(words, known.items(), "node")
+    return [(id_, known.get(id_, "")) for id_ in ids]

@@ -268,12 +268,14 @@ def _encoded(screen: Screen, value: object, *, indent: int | None) -> str:
     return json.dumps(value, sort_keys=True, indent=indent, separators=separators)
 
 
-def complain(screen: Screen, error: BaseException) -> None:
-    """Say on stderr what went wrong, and what to do next."""
+def complain(screen: Screen, error: BaseException, *, about: str = "") -> None:
+    """Say on stderr what went wrong (and about what), and what to do next."""
     details = details_of(error)
     said = str(error)
     if details and not isinstance(error, CommandError):
         said = said.partition(":")[0]
+    if about:
+        said = f"{about}: {said}"
     lines = [f"{screen.err.styled('Error:', 'red')} {printable(said)}"]
     lines += [f"  - {printable(line)}" for line in details]
     if step := next_step(error):

@@ -10,7 +10,7 @@ import inspect
 import textwrap
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final
 
 import attrs
 from cyclopts import App, CycloptsError, Parameter
@@ -26,7 +26,18 @@ from cyclopts.exceptions import (
 
 from .exits import MEANINGS, CommandError, Exit
 
-__all__ = ["Command", "Invocation", "Parser", "argument", "flatten", "given", "nearest", "option"]
+__all__ = [
+    "Command",
+    "Invocation",
+    "Option",
+    "Parser",
+    "Place",
+    "argument",
+    "flatten",
+    "given",
+    "nearest",
+    "option",
+]
 
 #: The sections of a help screen, in their order.
 WHICH: Final = "Selection"
@@ -105,6 +116,50 @@ class Command:
 
 
 @attrs.frozen
+class Option:
+    """An option as help and completion show it."""
+
+    names: tuple[str, ...]
+    #: What its value is called; "" for a flag.
+    metavar: str
+    #: The words that its value may be; none for any.
+    choices: tuple[str, ...]
+    text: str
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether a value follows."""
+        return bool(self.choices) or self.metavar not in ("", "[N]")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the value names a file."""
+        return self.metavar == "FILE"
+
+    @property
+    def row(self) -> tuple[str, str]:
+        """As it stands on a help screen: ``-o, --output table|json``, and what it does."""
+        shorts = [name for name in self.names if len(name) == _MOST_SHORT]
+        longs = [name for name in self.names if len(name) > _MOST_SHORT]
+        value = "|".join(self.choices) or self.metavar
+        also = f" Also {', '.join(longs[1:])}." if longs[1:] else ""
+        return f"{', '.join([*shorts, *longs[:1]])} {value}".rstrip(), self.text + also
+
+
+@attrs.frozen
+class Place:
+    """What may follow some words of a command line: for completion."""
+
+    #: The words, by all names that a group has; "" for the program.
+    paths: tuple[str, ...]
+    #: The commands that may follow, or what an argument may be; each with what it means.
+    words: tuple[tuple[str, str], ...]
+    options: tuple[Option, ...]
+    #: Whether an argument names a file.
+    takes_file: bool = False
+
+
+@attrs.frozen
 class Invocation:
     """A command with its arguments, ready to be called."""
 
@@ -118,6 +173,10 @@ class Invocation:
         bound = self.arguments
         extra = dict.fromkeys(self.takes, shell)
         return self.command.run(*bound.args, **bound.kwargs, **extra)
+
+
+_HELP_OPTION: Final = Option(_HELP, "", (), "Show what a command does.")
+_VERSION_OPTION: Final = Option(("--version",), "", (), "Show the version.")
 
 
 class Parser:
@@ -255,9 +314,44 @@ class Parser:
         """All commands."""
         return list(self._commands.values())
 
-    def options(self, command: Command) -> list[tuple[str, str]]:
-        """The options of a command, as its help screen shows them, with what they do."""
-        return [_row(item) for item in self._arguments(command) if item.index is None]
+    def options(self, command: Command) -> list[Option]:
+        """The options of a command."""
+        return [_option_of(item) for item in self._arguments(command) if item.index is None]
+
+    def places(self) -> list[Place]:
+        """What may follow what, for completion."""
+        found = [Place(("",), tuple(self._words_in("")), (_HELP_OPTION, _VERSION_OPTION))]
+        for group in dict.fromkeys(name.split()[0] for name in self._commands if " " in name):
+            names = (group, self._aliases[group]) if group in self._aliases else (group,)
+            found.append(Place(names, tuple(self._words_in(group)), (_HELP_OPTION,)))
+        for name, command in self._commands.items():
+            group, space, rest = name.partition(" ")
+            alias = self._aliases.get(group)
+            paths = (name,) if alias is None else (name, f"{alias}{space}{rest}")
+            positional = [item for item in self._arguments(command) if item.index is not None]
+            words = [word for item in positional for word in item.get_choices() or ()]
+            found.append(
+                Place(
+                    paths,
+                    tuple((word, "") for word in words),
+                    (*self.options(command), _HELP_OPTION),
+                    takes_file=any(item.parameter.metavar == "JOURNAL" for item in positional),
+                )
+            )
+        return found
+
+    def _words_in(self, group: str) -> Iterator[tuple[str, str]]:
+        """The commands in a group (in the program, for ""), with what they do."""
+        if group:
+            for name, command in self._commands.items():
+                if name.startswith(f"{group} "):
+                    yield name.removeprefix(f"{group} "), command.sentence
+            return
+        for word in self._names_in(()):
+            if word in self._commands:
+                yield word, self._commands[word].sentence
+            else:
+                yield word, self._foreign.get(word, f"Work with {word}.")
 
     def _arguments(self, command: Command) -> list[Argument]:
         app = self._app
@@ -320,13 +414,9 @@ class Parser:
             options = [item for item in arguments if _section_of(item) == section]
             if options:
                 yield f"{section}:"
-                yield from _columns(map(_row, options), _LEFT)
+                yield from _columns((_option_of(item).row for item in options), _LEFT)
                 yield ""
         yield f"`{self.program} --help` lists all commands, and the exit codes."
-
-    def completion(self, shell: Literal["bash", "zsh", "fish"]) -> str:
-        """A script that makes a shell complete commands and options by itself."""
-        return self._app.generate_completion(prog_name=self.program, shell=shell)
 
 
 def _is_free(unwanted: Iterable[str], words: Sequence[str]) -> bool:
@@ -370,16 +460,10 @@ def _as_tuple(value: object) -> tuple[object, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
-def _row(item: Argument) -> tuple[str, str]:
-    """An option on a help screen: ``-o, --output table|json``, and what it does."""
-    shorts = [name for name in item.names if len(name) == _MOST_SHORT]
-    longs = [name for name in item.names if len(name) > _MOST_SHORT]
-    choices = item.get_choices()
-    value = "|".join(choices) if choices else (item.parameter.metavar or "")
-    text = item.parameter.help or ""
-    if longs[1:]:
-        text += f" Also {', '.join(longs[1:])}."
-    return f"{', '.join([*shorts, *longs[:1]])} {value}".rstrip(), text
+def _option_of(item: Argument) -> Option:
+    choices = tuple(item.get_choices() or ())
+    metavar = "" if choices else item.parameter.metavar or ""
+    return Option(tuple(item.names), metavar, choices, item.parameter.help or "")
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:

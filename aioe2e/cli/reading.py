@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Final, Literal
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from aioe2e import E2EError, SavedImage, Session
 
 from .exits import CommandError, Exit, code_of
-from .inputs import filtered, ids_of, named, seconds
+from .inputs import filtered, ids_of, seconds
 from .options import (
     DEFAULT_ACCOUNT,
     DEFAULT_OUTPUT,
@@ -35,6 +36,8 @@ __all__ = [
     "wait_for_images",
 ]
 
+#: From so many locations on, a listing says where each image is.
+_SEVERAL: Final = 2
 #: Seconds to wait for images.
 _WAIT: Final = 1800.0
 
@@ -97,18 +100,55 @@ async def list_images(
 
     A listing shows one location of one project; `--location` may be given more than once.
     """
-    async with open_session(account, shell.screen) as session:
-        images = await session.images.list()
-    found = sorted(filtered(filters, images), key=_SORTS[sort])
-    if not found and output.form == "table":
-        shell.screen.note("no images" if not images else f"none of {len(images)} images is meant")
+    async with open_session(account, shell.screen, several=True) as session:
+        listings, errors = await _listings(session, account.location)
+    found = [
+        (place, image) for place, images in listings.items() for image in filtered(filters, images)
+    ]
+    found.sort(key=lambda shown: _SORTS[sort](shown[1]))
+    total = sum(map(len, listings.values()))
+    if not found and not errors and output.form == "table":
+        shell.screen.note("no images" if not total else f"none of {total} images is meant")
+    is_one = len(account.location) < _SEVERAL
+    columns = IMAGE_COLUMNS if is_one else (Column("location", "LOCATION"), *IMAGE_COLUMNS)
     printer(shell, output).items(
         "list",
-        [image.to_dict() for image in found],
-        IMAGE_COLUMNS,
-        ids=[image.image_id for image in found],
+        [
+            image.to_dict() if is_one else {**image.to_dict(), "location": place}
+            for place, image in found
+        ],
+        columns,
+        ids=[image.image_id for _, image in found],
     )
-    return Exit.OK
+    for place, error in errors.items():
+        complain(shell.screen, error, about=place)
+    return max(map(code_of, errors.values()), default=Exit.OK)
+
+
+async def _listings(
+    session: Session, locations: Sequence[str]
+) -> tuple[dict[str, list[SavedImage]], dict[str, E2EError]]:
+    """By location, the images, and the errors of locations that could not be listed.
+
+    Raises:
+        E2EError: The only location could not be listed.
+    """
+    if len(locations) < _SEVERAL:
+        return {"": await session.images.list()}, {}
+    views = {place: session.at(location=place) for place in dict.fromkeys(locations)}
+    replies = await asyncio.gather(
+        *(view.images.list() for view in views.values()), return_exceptions=True
+    )
+    found: dict[str, list[SavedImage]] = {}
+    errors: dict[str, E2EError] = {}
+    for place, reply in zip(views, replies, strict=True):
+        if isinstance(reply, E2EError):
+            errors[place] = reply
+        elif isinstance(reply, BaseException):
+            raise reply
+        else:
+            found[place] = reply
+    return found, errors
 
 
 async def get_image(
@@ -130,9 +170,7 @@ async def _one(session: Session, word: str) -> SavedImage:
     """The image with that id or name."""
     if word.isdecimal():
         return await session.images.get(word)
-    images = await session.images.list()
-    found = named([word], images)[0]
-    return found if isinstance(found, SavedImage) else await session.images.get(found)
+    return await session.images.by_name(word)
 
 
 async def wait_for_images(

@@ -11,9 +11,16 @@ import attrs
 
 from aioe2e import ImageState, Plan, SavedImage, select
 
-from .changes import SAVE_FIELDS, meant_nodes, names_of_nodes, one_of
 from .exits import CommandError, Exit
-from .inputs import Template, filtered, group_of
+from .inputs import (
+    SAVE_FIELDS,
+    Template,
+    filtered,
+    group_of,
+    meant_nodes,
+    names_of_nodes,
+    one_of,
+)
 from .journals import Journal, Origin
 from .options import (
     DEFAULT_ACCOUNT,

@@ -18,6 +18,7 @@ from aioe2e import AttemptEvent, PauseEvent, Session, Timeouts
 from .exits import CommandError, Exit
 from .inputs import seconds
 from .options import Account
+from .parser import Parser
 from .terminal import Screen
 
 __all__ = ["Interrupts", "Shell", "open_session"]
@@ -97,6 +98,7 @@ class Interrupts:
 class Shell:
     """What a command is handed."""
 
+    parser: Parser
     screen: Screen
     stdin: TextIO
     environ: Mapping[str, str]
@@ -131,7 +133,7 @@ class Shell:
 
 @contextlib.asynccontextmanager
 async def open_session(
-    account: Account, screen: Screen, *, call_timeout: bool = True
+    account: Account, screen: Screen, *, call_timeout: bool = True, several: bool = False
 ) -> AsyncIterator[Session]:
     """A session for the account that is meant.
 
@@ -139,12 +141,15 @@ async def open_session(
         account: The options.
         screen: Where requests are shown with ``-v``.
         call_timeout: Whether ``--timeout`` is that of each call.
+        several: Whether more than one location may be given; the session is for the first then.
 
     Raises:
         ConfigError: A setting is wrong or missing.
         CommandError: An option cannot be meant.
     """
     async with contextlib.AsyncExitStack() as stack:
+        if len(account.location) > 1 and not several:
+            raise CommandError("--location: only `images list` takes more than one")
         options = _options(account, screen, call_timeout=call_timeout)
         if account.emulator is not None:
             session = await _emulated(account.emulator, stack, options)
@@ -159,8 +164,6 @@ async def open_session(
 
 def _options(account: Account, screen: Screen, *, call_timeout: bool) -> dict[str, Any]:
     """The arguments of `Session` that were given."""
-    if len(account.location) > 1:
-        raise CommandError("--location: this command takes one", next_step="run it once for each")
     found: dict[str, Any] = {}
     if account.project_id is not None:
         found["project_id"] = account.project_id

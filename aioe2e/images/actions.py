@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar, Unpack
+from typing import Any, Final, TypeVar, Unpack
 
 from aioe2e import _check
 from aioe2e._call import Channel, Options
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e.bulk import (
     ImageLike,
     NodeLike,
@@ -28,14 +28,16 @@ from aioe2e.models import (
     ImageState,
     SaveAction,
     SavedImage,
+    WaitProgress,
     image_id_of,
     node_id_of,
 )
 
 from .listing import Listing
 from .memory import ImageMemory
+from .naming import named, similar
 from .proof import proven_outcomes
-from .waits import poll
+from .waits import WaitTold, poll
 from .writes import Writes
 
 __all__ = ["Images"]
@@ -79,7 +81,7 @@ class Images:
         """
         if match is not None:
             _check.require_callable("match", match, "select.name_matches('ci-*')")
-        listing = await self._memory.list_with_retries(self._options, Trail())
+        listing = await self._memory.list_with_retries(self._options, CallRecord())
         return [image for image in listing.images if match is None or match(image)]
 
     async def get(self, image: ImageLike) -> SavedImage:
@@ -99,16 +101,45 @@ class Images:
             NotFoundError: The listing does not show it.
         """
         wanted = image_id_of(image)
-        trail = Trail()
-        listing = await self._memory.list_with_retries(self._options, trail)
+        record = CallRecord()
+        listing = await self._memory.list_with_retries(self._options, record)
         for found in listing.images:
             if found.image_id == wanted:
                 return found
         error = _absent(
-            f"get of image {wanted}: the listing does not show it", "get", listing, trail.attempts
+            f"get of image {wanted}: the listing does not show it", "get", listing, record.attempts
         )
         error.confirmed = error.confirmed and not self._may_be_new(wanted, listing)
         raise error
+
+    async def by_name(self, name: str) -> SavedImage:
+        """The one saved image of a name.
+
+        An image with exactly this name goes first. Otherwise that one counts whose name a save
+        under this name can have made: the server puts ``-disk-0`` or ``_<epoch>`` behind it, or
+        keeps it in ``os_distribution`` behind the location.
+
+        Args:
+            name: The name.
+
+        Returns:
+            The image as the listing shows it.
+
+        May be repeated: it changes nothing.
+
+        Raises:
+            NotFoundError: The listing shows none; the text names similar ones.
+            AmbiguousNameError: It shows several; the text and `image_ids` name them.
+        """
+        wanted = _check.checked_name(name)
+        record = CallRecord()
+        listing = await self._memory.list_with_retries(self._options, record)
+        there = list(listing.by_id.values())
+        image = named(there, wanted)
+        if image is None:
+            text = f"no saved image is named {_check.quoted(wanted)}{similar(there, wanted)}"
+            raise _absent(text, "get", listing, record.attempts)
+        return image
 
     async def save(self, node: NodeLike, name: str) -> SaveAction:
         """Save an image of a node: accepted, not finished. `wait_saved` waits for the image.
@@ -131,7 +162,7 @@ class Images:
             OutcomeUnknownError: It was sent, its reply was lost, and the listing does not show its
                 image.
         """
-        return await self._writes.save(node_id_of(node), _check.checked_name(name), Trail())
+        return await self._writes.save(node_id_of(node), _check.checked_name(name), CallRecord())
 
     async def rename(self, image: ImageLike, name: str) -> ActionResult:
         """Give an image a new name.
@@ -151,7 +182,9 @@ class Images:
             OutcomeUnknownError: It was sent, no reply came, and the listing does not show the new
                 name.
         """
-        return await self._writes.rename(image_id_of(image), _check.checked_name(name), Trail())
+        return await self._writes.rename(
+            image_id_of(image), _check.checked_name(name), CallRecord()
+        )
 
     async def delete(self, image: ImageLike, missing_ok: bool = False) -> ActionResult:
         """Delete an image.
@@ -175,7 +208,9 @@ class Images:
                 is gone.
         """
         missing_ok = _check.require_bool("missing_ok", missing_ok)
-        result, _ = await self._writes.delete(image_id_of(image), Trail(), missing_ok=missing_ok)
+        result, _ = await self._writes.delete(
+            image_id_of(image), CallRecord(), missing_ok=missing_ok
+        )
         return result
 
     async def wait(
@@ -184,6 +219,7 @@ class Images:
         state: ImageState = ImageState.READY,
         timeout: float | None = 1800.0,
         interval: float = 5.0,
+        progress: Callable[[WaitProgress], object] | None = None,
     ) -> SavedImage:
         """Wait until an image is in a state.
 
@@ -193,6 +229,7 @@ class Images:
             timeout: Seconds, above 0; None waits for ever.
             interval: Seconds until the second look, 0.01 to 60; it grows to 60. All waiters of a
                 session share their listings.
+            progress: Called after each look that does not end the wait.
 
         Returns:
             The image as the listing shows it then.
@@ -200,7 +237,8 @@ class Images:
         May be repeated: it changes nothing, and waits through faults that pass.
 
         Raises:
-            ImageFailedError: The image turned ERROR (unless that is waited for).
+            ImageFailedError: The image cannot come to that state any more: it turned ERROR,
+                DISABLED or is being deleted.
             NotFoundError: The listing does not show the image.
             WaitTimeoutError: The time is over.
         """
@@ -223,10 +261,21 @@ class Images:
             return self._arrived(shown, state)
 
         waiting_for = f"waiting for image {wanted} to be {state.value}"
-        return await self._poll(found, waiting_for=waiting_for, timeout=timeout, interval=interval)
+        return await self._poll(
+            found,
+            lambda listing: _state_in(listing, wanted),
+            waiting_for=waiting_for,
+            timeout=timeout,
+            interval=interval,
+            progress=progress,
+        )
 
     async def wait_gone(
-        self, image: ImageLike, timeout: float | None = 600.0, interval: float = 5.0
+        self,
+        image: ImageLike,
+        timeout: float | None = 600.0,
+        interval: float = 5.0,
+        progress: Callable[[WaitProgress], object] | None = None,
     ) -> None:
         """Wait until the listing does not show an image any more, or shows it as DELETED.
 
@@ -234,6 +283,7 @@ class Images:
             image: A `SavedImage` or an id.
             timeout: Seconds, above 0; None waits for ever.
             interval: Seconds, as for `wait`.
+            progress: Called after each look that does not end the wait.
 
         May be repeated: it changes nothing, and waits through faults that pass.
 
@@ -243,13 +293,19 @@ class Images:
         wanted = image_id_of(image)
         await self._poll(
             lambda listing: None if self._may_be_there(wanted, listing) else True,
+            lambda listing: _state_in(listing, wanted),
             waiting_for=f"waiting for image {wanted} to be gone",
             timeout=timeout,
             interval=interval,
+            progress=progress,
         )
 
     async def wait_saved(
-        self, action: SaveAction, timeout: float | None = 1800.0, interval: float = 5.0
+        self,
+        action: SaveAction,
+        timeout: float | None = 1800.0,
+        interval: float = 5.0,
+        progress: Callable[[WaitProgress], object] | None = None,
     ) -> SavedImage:
         """Wait until the image of a save is there and READY.
 
@@ -258,6 +314,8 @@ class Images:
                 its name among those that are newer than the save.
             timeout: Seconds, above 0; None waits for ever.
             interval: Seconds, as for `wait`.
+            progress: Called after each look that does not end the wait; with the state None until
+                the image is found.
 
         Returns:
             The image as the listing shows it then.
@@ -283,7 +341,14 @@ class Images:
             return None if shown is None else self._arrived(shown, ImageState.READY)
 
         waiting_for = f"waiting for the image {action.name!r} of node {action.node_id} to be READY"
-        return await self._poll(found, waiting_for=waiting_for, timeout=timeout, interval=interval)
+        return await self._poll(
+            found,
+            lambda listing: None if known is None else _state_in(listing, known),
+            waiting_for=waiting_for,
+            timeout=timeout,
+            interval=interval,
+            progress=progress,
+        )
 
     async def run(
         self,
@@ -344,7 +409,7 @@ class Images:
             session_limit=self._channel.limits.in_flight,
             current_limit=lambda: self._channel.gate.limit,
             clock=self._channel.clock,
-            tell=self._channel.tell if self._channel.settings.hooks else None,
+            tell=self._channel.emit if self._channel.settings.hooks else None,
             **options,
         )
         if (limit := options.get("limit")) is not None:
@@ -459,7 +524,7 @@ class Images:
         unknown = report.where(Status.UNKNOWN)
         if not unknown:
             return report
-        listing = await self._memory.list_with_retries(self._options, Trail())
+        listing = await self._memory.list_with_retries(self._options, CallRecord())
         lag = self._options.retry.look
         return report.settle(proven_outcomes(self._channel, self._memory, unknown, listing, lag))
 
@@ -478,7 +543,7 @@ class Images:
         """The image if it is in the state, None if it may still get there."""
         if image.state is state:
             return image
-        if image.state is not ImageState.ERROR:
+        if image.state not in _DEAD_ENDS[state]:
             return None
         said = self._channel.redactor.clean(f"{image.name!r} turned {image.image_state!r}")
         raise ImageFailedError(
@@ -488,11 +553,15 @@ class Images:
     async def _poll(
         self,
         found: Callable[[Listing], T | None],
+        state_in: Callable[[Listing], ImageState | None],
         *,
         waiting_for: str,
         timeout: float | None,
         interval: float,
+        progress: Callable[[WaitProgress], object] | None,
     ) -> T:
+        if progress is not None:
+            _check.require_callable("progress", progress, "print")
         _check.require_wait_times(timeout, interval)
         self._channel.enter()
         return await poll(
@@ -502,7 +571,27 @@ class Images:
             waiting_for=waiting_for,
             timeout=timeout,
             interval=interval,
+            told=None if progress is None else WaitTold(progress, state_in),
         )
+
+
+#: By state that is waited for, the states from which it is not reached any more.
+_DEAD_ENDS: Final[Mapping[ImageState, frozenset[ImageState]]] = {
+    ImageState.READY: frozenset({ImageState.ERROR, ImageState.DISABLED, ImageState.DELETING}),
+    ImageState.CREATING: frozenset(
+        {ImageState.READY, ImageState.ERROR, ImageState.DISABLED, ImageState.DELETING}
+    ),
+    ImageState.ERROR: frozenset({ImageState.DELETING}),
+    ImageState.DISABLED: frozenset({ImageState.ERROR, ImageState.DELETING}),
+    ImageState.DELETING: frozenset(),
+    ImageState.UNKNOWN: frozenset({ImageState.ERROR}),
+}
+
+
+def _state_in(listing: Listing, image_id: str) -> ImageState | None:
+    """The state of an image in a listing; None where the listing does not show it."""
+    shown = listing.by_id.get(image_id)
+    return None if shown is None else shown.state
 
 
 def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotFoundError:

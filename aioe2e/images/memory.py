@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 
 from aioe2e._call import Call, Channel, Options
-from aioe2e._record import Trail
-from aioe2e._wire import LIST, Verdict, images_in_slices, server_time
+from aioe2e._record import CallOrders, CallRecord
+from aioe2e._wire import LIST, Verdict, images_in_slices
 
 from .late_writes import LateWrites
 from .listing import Listing, Listings
@@ -35,9 +35,9 @@ class ImageMemory:
         #: Listings for looks and waits, which may share them.
         self.listings: Listings = Listings(self.list_once, channel)
 
-    async def list_with_retries(self, options: Options, trail: Trail) -> Listing:
+    async def list_with_retries(self, options: Options, record: CallRecord) -> Listing:
         """List all saved images, as a call of its own."""
-        call = Call(self._channel, options, LIST, trail)
+        call = Call(self._channel, options, LIST, record)
         return await self._taken_in(call, await call.run())
 
     async def list_once(self, until: float | None) -> Listing:
@@ -46,13 +46,12 @@ class ImageMemory:
         Args:
             until: Loop time at which it must be over.
         """
-        call = Call(self._channel, self._once, LIST, Trail(deadline=until))
+        call = Call(self._channel, self._once, LIST, CallRecord(CallOrders(deadline=until)))
         return await self._taken_in(call, await call.run(free=True))
 
     async def _taken_in(self, call: Call, verdict: Verdict) -> Listing:
         received = self._channel.clock.now()
         images = await call.in_slices(images_in_slices(verdict.data))
-        date = None if call.reply is None else server_time(call.reply.headers)
-        listing = Listing(images, call.sent_at, received, date, partial=verdict.partial)
+        listing = Listing(images, call.sent_at, received, verdict.date, partial=verdict.partial)
         await call.in_slices(self.sightings.saw(listing))
         return listing

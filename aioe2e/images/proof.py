@@ -16,7 +16,7 @@ from aioe2e._fates import Fate
 from aioe2e._wire import Verdict
 from aioe2e.bulk import Outcome, Status
 from aioe2e.config import RetryPolicy
-from aioe2e.errors import E2EError, NotFoundError
+from aioe2e.errors import E2EError, NotFoundError, extended
 from aioe2e.models import Action, ActionResult, SaveAction
 
 from .listing import Listing
@@ -178,20 +178,14 @@ class WriteWitness:
         memory, target = self._memory, self._target
         listing = await self._listing(until)
         if listing is None:
-            error.args = (f"{error} [no listing could be read to confirm it]",)
-        elif target in listing.by_id:
-            error.args = (
-                f"{error} [the listing shows the image: the account may speak the other Dialect]",
-            )
-        elif (
-            listing.partial
-            or memory.saves.is_unborn(target)
-            or not memory.sightings.is_old(target, listing, self._policy.look)
-        ):
-            error.args = (f"{error} [it may only be too new for the server to show it]",)
-        else:
-            error.confirmed = True
-        return error
+            return extended(error, " [no listing could be read to confirm it]")
+        if target in listing.by_id:
+            other = "the listing shows the image: the account may speak the other Dialect"
+            return extended(error, f" [{other}]")
+        is_old = memory.sightings.is_old(target, listing, self._policy.look)
+        if listing.partial or memory.saves.is_unborn(target) or not is_old:
+            return extended(error, " [it may only be too new for the server to show it]")
+        return extended(error, "", confirmed=True)
 
 
 def proof_of(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float) -> Proof | None:

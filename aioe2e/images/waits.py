@@ -6,20 +6,47 @@ impatient waiter sets the pace for all.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
+
+import attrs
 
 from aioe2e._call import Channel, closed_error
 from aioe2e._check import LONGEST_INTERVAL
 from aioe2e.errors import E2EError, WaitTimeoutError, is_passing
+from aioe2e.models import ImageState, WaitProgress
 
 from .listing import Listing, Listings
+
+log: Final = logging.getLogger("aioe2e")
 
 T = TypeVar("T")
 
 #: By how much the interval between two listings grows.
 _GROWTH = 1.5
+
+
+@attrs.frozen(eq=False, repr=False)
+class WaitTold:
+    """What somebody wants to be told of a wait.
+
+    Attributes:
+        progress: The user's callback.
+        state_in: The state, in a listing, of what is waited for.
+    """
+
+    progress: Callable[[WaitProgress], object]
+    state_in: Callable[[Listing], ImageState | None]
+
+    def tell(self, listing: Listing | None, *, elapsed: float, next_look: float) -> None:
+        """Tell of a look; None in the place of a listing that failed."""
+        state = None if listing is None else self.state_in(listing)
+        try:
+            self.progress(WaitProgress(state=state, elapsed=elapsed, next_look=next_look))
+        except Exception:
+            log.exception("a progress callback failed")
 
 
 async def poll(
@@ -30,6 +57,7 @@ async def poll(
     waiting_for: str,
     timeout: float | None,
     interval: float,
+    told: WaitTold | None = None,
 ) -> T:
     """Look at listings until one shows what is waited for.
 
@@ -40,6 +68,7 @@ async def poll(
         waiting_for: What is waited for, for the text of the error.
         timeout: Seconds.
         interval: Seconds until the second listing; the interval grows to 60.
+        told: What is told after each look that does not end the wait.
 
     Raises:
         WaitTimeoutError: The time is over.
@@ -47,7 +76,7 @@ async def poll(
             through).
     """
     clock = channel.clock
-    due = clock.now()
+    begun = due = clock.now()
     end = math.inf if timeout is None else due + timeout
     failure: E2EError | None = None
     listing = listings.recent(due - interval / 2)
@@ -76,6 +105,9 @@ async def poll(
         due = min(
             (now if listing is None or failure is not None else listing.started) + interval, end
         )
+        if told is not None:
+            shown = None if failure is not None else listing
+            told.tell(shown, elapsed=now - begun, next_look=max(0.0, due - now))
         interval = min(interval * _GROWTH, LONGEST_INTERVAL)
     because = f" (the last listing failed: {failure})" if failure is not None else ""
     raise WaitTimeoutError(

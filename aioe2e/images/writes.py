@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from aioe2e._call import Call, Channel, Options
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e._wire import Request, Verdict, describe, encode, save_action
 from aioe2e.bulk import Ending, Status, Step
 from aioe2e.errors import DeadlineExceededError, NotFoundError
@@ -27,34 +27,34 @@ class Writes:
         self._memory = memory
         self._options = options
 
-    async def perform(self, step: Step, trail: Trail, *, missing_ok: bool) -> Ending:
+    async def perform(self, step: Step, record: CallRecord, *, missing_ok: bool) -> Ending:
         """Carry out one step of a run; what the bulk engine is handed."""
         match step.action:
             case Action.SAVE:
-                return Ending(Status.DONE, await self.save(step.target, str(step.name), trail))
+                return Ending(Status.DONE, await self.save(step.target, str(step.name), record))
             case Action.RENAME:
                 return Ending(
                     Status.DONE,
-                    await self.rename(step.target, str(step.name), trail, in_doubt=step.open),
+                    await self.rename(step.target, str(step.name), record, in_doubt=step.open),
                 )
             case Action.DELETE:
                 result, found = await self.delete(
-                    step.target, trail, missing_ok=missing_ok, in_doubt=step.open
+                    step.target, record, missing_ok=missing_ok, in_doubt=step.open
                 )
                 return Ending(Status.DONE if found else Status.UNCHANGED, result)
             case _:
                 assert_never(step.action)
 
-    async def save(self, node: str, name: str, trail: Trail) -> SaveAction:
+    async def save(self, node: str, name: str, record: CallRecord) -> SaveAction:
         """Save an image of a node."""
         channel, saves, policy = self._channel, self._memory.saves, self._options.retry
         ticket = saves.begin(name, channel.clock.now())
         witness = WriteWitness(channel, self._memory, policy, Action.SAVE, node, name, ticket)
         request = self._encoded(Action.SAVE, node, name)
         try:
-            verdict = await Call(channel, self._options, request, trail, witness).run()
+            verdict = await Call(channel, self._options, request, record, witness).run()
         except BaseException:
-            if not trail.open:
+            if not record.open:
                 saves.refused(ticket)
             raise
         action = save_action(verdict.data, node, name)
@@ -62,18 +62,18 @@ class Writes:
         return action
 
     async def rename(
-        self, image: str, name: str, trail: Trail, *, in_doubt: bool = False
+        self, image: str, name: str, record: CallRecord, *, in_doubt: bool = False
     ) -> ActionResult:
         """Rename an image."""
-        verdict = await self._write(Action.RENAME, image, name, trail, in_doubt=in_doubt)
+        verdict = await self._write(Action.RENAME, image, name, record, in_doubt=in_doubt)
         return ActionResult(message=verdict.message)
 
     async def delete(
-        self, image: str, trail: Trail, *, missing_ok: bool, in_doubt: bool = False
+        self, image: str, record: CallRecord, *, missing_ok: bool, in_doubt: bool = False
     ) -> tuple[ActionResult, bool]:
         """Delete an image; also tells whether it was there."""
         try:
-            verdict = await self._write(Action.DELETE, image, "", trail, in_doubt=in_doubt)
+            verdict = await self._write(Action.DELETE, image, "", record, in_doubt=in_doubt)
         except NotFoundError as error:
             if not (missing_ok and error.confirmed):
                 raise
@@ -81,7 +81,7 @@ class Writes:
         return ActionResult(message=verdict.message), True
 
     async def _write(
-        self, action: Action, image: str, name: str, trail: Trail, *, in_doubt: bool
+        self, action: Action, image: str, name: str, record: CallRecord, *, in_doubt: bool
     ) -> Verdict:
         """Change an image; two writes of one image never overlap."""
         channel, memory = self._channel, self._memory
@@ -89,33 +89,33 @@ class Writes:
             await memory.locks.acquire(image)
         try:
             if channel.settings.guard is None:
-                return await self._write_alone(action, image, name, trail, in_doubt=in_doubt)
-            async with guarded(channel, image, trail.deadline):
-                return await self._write_alone(action, image, name, trail, in_doubt=in_doubt)
+                return await self._write_alone(action, image, name, record, in_doubt=in_doubt)
+            async with guarded(channel, image, record.orders.deadline):
+                return await self._write_alone(action, image, name, record, in_doubt=in_doubt)
         finally:
             memory.locks.release(image)
 
     async def _write_alone(
-        self, action: Action, image: str, name: str, trail: Trail, *, in_doubt: bool
+        self, action: Action, image: str, name: str, record: CallRecord, *, in_doubt: bool
     ) -> Verdict:
         channel, memory = self._channel, self._memory
         witness = WriteWitness(channel, memory, self._options.retry, action, image, name)
         request = self._encoded(action, image, name)
-        await self._wait_for_late_writes(action, name, request, trail)
-        call = Call(channel, self._options, request, trail, witness, in_doubt=in_doubt)
+        await self._wait_for_late_writes(action, name, request, record)
+        call = Call(channel, self._options, request, record, witness, in_doubt=in_doubt)
         try:
             return await call.run()
         finally:
-            if trail.open:
+            if record.open:
                 memory.sightings.doubted(image, witness.began or 0.0)
-                trail.lost_at = channel.clock.now()
-            if trail.lost_at is not None:
-                memory.late_writes.lost(image, action, name, trail.lost_at)
-            if action is Action.RENAME and trail.attempts:
+                record.lost_at = channel.clock.now()
+            if record.lost_at is not None:
+                memory.late_writes.lost(image, action, name, record.lost_at)
+            if action is Action.RENAME and record.attempts:
                 memory.sightings.renamed(image, name, channel.clock.now())
 
     async def _wait_for_late_writes(
-        self, action: Action, name: str, request: Request, trail: Trail
+        self, action: Action, name: str, request: Request, record: CallRecord
     ) -> None:
         """Wait until no lost request can undo what the call is about to do. Nothing is sent before.
 
@@ -132,7 +132,7 @@ class Writes:
             return
         total = options.timeouts.total
         is_too_long = total is not None and wait > total
-        is_too_late = trail.deadline is not None and settled_at > trail.deadline
+        is_too_late = record.orders.deadline is not None and settled_at > record.orders.deadline
         if is_too_long or is_too_late:
             raise DeadlineExceededError(
                 f"{describe(request)}: nothing was sent, since an earlier request to change the "

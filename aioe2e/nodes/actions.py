@@ -18,7 +18,7 @@ import attrs
 from aioe2e._actions import Repeat
 from aioe2e._call import Call, Channel, Options, closed_error
 from aioe2e._check import LONGEST_INTERVAL, require_callable, require_wait_times
-from aioe2e._record import Trail
+from aioe2e._record import CallOrders, CallRecord
 from aioe2e._wire import Request, Verdict, node_of, nodes_in_slices
 from aioe2e.errors import (
     E2EError,
@@ -73,7 +73,9 @@ class Nodes:
         page, more = 1, True
         until: float | None = None
         while more:
-            call = Call(self._channel, self._options, _page(page), Trail(deadline=until))
+            call = Call(
+                self._channel, self._options, _page(page), CallRecord(CallOrders(deadline=until))
+            )
             verdict = await call.run()
             if page == 1 and self._options.timeouts.total is not None:
                 until = call.sent_at + self._options.timeouts.total
@@ -102,7 +104,7 @@ class Nodes:
             ResponseError: The reply shows another node.
         """
         wanted = node_id_of(node)
-        return await self._fetch(wanted, self._options, Trail())
+        return await self._fetch(wanted, self._options, CallRecord())
 
     async def wait(
         self,
@@ -147,7 +149,7 @@ class Nodes:
             shown: Node | None = None
             try:
                 until = None if timeout is None else end
-                shown = await self._fetch(wanted, once, Trail(deadline=until))
+                shown = await self._fetch(wanted, once, CallRecord(CallOrders(deadline=until)))
             except E2EError as error:
                 failure = error
             if self._channel.closed:
@@ -166,11 +168,11 @@ class Nodes:
             f"waiting for node {wanted} to be {state.value}: not within {timeout:g} s{because}"
         )
 
-    async def _fetch(self, wanted: str, options: Options, trail: Trail) -> Node:
+    async def _fetch(self, wanted: str, options: Options, record: CallRecord) -> Node:
         request = Request(
             "get_node", wanted, Repeat.READ, "GET", f"nodes/{wanted}/", subject="get of node"
         )
-        verdict = await Call(self._channel, options, request, trail).run()
+        verdict = await Call(self._channel, options, request, record).run()
         shown = node_of(verdict.data)
         if shown.node_id != wanted:
             raise ResponseError(f"get of node {wanted}: the reply shows node {shown.node_id}")

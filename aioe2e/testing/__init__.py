@@ -15,15 +15,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .account.rules import Rules
-    from .account.seed import made_images, made_nodes
-    from .account.store import Applied
+    from .account import Applied, Rules, made_images, made_nodes
     from .fake import FakeE2E
-    from .faults.fault import Fault
-    from .faults.kind import Answer, Effect, Kind
-    from .faults.script import Faults
-    from .faults.table import KINDS
-    from .net.calls import DIALECTS, Call
+    from .faults import KINDS, Answer, Effect, Fault, Faults, Kind
+    from .net import DIALECTS, RecordedRequest
+    from .net import RecordedRequest as Call
 
 __all__ = [
     "DIALECTS",
@@ -36,32 +32,36 @@ __all__ = [
     "Fault",
     "Faults",
     "Kind",
+    "RecordedRequest",
     "Rules",
     "made_images",
     "made_nodes",
 ]
 
+#: Where each name comes from: the room, and the name there.
 _HOMES = {
-    "DIALECTS": "net.calls",
-    "KINDS": "faults.table",
-    "Answer": "faults.kind",
-    "Applied": "account.store",
-    "Call": "net.calls",
-    "Effect": "faults.kind",
+    "DIALECTS": "net",
+    "KINDS": "faults",
+    "Answer": "faults",
+    "Applied": "account",
+    "Call": "net:RecordedRequest",  # its name until now
+    "Effect": "faults",
     "FakeE2E": "fake",
-    "Fault": "faults.fault",
-    "Faults": "faults.script",
-    "Kind": "faults.kind",
-    "Rules": "account.rules",
-    "made_images": "account.seed",
-    "made_nodes": "account.seed",
+    "Fault": "faults",
+    "Faults": "faults",
+    "Kind": "faults",
+    "RecordedRequest": "net",
+    "Rules": "account",
+    "made_images": "account",
+    "made_nodes": "account",
 }
 
 
 def __getattr__(name: str) -> Any:
     if (home := _HOMES.get(name)) is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    room, _, there = home.partition(":")
+    value = getattr(importlib.import_module(f".{room}", __name__), there or name)
     globals()[name] = value
     return value
 

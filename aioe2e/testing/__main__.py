@@ -7,118 +7,55 @@ import asyncio
 import contextlib
 import errno
 import signal
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import textwrap
+from collections.abc import Sequence
 
 from aioe2e.errors import UsageError
-from aioe2e.testing.faults.script import Faults
-from aioe2e.testing.net.calls import DIALECTS
+from aioe2e.testing.faults import KINDS
 
-from . import _checks as checks
+from ._options import faults_of, parser_of, rules_of
 from .fake import FakeE2E
 
-_T = TypeVar("_T")
 
+def greeting_of(fake: FakeE2E, options: argparse.Namespace) -> str:
+    """Where the account is, and how each known client is pointed at it.
 
-def _number(check: Callable[[str, float], float]) -> Callable[[str], float]:
-    """A type of argument: a number that a check lets pass."""
-    return lambda text: _argument(text, float, lambda number: check("it", number))
-
-
-def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A type of argument: a whole number."""
-    return lambda text: _argument(
-        text, int, lambda number: checks.whole("it", number, least=least, most=most)
-    )
-
-
-def _argument(text: str, read: Callable[[str], _T], check: Callable[[_T], _T]) -> _T:
-    try:
-        return check(read(text))
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"it must be a number, not {text!r}") from None
-
-
-def _rate(name: str, value: float) -> float:
-    if not checks.is_number(value) or value <= 0:
-        checks.refuse(name, "a number above 0", value)
-    return value
-
-
-def _source(text: str) -> int | str:
-    """A number, or else the name of a file."""
-    try:
-        count = int(text)
-    except ValueError:
-        return text
-    return _argument(text, int, lambda _: checks.whole("it", count))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m aioe2e.testing",
-        description="Serve an emulated MyAccount image API on this machine, without any account.",
-    )
-    seconds = _number(checks.seconds)
-    add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    add(
-        "--port",
-        type=_whole(0, 65535),
-        default=8400,
-        help="port, 0 for any that is free (%(default)s)",
-    )
-    add(
-        "--images",
-        type=_source,
-        default=20,
-        help="how many saved images, or a JSON file of them (%(default)s)",
-    )
-    add(
-        "--nodes",
-        type=_source,
-        default=5,
-        help="how many nodes, or a JSON file of them (%(default)s)",
-    )
-    add("--seed", type=int, default=0, help="of everything that is made up (%(default)s)")
-    add("--latency", type=seconds, default=0.0, help="seconds that every reply takes (%(default)s)")
-    add("--rps", type=_number(_rate), help="requests per second before 429 (no limit)")
-    add(
-        "--faults",
-        type=_number(checks.share),
-        default=0.0,
-        metavar="RATE",
-        help="share of requests that fail, 0 to 1 (%(default)s)",
-    )
-    add(
-        "--dialect",
-        action="append",
-        choices=DIALECTS,
-        help="speak only this one; may be given several times (all)",
-    )
-    add("--save-seconds", type=seconds, default=5.0, help="how long a save takes (%(default)s)")
-    return parser
-
-
-def _greeting(fake: FakeE2E, options: argparse.Namespace) -> str:
-    token = fake.credentials.auth_token
+    Args:
+        fake: The account; it is running.
+        options: The command line.
+    """
+    key, token = fake.credentials.api_key, fake.credentials.auth_token
+    url = fake.url.rstrip("/")
+    without_version = url.removesuffix("/api/v1")
     return f"""\
 {len(fake.images)} saved images and {len(fake.nodes)} nodes at
   {fake.url}
-These credentials open nothing but this server:
-  export E2E_API_KEY={fake.credentials.api_key}
+These credentials open nothing but this server. This library and its command
+line read them, and so do the examples:
+  export E2E_API_KEY={key}
   export E2E_AUTH_TOKEN={token}
   export E2E_PROJECT_ID={fake.project_id}
   export E2E_LOCATION={fake.location}
-For this library, with these set (without base_url it would go to the real API):
-  aioe2e.Session.from_env(base_url="{fake.url.partition("/myaccount/")[0]}")
-For e2ectl:
-  export E2ECTL_MYACCOUNT_BASE_URL={fake.url.rstrip("/")}
+  export E2E_MYACCOUNT_BASE_URL={without_version}
+  aioe2e.Session.from_env()
+The MCP server reads the same five. e2ectl reads the first four and
+  export E2ECTL_MYACCOUNT_BASE_URL={url}
+e2e-cli has its address in e2e_cli/core/constants.py:
+  BASE_URL = "{without_version}/"
 By hand:
-  curl -H 'Authorization: Bearer {token}' '{fake.url}images/saved-images/?apikey={fake.credentials.api_key}'
-Faults: {100 * options.faults:g}% of the requests. Ctrl-C ends it."""
+  curl -H 'Authorization: Bearer {token}' \\
+    '{fake.url}images/saved-images/?apikey={key}'
+Faults: {100 * options.faults:g}% of the requests{_more(options)}. Ctrl-C ends it."""
+
+
+def _more(options: argparse.Namespace) -> str:
+    return f", and {len(options.fault)} of one kind" if options.fault else ""
+
+
+def _print_faults() -> None:
+    for name, kind in KINDS.items():
+        print(name)
+        print(textwrap.indent(textwrap.fill(kind.summary, 74), "    "))
 
 
 async def _serve(options: argparse.Namespace) -> None:
@@ -134,43 +71,55 @@ async def _serve(options: argparse.Namespace) -> None:
         seed=options.seed,
         latency=options.latency,
         requests_per_second=options.rps,
-        faults=Faults.random(options.faults, seed=options.seed),
+        requests_per_hour=options.requests_per_hour,
+        faults=faults_of(options),
         dialects=options.dialect,
         host=options.host,
         port=options.port,
-        keep_calls=1000,
-        save_seconds=options.save_seconds,
+        keep_calls=options.keep,
+        keep_ledger=options.keep,
+        **rules_of(options),
     )
     async with fake:
-        print(_greeting(fake, options), flush=True)
+        print(greeting_of(fake, options), flush=True)
         await stop.wait()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to stop.
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m aioe2e.testing") -> int:
+    """Serve until stopped by a signal.
 
     Args:
         arguments: The command line without the program; ``sys.argv`` by default.
+        prog: How the help and the errors call the command.
 
     Returns:
-        The exit status: 0, or 2 for an address, a file or a value that is no good.
+        The exit status: 0.
+
+    Raises:
+        SystemExit: With status 2, for an address, a file or a value that is no good; with 0 after
+            ``--help``.
     """
-    parser = _parser()
+    parser = parser_of(prog)
     options = parser.parse_args(arguments)
+    if options.list_faults:
+        _print_faults()
+        return 0
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_serve(options))
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            parser.error(f"{error.strerror}; --port 0 takes any that is free")
-        parser.error(
-            f"{error.filename}: {error.strerror}"
-            if error.filename
-            else error.strerror or str(error)
-        )
+        parser.error(_explained(error))
     except UsageError as error:
         parser.error(str(error))
     return 0
+
+
+def _explained(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}; --port 0 takes any that is free"
+    if error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return error.strerror or str(error)
 
 
 if __name__ == "__main__":

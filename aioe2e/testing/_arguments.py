@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import inspect
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import attrs
+
 from aioe2e.config import Dialect
-from aioe2e.testing.net.calls import DIALECTS
+from aioe2e.testing.account import Rules
+from aioe2e.testing.net import DIALECTS
 
 from . import _checks as checks
+
+
+def refuse_unknown(rules: Mapping[str, Any], made: type[object]) -> None:
+    """Refuse keywords that are neither a rule nor a parameter.
+
+    Args:
+        rules: The keywords that are no parameters.
+        made: The class that was called with them.
+
+    Raises:
+        UsageError: It names the nearest keyword that there is.
+    """
+    fields = {field.name for field in attrs.fields(Rules)}
+    parameters = inspect.signature(made).parameters.values()
+    named = {one.name for one in parameters if one.kind is not one.VAR_KEYWORD}
+    for name in rules:
+        if name not in fields:
+            checks.known(
+                f"parameter of {made.__name__}",
+                name,
+                sorted(fields | named),
+                more=f"its docstring and that of aioe2e.testing.{Rules.__name__} list them",
+            )
 
 
 def latency_range(latency: object) -> tuple[float, float]:

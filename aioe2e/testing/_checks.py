@@ -1,5 +1,4 @@
-"""What may stand for a number, an action or an object of the emulator: anything else is a
-`UsageError` naming it."""
+"""What an argument of the emulator may be; anything else is a `UsageError` that names it."""
 
 from __future__ import annotations
 

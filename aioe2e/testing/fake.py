@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from aioe2e.config import Credentials, Dialect, RetryPolicy
-from aioe2e.testing.account.records import Records
-from aioe2e.testing.account.routes import Account
-from aioe2e.testing.account.rules import RuleOptions, Rules
-from aioe2e.testing.account.seed import Source, made_images, made_nodes, objects_of
-from aioe2e.testing.account.store import Applied, Store
-from aioe2e.testing.account.throttle import Throttle
-from aioe2e.testing.faults.fault import Fault
-from aioe2e.testing.faults.script import Faults, FaultsLike, Injected, Rule
-from aioe2e.testing.net.calls import Call
-from aioe2e.testing.net.listener import Listener
-from aioe2e.testing.net.loop_thread import LoopThread
-from aioe2e.testing.net.service import Service
+from aioe2e.errors import UsageError
+from aioe2e.testing.account import (
+    Account,
+    Applied,
+    Record,
+    Records,
+    RuleOptions,
+    Rules,
+    Source,
+    Store,
+    Throttle,
+    made_images,
+    made_nodes,
+    objects_of,
+    opennebula_state,
+    places_of,
+    refuse_strangers,
+    spread,
+)
+from aioe2e.testing.faults import Fault, FaultRule, Faults, FaultsLike, Injected
+from aioe2e.testing.net import Listener, LoopThread, RecordedRequest
 
 from . import _checks as checks
-from ._arguments import dialect_names, latency_range
+from ._arguments import dialect_names, latency_range, refuse_unknown
+from .service import Service
 
 if TYPE_CHECKING:
     from aioe2e.session import Session
@@ -47,23 +57,23 @@ class FakeE2E:
         latency: Seconds that every reply takes, or the least and the most.
         requests_per_second: More than that are answered with 429 and a true Retry-After; None for
             no limit.
+        requests_per_hour: Likewise for an hour. Both may be given.
         faults: What goes wrong; see `Faults`. May be set later, too.
         dialects: Which dialects are spoken: names of `DIALECTS`, or a `Dialect`; by default all.
         api_key: The right api key.
         auth_token: The right token.
         host: The address to listen on.
         port: The port; 0 for any that is free.
-        keep_calls: How many of the latest `calls` to keep; None for all. `Call.index` counts on.
+        keep_calls: How many of the latest `calls` to keep; None for all. `call_count` and
+            `RecordedRequest.index` count on.
+        keep_ledger: How many of the latest changes to keep in `ledger`; None for all.
+            `change_count` counts on.
         **rules: Any field of `Rules`: ``save_seconds``, ``unique_names``, ``visible_after``, …
 
     Raises:
-        UsageError: A value has the wrong type or makes no sense.
+        UsageError: A value has the wrong type or makes no sense, or a keyword is unknown.
         OSError: A file cannot be read.
     """
-
-    #: What `session` sends.
-    project_id = 12345
-    location = "Delhi"
 
     def __init__(
         self,
@@ -73,24 +83,28 @@ class FakeE2E:
         seed: int = 0,
         latency: float | tuple[float, float] = 0.0,
         requests_per_second: float | None = None,
+        requests_per_hour: float | None = None,
         faults: FaultsLike = None,
         dialects: Dialect | str | Collection[Dialect | str] | None = None,
         api_key: str = _API_KEY,
         auth_token: str = _AUTH_TOKEN,
         host: str = "127.0.0.1",
         port: int = 0,
-        keep_calls: int | None = None,
+        keep_calls: int | None = 50_000,
+        keep_ledger: int | None = 50_000,
         **rules: Unpack[RuleOptions],
     ) -> None:
+        refuse_unknown(rules, FakeE2E)
+        known = Rules(**rules)
         self.credentials: Credentials = Credentials(api_key=api_key, auth_token=auth_token)
         checks.integer("seed", seed)
         checks.text("host", host)
         self._listener = Listener(host, checks.whole("port", port, most=65535))
-        known = Rules(**rules)
         self._store = Store(
-            objects_of("images", images, lambda count: made_images(count, seed)),
-            objects_of("nodes", nodes, lambda count: made_nodes(count, seed)),
+            _images("images", images, seed, known),
+            _nodes("nodes", nodes, seed, known),
             known,
+            keep_ledger=None if keep_ledger is None else checks.whole("keep_ledger", keep_ledger),
         )
         self._service = Service(
             self._store,
@@ -101,13 +115,11 @@ class FakeE2E:
                 rules=known,
             ),
             latency=latency_range(latency),
-            throttle=None
-            if requests_per_second is None
-            else Throttle(requests_per_second, burst=known.burst),
+            throttle=_throttle(requests_per_second, requests_per_hour, known),
             seed=seed,
             keep_calls=None if keep_calls is None else checks.whole("keep_calls", keep_calls),
             refuse=self._listener.refuse,
-            slam=self._listener.slam,
+            reset_next=self._listener.reset_next,
         )
         self.faults = faults
         self._thread: LoopThread | None = None
@@ -122,14 +134,27 @@ class FakeE2E:
         return f"{self._listener.origin}{_PATH}"
 
     @property
+    def project_id(self) -> int | str:
+        """What `session` sends: the first of the account's projects."""
+        project = self._store.home.project
+        return int(project) if project.isdecimal() else project
+
+    @property
+    def location(self) -> str:
+        """What `session` sends: the first of the account's locations."""
+        return self._store.home.location
+
+    @property
     def port(self) -> int:
         """The port it listens on."""
         return self._listener.port
 
     @property
     def images(self) -> Records:
-        """The true state of all images, by id: wire objects. A test may change them, and play
-        another user that way.
+        """The true state of all images, by id: wire objects.
+
+        A test may change them, and play another user that way. `Record.location` and
+        `Record.project` say where each of them is.
 
         What goes through them goes through a snapshot, so that requests may come meanwhile.
         """
@@ -144,13 +169,23 @@ class FakeE2E:
 
     @property
     def ledger(self) -> list[Applied]:
-        """Every change that was really made, in order."""
+        """Every change that was really made, in order; the latest `keep_ledger` of them."""
         return self._store.ledger
 
     @property
-    def calls(self) -> list[Call]:
-        """Every request that arrived, in order."""
+    def change_count(self) -> int:
+        """How many changes were made, those included that the ledger no longer has."""
+        return self._store.changes.total()
+
+    @property
+    def calls(self) -> list[RecordedRequest]:
+        """Every request that arrived, in order; the latest `keep_calls` of them."""
         return self._service.calls
+
+    @property
+    def call_count(self) -> int:
+        """How many requests arrived, those included that `calls` no longer has."""
+        return self._service.arrived
 
     @property
     def in_flight(self) -> int:
@@ -173,13 +208,16 @@ class FakeE2E:
 
     @property
     def inside_retry_after(self) -> int:
-        """Requests that came although a 429 had told the client to stay away (0.1 s are allowed for
-        the way)."""
+        """Requests that came although a 429 had told the client to wait.
+
+        Those that may have been on their way when it was sent do not count: 0.1 s are allowed for
+        that, but not on the connection on which the client read the 429.
+        """
         return self._service.throttle.ignored if self._service.throttle else 0
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong. Takes whatever ``FakeE2E(faults=…)`` takes."""
+        """What goes wrong. Takes what ``FakeE2E(faults=…)`` takes."""
         return Faults(self._service.injected, self._service.faults)
 
     @faults.setter
@@ -196,8 +234,7 @@ class FakeE2E:
         target: str | int | None = None,
         times: int = 1,
     ) -> None:
-        """Let the next `times` requests meet a fault, before `faults` have a say; first in, first
-        out.
+        """Let the next requests meet a fault, before `faults` do; first in, first out.
 
         Args:
             fault: What they meet.
@@ -209,24 +246,24 @@ class FakeE2E:
             UsageError: There is no such action or kind, or it would never happen.
         """
         checks.whole("times", times, least=1)
-        self._service.injected.add(Rule.of(action, fault, target=target, times=times))
+        self._service.injected.add(FaultRule.of(action, fault, target=target, times=times))
 
     def session(self, **options: Any) -> Session:
         """A `Session` for this server.
 
         Args:
-            **options: Anything that `Session` takes. By default a lost write is looked for during
-                2 s instead of 10 s, since the emulator shows late only what it is told to.
+            **options: Anything that `Session` takes. By default a retry comes after 0.01 s to
+                0.1 s, and a lost write is looked for during 2 s: the emulator shows late only
+                what it is told to.
         """
-        # Here and not above: the emulator serves other clients, too, and then needs no client of
-        # ours.
+        # Not at the top: the emulator serves other clients, too, and then needs none of ours.
         from aioe2e.session import Session  # noqa: PLC0415
 
         defaults: dict[str, Any] = {
             "base_url": self.url,
             "project_id": self.project_id,
             "location": self.location,
-            "retry": RetryPolicy(look=2.0),
+            "retry": RetryPolicy(base=0.01, cap=0.1, look=2.0),
         }
         return Session(options.pop("credentials", self.credentials), **(defaults | options))
 
@@ -289,5 +326,37 @@ class FakeE2E:
 
     def __repr__(self) -> str:
         where = self.url if self._listener.running else "not running"
-        counts = f"{len(self._store.images)} images, {len(self._store.nodes)} nodes, {len(self.calls)} calls"
-        return f"<FakeE2E {where}: {counts}, {len(self.ledger)} changes>"
+        state = f"{len(self._store.images)} images, {len(self._store.nodes)} nodes"
+        return f"<FakeE2E {where}: {state}, {self.call_count} calls, {self.change_count} changes>"
+
+
+def _images(name: str, source: Source, seed: int, rules: Rules) -> list[Mapping[str, Any]]:
+    def make(count: int) -> list[Record]:
+        images = made_images(count, seed)
+        if rules.opennebula:
+            for image in images:
+                image["image_state"] = opennebula_state(image)
+        return spread(images, places_of(rules.projects, rules.locations))
+
+    return _placed(name, objects_of(name, "image_id", source, make), rules)
+
+
+def _nodes(name: str, source: Source, seed: int, rules: Rules) -> list[Mapping[str, Any]]:
+    def make(count: int) -> list[Record]:
+        return spread(made_nodes(count, seed), places_of(rules.projects, rules.locations))
+
+    return _placed(name, objects_of(name, "id", source, make), rules)
+
+
+def _placed(name: str, objects: list[Mapping[str, Any]], rules: Rules) -> list[Mapping[str, Any]]:
+    refuse_strangers(name, objects, rules.projects, rules.locations)
+    return objects
+
+
+def _throttle(per_second: float | None, per_hour: float | None, rules: Rules) -> Throttle | None:
+    if per_second is not None or per_hour is not None:
+        return Throttle(per_second, per_hour=per_hour, burst=rules.burst)
+    for name in ("burst", "rate_limit_headers"):
+        if getattr(rules, name) is not None:
+            raise UsageError(f"{name} needs requests_per_second or requests_per_hour")
+    return None

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
     from . import FakeE2E
 
-_MARKER = "fake_e2e(**options): what the emulator of the fixture `fake_e2e` is made with, like FakeE2E(**options)"
+_MARKER = (
+    "fake_e2e(**options): what the emulator of the fixture `fake_e2e` is made with, "
+    "like FakeE2E(**options)"
+)
 
 
 #: What `FakeE2E` takes without a keyword.
@@ -43,11 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def fake_e2e(request: pytest.FixtureRequest) -> Iterator[FakeE2E]:
-    """A running `FakeE2E`, one for each test. ``@pytest.mark.fake_e2e(images=50)`` says how it is
-    made.
+    """A running `FakeE2E`, one for each test.
 
-    The marks of a module, a class and a test are put together; where two say something else, the
-    closer one holds.
+    ``@pytest.mark.fake_e2e(images=50)`` says how it is made. The marks of a module, a class and a
+    test are put together; where two differ, the closer one holds.
     """
     from . import FakeE2E  # noqa: PLC0415  # loads when it is used
 

@@ -114,6 +114,28 @@ class TestList:
         assert name in account.run("images", "list").out
         assert name not in account.run("images", "list", answer="").out
 
+    def test_several_locations_are_listed_side_by_side(self, account: Account) -> None:
+        words = ("images", "list", "--location", "Delhi", "--location", "Mumbai")
+        ran = account.run(*words, "--json")
+        assert {item["location"] for item in ran.items} <= {"Delhi", "Mumbai"}
+        assert len(ran.items) >= 40
+        assert account.run(*words).lines[0].startswith("LOCATION")
+
+    def test_a_location_that_fails_is_named_and_the_others_are_listed(
+        self, account: Account
+    ) -> None:
+        account.fake.inject("403-json", "list", times=1)
+        words = ("images", "list", "--location", "Delhi", "--location", "Mumbai", "--json")
+        ran = account.run(*words)
+        assert ran.code == 3
+        (failed,) = [place for place in ("Delhi", "Mumbai") if f"Error: {place}: " in ran.err]
+        assert failed not in {item["location"] for item in ran.items}
+
+    def test_only_a_list_takes_more_than_one_location(self, account: Account) -> None:
+        words = ("images", "delete", "26318", "-y", "--location", "Delhi", "--location", "Mumbai")
+        assert account.run(*words).code == 2
+        assert account.writes == 0
+
 
 class TestGet:
     def test_an_image_is_found_by_id_and_by_name(self, account: Account) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,7 @@ CLASSES = sorted(
 #: The whole table again, so that a new class of errors has to be thought about.
 CODES = {
     "APIError": 1,
+    "AmbiguousNameError": 1,
     "AttemptTimeoutError": 5,
     "AuthenticationError": 3,
     "BadRequestError": 1,
@@ -41,6 +43,7 @@ CODES = {
     "E2EError": 1,
     "GuardError": 5,
     "ImageFailedError": 1,
+    "NodeFailedError": 1,
     "NotFoundError": 1,
     "OutcomeUnknownError": 6,
     "PermissionDeniedError": 3,
@@ -142,14 +145,14 @@ class TestHelp:
 
     def test_every_option_says_what_it_does(self) -> None:
         for command in PARSER.commands:
-            for name, text in PARSER.options(command):
-                assert text.endswith("."), (command.name, name)
+            for option in PARSER.options(command):
+                assert option.text.endswith("."), (command.name, option.names)
 
     def test_examples_can_be_parsed(self) -> None:
         for command in PARSER.commands:
             for example in command.examples:
-                for part in example.split(" | "):
-                    words = [word.strip("'") for word in part.split()[1:]]
+                for part in example.partition(" >")[0].split(" | "):
+                    words = shlex.split(part)[1:]
                     assert not isinstance(PARSER.parse(words), str)
 
     def test_help_is_a_command_as_well(self) -> None:

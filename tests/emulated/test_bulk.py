@@ -442,9 +442,9 @@ class Collisions:
         store = fake._store
         check = store._refuse_taken
 
-        def counted(name: str) -> None:
+        def counted(place: Any, name: str) -> None:
             try:
-                check(name)
+                check(place, name)
             except Exception:
                 self.met.append(name)
                 raise

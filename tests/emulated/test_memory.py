@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 
 from aioe2e import ActionResult, Status, Step
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e.bulk import Ending, Stream
 from aioe2e.testing import FakeE2E
 
@@ -25,13 +25,13 @@ KIB = 1024
 _DONE = Ending(Status.DONE, ActionResult(message="fine"))
 
 
-async def at_once(step: Step, trail: Trail) -> Ending:
-    trail.attempts += 1
+async def at_once(step: Step, record: CallRecord) -> Ending:
+    record.attempts += 1
     return _DONE
 
 
-async def in_a_while(step: Step, trail: Trail) -> Ending:
-    trail.attempts += 1
+async def in_a_while(step: Step, record: CallRecord) -> Ending:
+    record.attempts += 1
     if int(step.target) % 8 == 0:
         await asyncio.sleep(0)
     return _DONE
@@ -144,7 +144,7 @@ async def test_the_peak_over_a_socket_is_that_of_a_short_run() -> None:
             report = await session.images.run(work, limit=16)
             assert report.counts()[Status.DONE] == count
             store.ledger.clear()
-            store._past.clear()
+            store._past._changes.clear()
 
         await run(few)
         short, long = await peak(run, few), await peak(run, many)

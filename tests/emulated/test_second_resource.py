@@ -13,7 +13,7 @@ from aioe2e import AuthenticationError, NotFoundError, ResponseError, RetryPolic
 from aioe2e._actions import Repeat
 from aioe2e._call import Call, Channel, ChannelSettings, Options
 from aioe2e._clock import Clock
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e._wire import Context, Request
 from aioe2e.config import Dialect, Limits, checked_base_url
 from aioe2e.testing import FakeE2E
@@ -45,7 +45,7 @@ class Servers:
         return server_of(await self._data(request))
 
     async def _data(self, request: Request) -> Any:
-        verdict = await Call(self._channel, self._options, request, Trail()).run()
+        verdict = await Call(self._channel, self._options, request, CallRecord()).run()
         return verdict.data
 
 

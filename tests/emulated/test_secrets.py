@@ -18,7 +18,7 @@ import pytest
 
 import aioe2e
 from aioe2e._text import Redactor
-from aioe2e._wire.request import RawReply, encode, judge
+from aioe2e._wire import RawReply, encode, judge
 from aioe2e.testing import KINDS, FakeE2E, Fault
 
 #: What follows the special characters would still be there if a secret were hidden in one spelling too few.

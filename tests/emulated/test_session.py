@@ -209,7 +209,7 @@ def test_without_any_profile_the_error_names_both_files(
 
 async def test_every_request_carries_key_context_and_token_exactly_once() -> None:
     async with (
-        FakeE2E(api_key=KEY, auth_token=TOKEN) as fake,
+        FakeE2E(api_key=KEY, auth_token=TOKEN, projects=["42"], locations=["New Delhi"]) as fake,
         fake.session(project_id="0042", location="New Delhi") as s,
     ):
         await s.images.list()

@@ -12,9 +12,12 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import attrs
 import pytest
 
+from aioe2e.testing import KINDS, Fault, RecordedRequest, Rules
 from aioe2e.testing import __main__ as command
+from aioe2e.testing._options import faults_of, parser_of, rules_of
 
 RUNNER = """
 import asyncio, inspect, pytest
@@ -184,8 +187,11 @@ def test_the_command_serves_says_how_and_ends_in_good_order(stop: signal.Signals
         _, errors = process.communicate(timeout=10)
         assert (process.returncode, errors) == (0, "")
     assert "9 saved images and 3 nodes" in greeting
-    origin = settings["E2ECTL_MYACCOUNT_BASE_URL"].partition("/myaccount")[0]
-    assert f'aioe2e.Session.from_env(base_url="{origin}")' in greeting
+    assert f"{settings['E2ECTL_MYACCOUNT_BASE_URL']}/\n" in greeting, (
+        "the whole URL, never an origin"
+    )
+    assert settings["E2ECTL_MYACCOUNT_BASE_URL"].endswith("/myaccount/api/v1")
+    assert settings["E2E_MYACCOUNT_BASE_URL"].endswith("/myaccount")
 
 
 @pytest.mark.parametrize(("rate", "shown"), [("0.005", "0.5%"), ("0", "0%"), ("0.07", "7%")])
@@ -217,6 +223,15 @@ def test_the_command_shows_its_share_of_faults_as_it_is(rate: str, shown: str) -
         (["--rps", "0"], "--rps: it must be a number above 0"),
         (["--faults", "40"], "--faults: it must be a number between 0 and 1"),
         (["--dialect", "klingon"], "klingon"),
+        (["--nodes-per-page", "0"], "--nodes-per-page: it must be a whole number of 1 or more"),
+        (["--conflict-status", "200"], "--conflict-status: it must be an HTTP status"),
+        (["--save-result", "Bad"], "--save-result: it must be 'Ready' or 'Error', not 'Bad'"),
+        (["--locations", ","], "--locations: it must be at least one, or None for any"),
+        (["--burst", "5"], "burst needs requests_per_second or requests_per_hour"),
+        (["--fault", "rset"], "--fault: there is no fault 'rset'; did you mean 'reset'"),
+        (["--fault", "renmae:reset"], "--fault: there is no action 'renmae'"),
+        (["--fault", "reset@2"], "--fault: rate must be a number between 0 and 1"),
+        (["--fault", "reset@much"], "--fault: the rate must be a number, not 'much'"),
         (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1 port 0"),
     ],
 )
@@ -248,3 +263,51 @@ def test_the_command_names_the_file_that_is_no_json(
 ) -> None:
     (tmp_path / "bad.json").write_text("{")
     assert "bad.json is no JSON file" in refused(["--images", str(tmp_path / "bad.json")], capsys)
+
+
+def test_every_rule_has_an_option_and_the_help_fits_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        command.main(["--help"])
+    said = capsys.readouterr().out
+    assert end.value.code == 0
+    assert max(map(len, said.splitlines())) < 80
+    for field in attrs.fields(Rules):
+        assert f"  --{field.name.replace('_', '-')}" in said
+    assert "Refuse a name that another image has, for rename and" in said
+
+
+def test_what_the_command_line_sets_are_the_rules_and_the_faults() -> None:
+    line = "--no-unique-names --read-only --projects 7,8 --locations Delhi --nodes-per-page 5"
+    options = parser_of("x").parse_args([*line.split(), "--save-seconds", "0", "--date-offset=-5"])
+    assert rules_of(options) == {
+        "unique_names": False,
+        "read_only": True,
+        "projects": ("7", "8"),
+        "locations": ("Delhi",),
+        "nodes_per_page": 5,
+        "save_seconds": 0.0,
+        "date_offset": -5.0,
+    }
+    assert Rules(**rules_of(options)).projects == ("7", "8")
+    options = parser_of("x").parse_args(["--fault", "rename:reset", "--fault", "500-json@0.5"])
+    faults = faults_of(options)
+    renaming = RecordedRequest(
+        index=0,
+        method="PUT",
+        url="/myaccount/api/v1/images/1/",
+        headers={},
+        body=b'{"action_type": "rename", "name": "x"}',
+    )
+    listing = RecordedRequest(
+        index=0, method="GET", url="/myaccount/api/v1/images/saved-images/", headers={}
+    )
+    assert {str(faults(renaming)) for _ in range(20)} >= {str(Fault("reset", True))}
+    assert 5 < sum(faults(listing) is not None for _ in range(40)) < 35
+
+
+def test_the_kinds_of_faults_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--list-faults"]) == 0
+    said = capsys.readouterr().out
+    assert [line for line in said.splitlines() if not line.startswith(" ")] == list(KINDS)

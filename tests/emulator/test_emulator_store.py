@@ -12,8 +12,8 @@ import pytest
 
 from aioe2e import UsageError
 from aioe2e.testing import Rules, made_images, made_nodes
+from aioe2e.testing.account import RuleOptions
 from aioe2e.testing.account.records import Records
-from aioe2e.testing.account.rules import RuleOptions
 from aioe2e.testing.account.seed import objects_of
 from aioe2e.testing.account.store import Cause, Refused, Store
 from aioe2e.testing.account.throttle import Throttle
@@ -72,7 +72,7 @@ def test_an_image_of_running_vms_says_so_however_it_wobbles() -> None:
 
 
 def objects(source: Any) -> Any:
-    return objects_of("images", source, made_images)
+    return objects_of("images", "image_id", source, made_images)
 
 
 def test_objects_come_from_a_list_or_from_a_file_with_or_without_an_envelope(
@@ -420,16 +420,16 @@ def test_retry_after_is_the_truth() -> None:
 def test_requests_inside_a_retry_after_are_counted_but_for_those_on_their_way() -> None:
     time = Time()
     throttle = Throttle(1, clock=time, grace=0.1)
-    assert throttle.since_told() is None
-    throttle.told(2)
+    assert throttle.since_retry_after() is None
+    throttle.note_retry_after(2)
     time.now += 0.05
-    assert throttle.since_told() == pytest.approx(0.05)
+    assert throttle.since_retry_after() == pytest.approx(0.05)
     assert throttle.ignored == 0
     time.now += 1
-    assert throttle.since_told() == pytest.approx(1.05)
+    assert throttle.since_retry_after() == pytest.approx(1.05)
     assert throttle.ignored == 1
     time.now += 1
-    assert throttle.since_told() is None
+    assert throttle.since_retry_after() is None
 
 
 @pytest.mark.parametrize(

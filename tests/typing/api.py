@@ -85,6 +85,7 @@ async def sessions(http: aiohttp.ClientSession) -> None:
     assert_type(session.with_options(timeouts=Timeouts(), retry=RetryPolicy.none()), Session)
     assert_type(session.images, Images)
     assert_type(session.nodes, Nodes)
+    assert_type(session.at(location="Chennai", project_id=7), Session)
     assert_type(session.closed, bool)
     async with session as entered:
         assert_type(entered, Session)
@@ -101,6 +102,7 @@ async def single(images: Images, image: SavedImage) -> None:
     assert_type(await images.list(select.not_in_use() & select.older_than("30d")), list[SavedImage])
     assert_type(await images.list(lambda one: one.name.startswith("ci-")), list[SavedImage])
     assert_type(await images.get("5"), SavedImage)
+    assert_type(await images.by_name("golden"), SavedImage)
     action = await images.save(5, "nightly")
     assert_type(action, SaveAction)
     assert_type(await images.rename(image, "golden"), ActionResult)

@@ -14,7 +14,7 @@ import pytest
 from patience import SOON
 
 from aioe2e._clock import Clock
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e.bulk import Ending, Plan, Status, Step, Stream
 from aioe2e.errors import (
     ConflictError,
@@ -57,17 +57,17 @@ class Server:
         self.begun: list[Step] = []
         self.ended: list[Step] = []
 
-    async def __call__(self, step: Step, trail: Trail) -> Ending:
+    async def __call__(self, step: Step, record: CallRecord) -> Ending:
         self.begun.append(step)
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
-        trail.attempts += 1
-        trail.open = True
+        record.attempts += 1
+        record.open = True
         try:
             await asyncio.sleep(self.delay)
         finally:
             self.in_flight -= 1
-        trail.open = False
+        record.open = False
         self.ended.append(step)
         if (error := self.fail(step)) is not None:
             raise error
@@ -110,7 +110,7 @@ async def test_the_limit_is_reached_and_never_passed_with_iterables_and_a_consum
 async def test_no_more_workers_are_made_than_there_are_steps() -> None:
     most = 0
 
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         nonlocal most
         await asyncio.sleep(0.002)
         most = max(most, len(asyncio.all_tasks()))
@@ -165,7 +165,7 @@ async def test_steps_start_in_the_order_of_the_plan_and_the_report_has_that_orde
 
 
 async def test_a_stream_hands_out_outcomes_as_steps_end() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         await asyncio.sleep(0.03 if step.target == "1" else 0.001)
         return DONE
 
@@ -198,7 +198,7 @@ async def test_a_slow_consumer_slows_the_run(limit: int) -> None:
 
 @pytest.mark.parametrize("consumed", [False, True])
 async def test_memory_does_not_grow_with_the_number_of_streamed_steps(consumed: bool) -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         return DONE
 
     count = 10_000 if consumed else 40_000
@@ -236,7 +236,7 @@ async def test_kept_errors_hold_no_tracebacks() -> None:
 
 
 async def test_steps_that_never_wait_do_not_starve_the_loop() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         return DONE
 
     turns = 0
@@ -275,8 +275,8 @@ def api(kind: type[Any], status: int, attempts: int) -> Any:
     ],
 )
 async def test_an_error_of_a_step_has_its_word(error: E2EError, status: Status) -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
-        trail.attempts = error.attempts
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        record.attempts = error.attempts
         raise error
 
     (outcome,) = await Stream(deletes(1), perform=perform).drain()
@@ -286,8 +286,8 @@ async def test_an_error_of_a_step_has_its_word(error: E2EError, status: Status) 
 
 
 async def test_a_closed_session_is_a_failure_once_something_was_sent() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
-        trail.attempts = 1
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        record.attempts = 1
         raise SessionError("closed")
 
     (outcome,) = await Stream(deletes(1), perform=perform).drain()
@@ -540,8 +540,8 @@ async def test_steps_pulled_but_not_started_are_skipped() -> None:
 
 
 async def test_steps_of_two_plans_in_one_stream_are_numbered_by_their_place() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
-        trail.attempts, trail.open = 1, True
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        record.attempts, record.open = 1, True
         raise OutcomeUnknownError("lost", action="rename", target=step.target)
 
     two = itertools.chain(Plan.rename({"1": "a"}), Plan.rename({"2": "b"}))
@@ -553,7 +553,7 @@ async def test_steps_of_two_plans_in_one_stream_are_numbered_by_their_place() ->
 
 
 async def test_what_was_drained_can_be_iterated_and_is_empty() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         return DONE
 
     stream = Stream(deletes(3), perform=perform)
@@ -595,14 +595,13 @@ async def test_leaving_early_lets_what_is_in_flight_end_and_nothing_new_start(ho
 
 
 async def test_a_deadline_ends_the_run_with_a_true_report_in_time() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         number = int(step.target)
-        trail.deadline = None
         if number == 1:
             return DONE
-        trail.attempts = 1
-        trail.open = number == 2
-        trail.last = ServerError("down", status=500, attempts=1) if number == 3 else None
+        record.attempts = 1
+        record.open = number == 2
+        record.last = ServerError("down", status=500, attempts=1) if number == 3 else None
         await asyncio.sleep(60)
         return DONE
 
@@ -621,8 +620,8 @@ async def test_a_deadline_ends_the_run_with_a_true_report_in_time() -> None:
 async def test_the_deadline_is_told_to_every_step() -> None:
     deadlines = []
 
-    async def perform(step: Step, trail: Trail) -> Ending:
-        deadlines.append(trail.deadline)
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        deadlines.append(record.orders.deadline)
         return DONE
 
     now = asyncio.get_running_loop().time()
@@ -636,10 +635,10 @@ async def test_an_exception_nobody_foresaw_comes_out_and_the_report_is_true(
 ) -> None:
     server = Server(0.002)
 
-    async def perform(step: Step, trail: Trail) -> Ending:
-        done = await server(step, trail)
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        done = await server(step, record)
         if step.target == "5":
-            trail.open = True
+            record.open = True
             raise kind("a bug")
         return done
 
@@ -655,7 +654,7 @@ async def test_an_exception_nobody_foresaw_comes_out_and_the_report_is_true(
 async def test_an_exception_nobody_foresaw_comes_out_of_a_stream_even_if_its_consumer_has_left() -> (
     None
 ):
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         await asyncio.sleep(0 if step.target == "1" else 0.005)
         if step.target == "2":
             raise ValueError("a bug")
@@ -668,7 +667,7 @@ async def test_an_exception_nobody_foresaw_comes_out_of_a_stream_even_if_its_con
 
 
 async def test_what_a_user_raises_in_the_block_is_not_hidden_by_an_error_of_the_run() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         raise ValueError("a bug")
 
     with pytest.raises(ZeroDivisionError):  # the block is what is tested
@@ -761,10 +760,10 @@ async def test_while_the_brake_is_on_only_one_step_is_in_flight() -> None:
     alone: list[int] = []
     server = Server(fail=lambda _: down())
 
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         if nap.asked:
             alone.append(server.in_flight)
-        return await server(step, trail)
+        return await server(step, record)
 
     await Stream(deletes(20), perform=perform, limit=4, clock=nap.clock).drain()
     assert len(alone) == 20 - 7
@@ -783,7 +782,7 @@ async def test_a_refusal_is_an_answer_and_releases_the_brake() -> None:
 
 
 async def test_a_late_answer_wakes_the_run_up() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         if step.target == "1":
             await asyncio.sleep(0.02)
             return DONE
@@ -836,7 +835,7 @@ async def test_steps_turned_away_by_a_pause_put_the_brake_on_too() -> None:
     def paused() -> E2EError:
         return RateLimitedError("paused", status=429, attempts=0)
 
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         if len(nap.asked) < 2:
             raise paused()
         return DONE

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aioe2e._clock import Clock
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e.bulk import Ending, Plan, Report, Status, Step, Stream
 from aioe2e.bulk.backpressure import Brake
 from aioe2e.errors import ConflictError, E2EError, OutcomeUnknownError, ServerError, SkippedError
@@ -48,34 +48,34 @@ class Store:
         for _ in range(self.waits):
             await asyncio.sleep(0)
 
-    async def __call__(self, step: Step, trail: Trail) -> Ending:
+    async def __call__(self, step: Step, record: CallRecord) -> Ending:
         self.in_flight += 1
         try:
-            return await self._call(step, trail)
+            return await self._call(step, record)
         finally:
             self.in_flight -= 1
 
-    async def _call(self, step: Step, trail: Trail) -> Ending:
+    async def _call(self, step: Step, record: CallRecord) -> Ending:
         await self._wait()
         if int(step.target) % 3 == 0:  # a first attempt that surely did nothing
-            trail.attempts += 1
-            if trail.before_send is not None:
-                trail.before_send()
-            trail.last = ServerError("busy", status=503, attempts=trail.attempts)
+            record.attempts += 1
+            if record.orders.before_send is not None:
+                record.orders.before_send()
+            record.last = ServerError("busy", status=503, attempts=record.attempts)
             await self._wait()
-        trail.attempts += 1
-        if trail.before_send is not None:
-            trail.before_send()
+        record.attempts += 1
+        if record.orders.before_send is not None:
+            record.orders.before_send()
         self.sent.append((step.target, step.name))
-        trail.open = True
+        record.open = True
         await self._wait()
         refused = self.refuse(step)
         if not refused:
             self._apply(step)
         await self._wait()
-        trail.open = False
+        record.open = False
         if refused:
-            raise ConflictError("the name is taken", status=409, attempts=trail.attempts)
+            raise ConflictError("the name is taken", status=409, attempts=record.attempts)
         return DONE
 
     def _apply(self, step: Step) -> None:
@@ -167,7 +167,7 @@ async def test_steps_that_wait_hold_no_worker_up() -> None:
     after = {"1": "b", "2": "c"} | {str(number): f"m{number}" for number in range(3, 20)}
     started: list[str] = []
 
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         started.append(step.target)
         await asyncio.sleep(0.01 if step.target == "2" else 0)
         return DONE
@@ -227,8 +227,8 @@ async def test_a_second_half_that_may_be_applied_is_unknown_and_says_both_names(
     plan = renames(before, {"1": "b", "2": "a"})
     opener = next(step for step in plan if step.via is not None)
 
-    async def perform(step: Step, trail: Trail) -> Ending:
-        trail.attempts = 1
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        record.attempts = 1
         if step.target == opener.target and step.name == opener.name:
             raise OutcomeUnknownError("?", action="rename", target=step.target, attempts=1)
         return DONE
@@ -247,7 +247,7 @@ async def test_the_halves_of_a_step_say_what_the_image_is_called_at_the_time() -
     opener = next(step for step in plan if step.via is not None)
     seen: list[Step] = []
 
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         seen.append(step)
         return DONE
 
@@ -266,10 +266,10 @@ async def test_a_first_half_under_way_ends_though_its_second_cannot_run_any_more
     before = {"1": "a", "2": "b", "4": "d"}
     store = Store(before)
 
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         if step.target == "2":
             raise ConflictError("in use", status=409, attempts=1)
-        return await store(step, trail)
+        return await store(step, record)
 
     report = await Stream(Plan(steps), perform=perform, limit=2).drain()
     assert [outcome.status for outcome in report] == [Status.FAILED, Status.FAILED, Status.DONE]
@@ -311,7 +311,7 @@ async def test_the_limit_is_reached_again_after_a_worker_had_nothing_to_do() -> 
     go = asyncio.Event()
     in_flight = most = 0
 
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         nonlocal in_flight, most
         if step.index in {0, 1}:
             await go.wait()
@@ -521,9 +521,9 @@ async def test_a_cancellation_while_leaving_cuts_what_is_in_flight() -> None:
 
 
 async def test_cancelling_again_during_the_clean_up_loses_nothing() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
-        trail.attempts = 1
-        trail.open = True
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        record.attempts = 1
+        record.open = True
         try:
             await asyncio.sleep(60)
         finally:
@@ -547,7 +547,7 @@ async def test_cancelling_again_during_the_clean_up_loses_nothing() -> None:
 
 
 async def test_a_perform_that_finishes_in_spite_of_the_cancellation_is_done() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -576,10 +576,10 @@ def test_a_keyboard_interrupt_in_a_step_comes_out_and_leaves_nothing_behind() ->
     store = Store({"1": "a", "2": "b"}, waits=5)
     stream: list[Stream] = []
 
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         if step.target == "2":
             raise KeyboardInterrupt
-        return await store(step, trail)
+        return await store(step, record)
 
     async def main() -> None:
         stream.append(Stream(Plan.delete([1, 2, 3]), perform=perform, limit=2))
@@ -623,12 +623,12 @@ async def test_a_run_cancelled_anywhere_is_finished_from_its_journal(tmp_path: P
             await task
         left = Plan.resume(path)
 
-        async def again(step: Step, trail: Trail, store: Store = store) -> Ending:
+        async def again(step: Step, record: CallRecord, store: Store = store) -> Ending:
             if (
                 store.names[step.target] == step.name
             ):  # to give an image the name that it has is harmless
                 return DONE
-            return await store(step, trail)
+            return await store(step, record)
 
         report = await Stream(left, perform=again, limit=3, journal=path).drain()
         assert report.ok, str(report)
@@ -644,12 +644,12 @@ async def test_a_journal_that_cannot_be_written_stops_the_run_and_the_report_say
     def full(*_: object) -> None:
         raise SkippedError("the journal cannot be written: no space left")
 
-    async def through_the_journal(step: Step, trail: Trail) -> Ending:
+    async def through_the_journal(step: Step, record: CallRecord) -> Ending:
         if step.target == "10":
             journal = stream._engine._journal
             assert journal is not None
             journal.sent = full  # type: ignore[assignment,method-assign]  # a full disk
-        return await store(step, trail)
+        return await store(step, record)
 
     stream = Stream(
         Plan.delete(range(1, 30)), perform=through_the_journal, limit=2, journal=tmp_path / "k"
@@ -687,8 +687,8 @@ async def test_a_brake_that_is_let_go_and_on_again_in_one_turn_cancels_nobody() 
 async def test_an_exception_after_the_server_said_yes_leaves_the_step_unknown_and_not_skipped() -> (
     None
 ):
-    async def perform(_: Step, trail: Trail) -> Ending:
-        trail.attempts, trail.done = 1, True
+    async def perform(_: Step, record: CallRecord) -> Ending:
+        record.attempts, record.done = 1, True
         raise KeyError("nobody foresaw this")
 
     stream = Stream(Plan.save({"1": "a"}), perform=perform)

@@ -12,6 +12,7 @@ import pytest
 from aioe2e import errors
 from aioe2e.bulk import BulkError
 from aioe2e.errors import (
+    AmbiguousNameError,
     APIError,
     AttemptTimeoutError,
     AuthenticationError,
@@ -22,6 +23,7 @@ from aioe2e.errors import (
     ConnectionLostError,
     DeadlineExceededError,
     E2EError,
+    GuardError,
     ImageFailedError,
     NodeFailedError,
     NotFoundError,
@@ -35,6 +37,7 @@ from aioe2e.errors import (
     TransportError,
     UsageError,
     WaitTimeoutError,
+    extended,
     is_passing,
 )
 
@@ -69,14 +72,18 @@ EXAMPLES: list[E2EError] = [
     ResponseError("unreadable", problems=["$.data[3].image_id: missing"], attempts=1),
     ImageFailedError("image 5 failed", image_id="5"),
     NodeFailedError("node 5 failed", node_id="5"),
+    AmbiguousNameError("2 images may be meant", image_ids=["5", "6"]),
     WaitTimeoutError("not in time"),
+    GuardError("image 5: another process writes"),
     SkippedError("the run was stopped"),
+    ConnectError("no connection", subject="rename of image 5", sent=False, attempts=1),
     BulkError("2 of 3 steps did not end well", [LOST, TAKEN]),
 ]  # fmt: skip
 IDS = [type(error).__name__ for error in EXAMPLES]
 
 TREE = {
     ConfigError: (E2EError, ValueError),
+    GuardError: (E2EError,),
     UsageError: (E2EError, ValueError),
     SessionError: (E2EError, RuntimeError),
     TransportError: (E2EError,),
@@ -96,6 +103,7 @@ TREE = {
     ResponseError: (E2EError,),
     ImageFailedError: (E2EError,),
     NodeFailedError: (E2EError,),
+    AmbiguousNameError: (E2EError,),
     WaitTimeoutError: (E2EError, TimeoutError),
     SkippedError: (E2EError,),
     BulkError: (E2EError, ExceptionGroup),
@@ -244,6 +252,7 @@ PASSING = [
     (SkippedError("x"), False),
     (ImageFailedError("x", image_id="5"), False),
     (NodeFailedError("x", node_id="5"), False),
+    (AmbiguousNameError("x", image_ids=[]), False),
     (WaitTimeoutError("x"), False),
     (None, False),
 ]  # fmt: skip
@@ -254,3 +263,25 @@ def test_only_a_fault_that_passes_is_worth_another_run(
     error: E2EError | None, passing: bool
 ) -> None:
     assert is_passing(error) is passing
+
+
+# What was tried, and why it failed
+
+
+def test_the_text_is_the_subject_and_the_detail() -> None:
+    error = ConnectError("no connection", subject="rename of image 5", sent=False)
+    assert str(error) == "rename of image 5: no connection"
+    assert (error.subject, error.detail) == ("rename of image 5", "no connection")
+    assert str(E2EError("text")) == E2EError("text").detail == "text"
+
+
+def test_an_extended_error_is_a_new_one_and_the_given_one_stays() -> None:
+    error = NotFoundError("no such image", subject="delete of image 5", status=404)
+    try:
+        raise error
+    except NotFoundError:
+        more = extended(error, " (given up)", confirmed=True, attempts=3)
+    assert str(more) == "delete of image 5: no such image (given up)"
+    assert (type(more), more.status, more.confirmed, more.attempts) == (NotFoundError, 404, True, 3)
+    assert (more.__traceback__, more.__context__) == (None, None)
+    assert (str(error), error.confirmed) == ("delete of image 5: no such image", False)

@@ -12,7 +12,7 @@ import pytest
 from patience import SOON
 
 from aioe2e._clock import Clock
-from aioe2e._record import Trail
+from aioe2e._record import CallRecord
 from aioe2e.bulk import Ending, Plan, Progress, Status, Step, Stream
 from aioe2e.bulk.progress import Meter, Standing
 from aioe2e.errors import ConflictError, ServerError
@@ -20,7 +20,7 @@ from aioe2e.errors import ConflictError, ServerError
 DONE = Ending(Status.DONE)
 
 
-async def slow(step: Step, trail: Trail) -> Ending:
+async def slow(step: Step, record: CallRecord) -> Ending:
     await asyncio.sleep(0.005)
     return DONE
 
@@ -55,7 +55,7 @@ async def test_a_short_run_is_told_of_once() -> None:
 
 
 async def test_what_is_under_way_is_seen_before_anything_has_finished() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         await asyncio.sleep(0.25)
         return DONE
 
@@ -65,7 +65,7 @@ async def test_what_is_under_way_is_seen_before_anything_has_finished() -> None:
 
 
 async def test_nothing_is_said_twice_while_nothing_changes() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         await asyncio.sleep(0.35)
         return DONE
 
@@ -78,7 +78,7 @@ async def test_the_total_of_an_iterable_is_not_known() -> None:
 
 
 async def test_failures_count_as_finished_and_skipped_steps_do_not() -> None:
-    async def perform(step: Step, trail: Trail) -> Ending:
+    async def perform(step: Step, record: CallRecord) -> Ending:
         if step.target == "3":
             raise ConflictError("in use", status=409, attempts=1)
         return DONE
@@ -107,7 +107,7 @@ async def test_an_exception_in_the_callback_is_logged_once_and_not_raised(
 
 
 async def test_an_outage_is_said_to_pause_the_run() -> None:
-    async def down(step: Step, trail: Trail) -> Ending:
+    async def down(step: Step, record: CallRecord) -> Ending:
         if int(step.target) < 4:
             raise ServerError("down", status=503, attempts=1)
         return DONE
@@ -123,7 +123,7 @@ async def test_an_outage_is_said_to_pause_the_run() -> None:
 
 @pytest.mark.parametrize("how", ["deadline", "cancel", "break"])
 async def test_the_last_call_comes_however_a_run_ends_and_no_timer_is_left(how: str) -> None:
-    async def forever(step: Step, trail: Trail) -> Ending:
+    async def forever(step: Step, record: CallRecord) -> Ending:
         await asyncio.sleep(60 if step.target != "1" and how != "break" else 0)
         return DONE
 

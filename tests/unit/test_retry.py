@@ -1,18 +1,16 @@
-"""The retry table, row by row, the delays, and the loop that backoff runs."""
+"""The retry table, row by row, and the delays."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Iterable
 
 import pytest
-from virtual_time import in_virtual_time, now, timers
 
 from aioe2e._actions import Repeat
-from aioe2e._call.retry import DECISIONS, Decision, decide, delays, repeat
+from aioe2e._call.retry import DECISIONS, Decision, decide, delays, longest_delays
 from aioe2e._fates import Fate
-from aioe2e._wire.request import Verdict
+from aioe2e._wire import Verdict
 from aioe2e.config import RetryPolicy
 
 _RETRY, _LOOK, _RAISE, _RETURN = Decision.RETRY, Decision.LOOK, Decision.RAISE, Decision.RETURN
@@ -72,7 +70,7 @@ def test_what_may_be_carried_out_once_is_never_repeated_in_doubt() -> None:
 )
 def test_the_delays_double_up_to_the_cap(policy: RetryPolicy, expected: Iterable[float]) -> None:
     expected = list(expected)
-    assert list(itertools.islice(delays(policy), len(expected))) == pytest.approx(expected)
+    assert list(itertools.islice(longest_delays(policy), len(expected))) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -85,86 +83,14 @@ def test_the_delays_double_up_to_the_cap(policy: RetryPolicy, expected: Iterable
     ],
 )
 def test_thousands_of_delays_neither_fail_nor_leave_the_cap(policy: RetryPolicy) -> None:
-    found = list(itertools.islice(delays(policy), 3000))
+    found = list(itertools.islice(longest_delays(policy), 3000))
     assert all(0 <= delay <= policy.cap for delay in found)
     assert found == sorted(found)
 
 
-class Scripted:
-    """A call that wants so many more attempts."""
-
-    def __init__(self, more: int, rest: float = 0.0) -> None:
-        self._more = more
-        self._rest = rest
-        self.log: list[str] = []
-
-    async def rest(self) -> None:
-        self.log.append("rest")
-        if self._rest:
-            await asyncio.sleep(self._rest)
-
-    async def attempt(self) -> Verdict:
-        self.log.append("attempt")
-        return Verdict(Fate.MAYBE, message=str(len(self.log)))
-
-    def wants_another(self, verdict: Verdict) -> bool:
-        self.log.append("asked")
-        self._more -= 1
-        return self._more > 0
-
-
-@pytest.mark.parametrize("more", [1, 2, 5, 50])
-def test_the_loop_rests_and_attempts_until_no_more_is_wanted(more: int) -> None:
-    @in_virtual_time
-    async def loop() -> None:
-        call = Scripted(more)
-        verdict = await repeat(call)
-        assert call.log == ["rest", "attempt", "asked"] * more
-        assert verdict.message == str(len(call.log) - 1)
-
-    loop()
-
-
-@in_virtual_time
-async def test_the_loop_itself_never_sleeps() -> None:
-    start = now()
-    await repeat(Scripted(100))
-    assert now() == start
-    assert timers() == 0
-
-
-@in_virtual_time
-async def test_only_the_calls_own_rest_takes_time() -> None:
-    start = now()
-    await repeat(Scripted(10, rest=2.0))
-    assert now() - start == pytest.approx(20.0)
-
-
-@in_virtual_time
-async def test_a_cancellation_in_the_rest_comes_out_at_once() -> None:
-    call = Scripted(10, rest=60.0)
-    task = asyncio.create_task(repeat(call))
-    await asyncio.sleep(90.0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert call.log == ["rest", "attempt", "asked", "rest"]
-
-
-@in_virtual_time
-async def test_an_error_of_the_attempt_comes_out_and_ends_the_loop() -> None:
-    class Failing(Scripted):
-        async def attempt(self) -> Verdict:
-            raise ValueError("the journal is full")
-
-    call = Failing(10)
-    with pytest.raises(ValueError, match="journal"):
-        await repeat(call)
-    assert call.log == ["rest"]
-
-
-@in_virtual_time
-async def test_many_calls_share_the_one_loop_without_mixing() -> None:
-    calls = [Scripted(more % 7 + 1, rest=0.1 * (more % 3)) for more in range(200)]
-    await asyncio.gather(*(repeat(call) for call in calls))
-    assert [call.log.count("attempt") for call in calls] == [more % 7 + 1 for more in range(200)]
+def test_a_delay_is_random_from_nothing_up_to_the_longest() -> None:
+    policy = RetryPolicy(base=1.0, cap=4.0)
+    found = [list(itertools.islice(delays(policy), 4)) for _ in range(200)]
+    for delay, longest in zip(zip(*found, strict=True), (1.0, 2.0, 4.0, 4.0), strict=True):
+        assert 0 <= min(delay) < longest / 4
+        assert longest * 3 / 4 < max(delay) <= longest

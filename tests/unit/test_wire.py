@@ -15,17 +15,8 @@ from aioe2e._fates import Fate
 from aioe2e._text import Redactor
 from aioe2e._wire.envelope import envelope_codes, flatten, says_failure, spoken
 from aioe2e._wire.json import parse
-from aioe2e._wire.request import (
-    LIST,
-    RawReply,
-    Request,
-    Verdict,
-    describe,
-    encode,
-    in_other_dialect,
-    judge,
-    judge_failure,
-)
+from aioe2e._wire.judge import RawReply, Verdict, judge, judge_failure
+from aioe2e._wire.request import LIST, Request, describe, encode, in_other_dialect
 from aioe2e.config import Dialect
 from aioe2e.models import Action
 
@@ -668,8 +659,10 @@ def test_the_error_of_an_unreadable_reply_quotes_nothing_of_it(body: bytes) -> N
 @pytest.mark.parametrize(("sent", "fate"), [(True, Fate.MAYBE), (False, Fate.NOT_SENT)])
 def test_only_what_was_never_sent_was_surely_not_carried_out(sent: bool, fate: Fate) -> None:
     error = errors.ConnectionLostError("x", sent=sent)
-    verdict = judge_failure(error, sent=sent)
-    assert (verdict.fate, verdict.error, verdict.http_status) == (fate, error, None)
+    verdict = judge_failure(WRITE, error, sent=sent)
+    assert (verdict.fate, verdict.http_status) == (fate, None)
+    assert isinstance(verdict.error, errors.ConnectionLostError)
+    assert (str(verdict.error), verdict.error.sent) == ("request to nodes/: x", sent)
 
 
 # Missing

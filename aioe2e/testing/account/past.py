@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from typing import NamedTuple
+
+from .places import Place
 
 #: Seconds by which a fault may make a listing lag.
 LONGEST_LAG = 60.0
+
+
+class _Change(NamedTuple):
+    """When something changed, which image, where, and how it was listed before (None: not)."""
+
+    when: float
+    key: str
+    place: Place
+    before: bytes | None
 
 
 class Past:
@@ -18,25 +30,21 @@ class Past:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        #: Newest last: when something changed, which image, and how it was listed before (None: not
-        #: at all).
-        self._changes: deque[tuple[float, str, bytes | None]] = deque()
+        #: Newest last.
+        self._changes: deque[_Change] = deque()
 
-    def note(self, now: float, key: str, listed: bytes | None) -> None:
+    def note(self, now: float, key: str, place: Place, listed: bytes | None) -> None:
         """Note that an image is about to change, and how it is listed until then."""
-        while self._changes and self._changes[0][0] < now - self._seconds:
+        while self._changes and self._changes[0].when < now - self._seconds:
             self._changes.popleft()
-        self._changes.append((now, key, listed))
+        self._changes.append(_Change(now, key, place, listed))
 
-    def seen_from(self, moment: float, listed: Mapping[str, bytes]) -> list[bytes]:
-        """The images as they were listed at a moment, out of how they are listed now."""
+    def seen_from(self, moment: float, place: Place, listed: Mapping[str, bytes]) -> list[bytes]:
+        """The images of a place as listed at a moment, out of how they are listed now."""
         then: dict[str, bytes | None] = dict(listed)
-        for when, key, before in reversed(self._changes):
-            if when <= moment:
+        for change in reversed(self._changes):
+            if change.when <= moment:
                 break
-            then[key] = before
+            if change.place == place:
+                then[change.key] = change.before
         return [image for image in then.values() if image is not None]
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._changes.clear()

@@ -1,31 +1,73 @@
-"""Objects of the emulator that notice when they are changed, so that a listing is only encoded
-where it changed."""
+"""Wire objects that notice when they are changed, so that a listing is encoded once a change."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import (
+    Callable,
+    Collection,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    ValuesView,
+)
 from typing import Any, Self, SupportsIndex
 
 from aioe2e.errors import UsageError
 
+from .places import LOCATION, PROJECT, Place, place_in
+
 
 def _nothing() -> None:
-    """Nobody needs to know yet."""
+    """Stand in where no one waits for changes."""
+
+
+_HOME = Place(PROJECT, LOCATION)
 
 
 class Record(dict[str, Any]):
-    """One wire object (an image or a node). It may be changed freely, also by a test that plays
-    another user."""
+    """One wire object: an image or a node. A test may change it, and play another user that way."""
 
-    __slots__ = ("_changed", "_wire")
+    __slots__ = ("_changed", "_place", "_wire")
 
     def __init__(
-        self, fields: Mapping[str, Any] = {}, changed: Callable[[], None] = _nothing
+        self,
+        fields: Mapping[str, Any] = {},
+        changed: Callable[[], None] = _nothing,
+        *,
+        place: Place = _HOME,
     ) -> None:
         super().__init__(fields)
         self._changed = changed
+        self._place = place
         self._wire: bytes | None = None
+
+    @property
+    def place(self) -> Place:
+        """The project and the location that it is in."""
+        return self._place
+
+    @property
+    def project(self) -> str:
+        """The id of the project that it is in; a test may move it."""
+        return self._place.project
+
+    @project.setter
+    def project(self, project: str) -> None:
+        self._place = self._place._replace(project=project)
+        self._changed()
+
+    @property
+    def location(self) -> str:
+        """The location that it is in; a test may move it."""
+        return self._place.location
+
+    @location.setter
+    def location(self, location: str) -> None:
+        self._place = self._place._replace(location=location)
+        self._changed()
 
     @property
     def wire(self) -> bytes:
@@ -35,8 +77,7 @@ class Record(dict[str, Any]):
         return self._wire
 
     def touch(self) -> None:
-        """Forget what was encoded. Only needed after a change deep inside a value (a list within
-        `vm_info`)."""
+        """Forget what was encoded; needed only after a change within a value, such as `vm_info`."""
         self._wire = None
         self._changed()
 
@@ -49,25 +90,30 @@ class Record(dict[str, Any]):
         self.touch()
 
     def update(self, *args: Any, **kwargs: Any) -> None:
+        """Change several fields."""
         super().update(*args, **kwargs)
         self.touch()
 
     def pop(self, key: str, *default: Any) -> Any:
+        """Take one out."""
         value = super().pop(key, *default)
         self.touch()
         return value
 
     def setdefault(self, key: str, default: Any = None) -> Any:
+        """Put one in where there is none."""
         value = super().setdefault(key, default)
         self.touch()
         return value
 
     def popitem(self) -> tuple[str, Any]:
+        """Take the last one out."""
         item = super().popitem()
         self.touch()
         return item
 
     def clear(self) -> None:
+        """Take all out."""
         super().clear()
         self.touch()
 
@@ -80,24 +126,27 @@ class Record(dict[str, Any]):
 
 
 class Records(dict[str, Record]):
-    """Records by id, in the order in which they came to be. A plain dict put in becomes a `Record`.
+    """Records by id, in the order in which they came to be.
 
-    Whatever goes through it goes through what there was at the start, so that a test may do so
-    while the server adds and removes records on a thread of its own.
-
-    Attributes:
-        version: Grows with every change of the mapping or of one of its records.
+    A plain dict that is put in becomes a `Record` where its own fields ``project_id`` and
+    ``location`` say, else at home. A loop over it goes through what there was at the start, so
+    that a test may do so while the server adds and removes records on a thread of its own.
     """
 
-    __slots__ = ("_all", "version")
+    __slots__ = ("_encoded", "_home", "version")
 
-    def __init__(self, objects: Iterable[Mapping[str, Any]], key: str) -> None:
+    def __init__(
+        self, objects: Iterable[Mapping[str, Any]], key: str, *, home: Place = _HOME
+    ) -> None:
         super().__init__()
+        #: Grows with every change of the mapping or of one of its records.
         self.version: int = 0
-        self._all: tuple[int, bytes] | None = None
-        for place, fields in enumerate(objects):
+        self._home = home
+        #: What each place was last encoded as, and the version that this was.
+        self._encoded: dict[Place, tuple[int, bytes]] = {}
+        for number, fields in enumerate(objects):
             # An object without an id is served as it is: clients have to cope with it.
-            name = f"?{place}" if fields.get(key) is None else str(fields[key])
+            name = f"?{number}" if fields.get(key) is None else str(fields[key])
             if name in self:
                 raise UsageError(
                     f"two objects of the emulator have the same {key!r}: {fields[key]!r}"
@@ -108,16 +157,22 @@ class Records(dict[str, Record]):
         """Note a change."""
         self.version += 1
 
-    def wire(self, hidden: frozenset[str] | set[str] = frozenset()) -> bytes:
-        """All records but the hidden ones as a JSON array; encoded again only where something
-        changed."""
+    def at(self, place: Place) -> list[tuple[str, Record]]:
+        """Those of one place, with their ids."""
+        return [item for item in self.items() if item[1].place == place]
+
+    def wire(self, place: Place | None = None, hidden: Collection[str] = ()) -> bytes:
+        """The records of a place (home by default) but the hidden ones, as a JSON array."""
+        place = place or self._home
         if hidden:
-            return b"[%b]" % b",".join(
-                record.wire for key, record in self.items() if key not in hidden
-            )
-        if self._all is None or self._all[0] != self.version:
-            self._all = self.version, b"[%b]" % b",".join(record.wire for record in self.values())
-        return self._all[1]
+            return _array(record for key, record in self.at(place) if key not in hidden)
+        version, encoded = self._encoded.get(place, (-1, b""))
+        if version != self.version:
+            encoded = _array(record for _, record in self.at(place))
+            # Requests may name any place; only those that there are need to be kept.
+            if encoded != b"[]":
+                self._encoded[place] = self.version, encoded
+        return encoded
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
@@ -127,16 +182,20 @@ class Records(dict[str, Record]):
         return dict(super().items())
 
     def keys(self) -> KeysView[str]:  # type: ignore[override]  # dict promises a view of its own class
+        """The ids that there are now."""
         return self._now().keys()
 
     def values(self) -> ValuesView[Record]:  # type: ignore[override]  # likewise
+        """The records that there are now."""
         return self._now().values()
 
     def items(self) -> ItemsView[str, Record]:  # type: ignore[override]  # likewise
+        """The ids and records that there are now."""
         return self._now().items()
 
     def __setitem__(self, key: str, value: Mapping[str, Any]) -> None:
-        super().__setitem__(key, Record(value, self.touch))
+        place = value.place if isinstance(value, Record) else place_in(value, self._home)
+        super().__setitem__(key, Record(value, self.touch, place=place))
         self.touch()
 
     def __delitem__(self, key: str) -> None:
@@ -144,24 +203,29 @@ class Records(dict[str, Record]):
         self.touch()
 
     def pop(self, key: str, *default: Any) -> Any:
+        """Take one out."""
         value = super().pop(key, *default)
         self.touch()
         return value
 
     def clear(self) -> None:
+        """Take all out."""
         super().clear()
         self.touch()
 
     def update(self, *args: Any, **kwargs: Any) -> None:
+        """Change several fields."""
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
     def setdefault(self, key: str, default: Any = None) -> Any:
+        """Put one in where there is none."""
         if key not in self:
             self[key] = default
         return self[key]
 
     def popitem(self) -> tuple[str, Record]:
+        """Take the last one out."""
         item = super().popitem()
         self.touch()
         return item
@@ -169,3 +233,7 @@ class Records(dict[str, Record]):
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # the dict's own overloads say no more
         self.update(other)
         return self
+
+
+def _array(records: Iterable[Record]) -> bytes:
+    return b"[%b]" % b",".join(record.wire for record in records)

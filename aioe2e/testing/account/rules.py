@@ -22,16 +22,37 @@ class RuleOptions(TypedDict, total=False):
     save_seconds: float
     save_result: str
     visible_after: float
+    delete_seconds: float
     disk_suffix: bool
     image_id_in_save: bool
+    opennebula: bool
     listing_lag: float
+    nodes_per_page: int | None
     read_only: bool
     required_query: Collection[str]
     projects: Collection[str] | None
+    locations: Collection[str] | None
+    any_base: bool
     strict_slash: bool
     refuse_dialect_with: int
     burst: float | None
     throttle_html: bool
+    retry_after: str
+    rate_limit_headers: str | None
+    send_date: bool
+    date_offset: float
+
+
+@attrs.frozen
+class Knob:
+    """What a rule may be, and how it is read from a command line."""
+
+    #: Refuses what makes no sense, by the name of the rule.
+    check: Callable[[str, Any], object]
+    #: Makes a value of an argument; None for a switch.
+    read: Callable[[str], Any] | None = None
+    #: What stands for the value in a help text.
+    metavar: str | None = None
 
 
 def _flag(name: str, value: object) -> None:
@@ -44,69 +65,122 @@ def _refusal(name: str, value: object) -> None:
         checks.refuse(name, "an HTTP status from 400 to 599", value)
 
 
-def _result(name: str, value: object) -> None:
-    if value not in ("Ready", "Error"):
-        checks.refuse(name, "'Ready' or 'Error'", value)
-
-
 def _burst(name: str, value: object) -> None:
     if value is not None and (not checks.is_number(value) or value < 1):
         checks.refuse(
-            name, "a number of requests of 1 or more, or None for one second's worth", value
+            name, "a number of requests of 1 or more, or None for all that the limit allows", value
         )
 
 
-def _projects(name: str, value: object) -> None:
+def _page(name: str, value: object) -> None:
     if value is not None:
-        checks.words(name, value)
+        checks.whole(name, value, least=1)
 
 
-def _knob(default: _T, check: Callable[[str, Any], object]) -> _T:
+def _words_or_any(name: str, value: object) -> None:
+    if value is not None and not checks.words(name, value):
+        checks.refuse(name, "at least one, or None for any", value)
+
+
+def _offset(name: str, value: object) -> None:
+    if not checks.is_number(value):
+        checks.refuse(name, "a number of seconds", value)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _one_of(*words: str, optional: bool = False) -> Knob:
+    listed = " or ".join(map(repr, words)) + (", or None" if optional else "")
+
+    def check(name: str, value: object) -> None:
+        if not (optional and value is None) and value not in words:
+            checks.refuse(name, listed, value)
+
+    return Knob(check, str, "|".join(words))
+
+
+_FLAG = Knob(_flag)
+_SECONDS = Knob(checks.seconds, float, "SECONDS")
+_STATUS = Knob(_refusal, int, "STATUS")
+_WORDS = Knob(checks.words, _words, "NAME,NAME")
+_WORDS_OR_ANY = Knob(_words_or_any, _words, "NAME,NAME")
+
+
+def _rule(knob: Knob, *, default: _T) -> _T:
     """A field that is checked when the rules are made."""
-    return attrs.field(default=default, validator=checks.checked(check))
+    return attrs.field(
+        default=default, validator=checks.checked(knob.check), metadata={"knob": knob}
+    )
 
 
 @attrs.frozen(kw_only=True)
 class Rules:
-    """The knobs of the emulated API. Each is also a keyword of `FakeE2E`.
+    """The rules of the emulated API: keywords of `FakeE2E`, options of its command.
 
     Raises:
         UsageError: A value has the wrong type or makes no sense; it names the field.
     """
 
     #: Refuse a name that another image has, for rename and for save.
-    unique_names: bool = _knob(default=True, check=_flag)
+    unique_names: bool = _rule(_FLAG, default=True)
     #: Refuse to delete an image that VMs, clones or scaler groups use.
-    refuse_in_use: bool = _knob(default=True, check=_flag)
+    refuse_in_use: bool = _rule(_FLAG, default=True)
     #: Refuse to save a node that is being saved.
-    refuse_busy_node: bool = _knob(default=True, check=_flag)
+    refuse_busy_node: bool = _rule(_FLAG, default=True)
     #: The HTTP status of these three refusals; 412 is the API's usual one.
-    conflict_status: int = _knob(412, _refusal)
-    #: Seconds for which a saved image is ``Creating`` and its node ``Saving``.
-    save_seconds: float = _knob(0.2, checks.seconds)
-    #: The state in which a save ends: ``"Ready"`` or ``"Error"``.
-    save_result: str = _knob("Ready", _result)
+    conflict_status: int = _rule(_STATUS, default=412)
+    #: Seconds for which a saved image is being created and its node is ``Saving``.
+    save_seconds: float = _rule(_SECONDS, default=0.2)
+    #: The state in which a save ends.
+    save_result: str = _rule(_one_of("Ready", "Error"), default="Ready")
     #: Seconds until a saved image shows up in the listing; `listing_lag` comes on top.
-    visible_after: float = _knob(0.0, checks.seconds)
+    visible_after: float = _rule(_SECONDS, default=0.0)
+    #: Seconds for which a deleted image stays, in the state ``Deleted`` and with its name taken.
+    delete_seconds: float = _rule(_SECONDS, default=0.0)
     #: List a saved image as ``<name>-disk-0``, with the plain name as its ``os_distribution``.
-    disk_suffix: bool = _knob(default=False, check=_flag)
+    disk_suffix: bool = _rule(_FLAG, default=False)
     #: Name the new image in the reply to a save.
-    image_id_in_save: bool = _knob(default=False, check=_flag)
+    image_id_in_save: bool = _rule(_FLAG, default=False)
+    #: Use the states and the refusals of OpenNebula, which seems to stand behind the API: LOCKED,
+    #: READY, USED, CLONE, ERROR, DELETE.
+    opennebula: bool = _rule(_FLAG, default=False)
     #: The listing shows the state of so many seconds ago. What a test changes by its own hand shows
     #: at once.
-    listing_lag: float = _knob(0.0, checks.seconds)
+    listing_lag: float = _rule(_SECONDS, default=0.0)
+    #: Nodes on one page of their listing, at the most; None for all.
+    nodes_per_page: int | None = _rule(Knob(_page, int, "COUNT"), default=None)
     #: The token may list, and change nothing.
-    read_only: bool = _knob(default=False, check=_flag)
-    #: Parameters without which a request is a 400, such as ``("project_id", "location")``.
-    required_query: Collection[str] = _knob((), checks.words)
-    #: The ids of the projects that there are; a request that names another is a 404. None for any.
-    projects: Collection[str] | None = _knob(None, _projects)
+    read_only: bool = _rule(_FLAG, default=False)
+    #: Parameters without which a request is a 400, such as ``project_id`` and ``location``.
+    required_query: Collection[str] = _rule(_WORDS, default=())
+    #: The ids of the projects that there are; a request that names another is a 404. None for any,
+    #: of which all but 12345 are empty.
+    projects: Collection[str] | None = _rule(_WORDS_OR_ANY, default=None)
+    #: The locations that there are; a request that names another is a 400. None for any, of which
+    #: all but Delhi are empty.
+    locations: Collection[str] | None = _rule(_WORDS_OR_ANY, default=None)
+    #: Serve ``/api/v1/``, ``/v1/`` and ``/`` like ``/myaccount/api/v1/``.
+    any_base: bool = _rule(_FLAG, default=False)
     #: A path that does not end in a slash is a 404.
-    strict_slash: bool = _knob(default=False, check=_flag)
+    strict_slash: bool = _rule(_FLAG, default=False)
     #: The status for methods and bodies of dialects that are not spoken.
-    refuse_dialect_with: int = _knob(405, _refusal)
+    refuse_dialect_with: int = _rule(_STATUS, default=405)
     #: Requests that the rate limit lets in at once after a quiet time, 1 or more; None for one
-    #: second's worth.
-    burst: float | None = _knob(None, _burst)
+    #: second's worth (one hour's, where there is only a limit per hour).
+    burst: float | None = _rule(Knob(_burst, float, "COUNT"), default=None)
     #: Say 429 with a page, as the vendor's gateway was seen to do.
-    throttle_html: bool = _knob(default=False, check=_flag)
+    throttle_html: bool = _rule(_FLAG, default=False)
+    #: Where a 429 of the rate limit says how long to wait: in the header Retry-After, or only in
+    #: its text.
+    retry_after: str = _rule(_one_of("header", "text"), default="header")
+    #: The family of headers that tell what is left of the rate limit: ``ratelimit-*``, with a reset
+    #: that is a date in epoch seconds, or ``x-ratelimit-*``, with one in seconds from now.
+    rate_limit_headers: str | None = _rule(
+        _one_of("ratelimit", "x-ratelimit", optional=True), default=None
+    )
+    #: Send a Date with every reply.
+    send_date: bool = _rule(_FLAG, default=True)
+    #: Seconds by which that Date is ahead of the account's clock, or, below 0, behind it.
+    date_offset: float = _rule(Knob(_offset, float, "SECONDS"), default=0.0)

@@ -1,18 +1,20 @@
-"""Images and nodes to start with: made up but realistic, and the same for the same seed on every
-machine and day."""
+"""Images and nodes to start with, made up but realistic; a seed gives the same ones always."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from aioe2e.errors import UsageError
 from aioe2e.testing import _checks as checks
+
+from .places import LOCATION, Place
+from .records import Record
 
 #: A number of made-up objects, the wire objects themselves, or a JSON file that holds them.
 Source: TypeAlias = "int | Iterable[Mapping[str, Any]] | str | PathLike[str]"
@@ -96,10 +98,7 @@ def _images(
             sku_type=dice.choice(_SKUS),
             template_id=image_id + 4_500,
             running_vms=str(vms),
-            vm_info=[
-                {"vm_id": dice.randrange(100_000, 200_000), "vm_name": f"{role}-{n}"}
-                for n in range(vms)
-            ],
+            vm_info=[_vm(dice.randrange(100_000, 200_000), f"{role}-{n}") for n in range(vms)],
         )
         if wobbles:
             in_use_fields = (
@@ -112,6 +111,11 @@ def _images(
             }
             image |= in_use_fields  # the spellings in the table are of unused images
         yield image
+
+
+def _vm(vm_id: int, name: str) -> dict[str, Any]:
+    # A node has two numbers, and they differ.
+    return {"node_id": vm_id - 5_501, "vm_id": vm_id, "vm_name": name}
 
 
 def new_image(image_id: str, name: str, *, born: datetime, **fields: Any) -> dict[str, Any]:
@@ -138,9 +142,49 @@ def new_image(image_id: str, name: str, *, born: datetime, **fields: Any) -> dic
     return image | fields
 
 
-def made_nodes(count: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Running nodes with unique ids and names; the same seed gives the same ones."""
-    return list(_nodes(count, seed))
+#: The spellings of one fact of a node that were seen on the wire, by field.
+_NODE_WOBBLES: Mapping[str, Sequence[Any]] = {
+    "status": ("Running", "RUNNING", "running "),
+    "private_ip_address": (None, "[]", ""),
+    "public_ip_address": (None, ""),
+    "is_locked": (False, "false", 0),
+}
+#: What only the details of a node show, and not its row in the listing.
+NODE_DETAILS = frozenset(
+    {
+        "vm_id",
+        "label",
+        "created_at",
+        "disk",
+        "memory",
+        "vcpus",
+        "price",
+        "location",
+        "os_info",
+        "security_group_count",
+        "is_active",
+        "is_vpc_attached",
+    }
+)
+
+
+def made_nodes(count: int, seed: int = 0, *, wobbles: bool = False) -> list[dict[str, Any]]:
+    """Running nodes with unique ids and names; the same seed gives the same ones.
+
+    Args:
+        count: How many.
+        seed: The same seed gives the same nodes.
+        wobbles: Spell ids, addresses and states in all the ways that were seen on the wire.
+    """
+    nodes = list(_nodes(count, seed))
+    if wobbles:
+        dice = random.Random(seed + 2)
+        for node in nodes:
+            node["id"] = dice.choice((node["id"], str(node["id"])))
+            for field, spellings in _NODE_WOBBLES.items():
+                if dice.random() < 0.5:
+                    node[field] = dice.choice(spellings)
+    return nodes
 
 
 def _nodes(count: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -149,26 +193,61 @@ def _nodes(count: int, seed: int) -> Iterator[dict[str, Any]]:
     for number in range(count):
         node_id += dice.randrange(1, 9)
         role, server = _ROLES[number % len(_ROLES)], number // len(_ROLES) + 1
+        plan, system = dice.choice(_SKUS), dice.choice(_SYSTEMS)
+        name, _, version = system.partition("-")
         yield {
             "id": node_id,
             "name": f"{role}-{server:02d}",
             "status": "Running",
-            "plan": dice.choice(_SKUS),
-            "os_info": {"full_name": dice.choice(_SYSTEMS)},
+            "plan": plan,
             "public_ip_address": f"203.0.113.{number % 254 + 1}",
             "private_ip_address": f"10.0.{number // 254 % 256}.{number % 254 + 1}",
-            "location": "Delhi",
             "is_locked": False,
+            "rescue_mode_status": "Disabled",
+            "is_accidental_protection": False,
+            "isEncryptionEnabled": False,
+            "vm_id": node_id + 5_501,
+            "label": "default",
+            "created_at": (TODAY - timedelta(days=number + 1)).astimezone(UTC).isoformat(),
+            "disk": "100 GB",
+            "memory": "8 GB",
+            "vcpus": "4",
+            "price": "Rs. 3650 per month",
+            "location": LOCATION,
+            "os_info": {
+                "category": "Linux Virtual Node",
+                "name": name,
+                "version": version,
+                "full_name": system,
+            },
+            "security_group_count": 1,
+            "is_active": True,
+            "is_vpc_attached": False,
         }
 
 
+def spread(objects: Iterable[dict[str, Any]], places: Sequence[Place]) -> list[Record]:
+    """Objects in turn over all places. Where an object names its location, it names the new one."""
+    found: list[Record] = []
+    for number, fields in enumerate(objects):
+        place = places[number % len(places)]
+        if "location" in fields:
+            fields["location"] = place.location
+        found.append(Record(fields, place=place))
+    return found
+
+
 def objects_of(
-    name: str, source: Source, make: Callable[[int], list[dict[str, Any]]]
+    name: str,
+    key: str,
+    source: Source,
+    make: Callable[[int], Sequence[Mapping[str, Any]]],
 ) -> list[Mapping[str, Any]]:
     """The objects that a source stands for.
 
     Args:
         name: What they are called where the source was given.
+        key: The field with the id, which at least one object of a file has to have.
         source: How many to make up; the wire objects themselves; or a JSON file that holds a list
             of them, or a reply with the list as its ``data``.
         make: Makes so many up.
@@ -180,7 +259,11 @@ def objects_of(
     if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
         return list(make(source))
     if isinstance(source, str | PathLike):
-        return _checked(f"{name} in {Path(source)}", _loaded(Path(source)))
+        path = Path(source)
+        found = _checked(f"{name} in {path}", _loaded(path))
+        if found and not any(key in item for item in found):
+            raise UsageError(f"{path} holds no {name}: none of its objects has {key!r}")
+        return found
     if not checks.is_several(source):
         checks.refuse(name, "a number of 0 or more, a list of objects or a JSON file", source)
     return _checked(name, list(source))
@@ -197,7 +280,7 @@ def _loaded(path: Path) -> object:
 def _checked(name: str, objects: object) -> list[Mapping[str, Any]]:
     if not isinstance(objects, list):
         checks.refuse(name, "a list of objects, or a reply with one as its data", objects)
-    for place, item in enumerate(cast("list[object]", objects)):
+    for number, item in enumerate(cast("list[object]", objects)):
         if not isinstance(item, Mapping):
-            checks.refuse(f"{name}[{place}]", "an object with the fields of the wire", item)
+            checks.refuse(f"{name}[{number}]", "an object with the fields of the wire", item)
     return cast("list[Mapping[str, Any]]", objects)

@@ -1,29 +1,31 @@
-"""The emulated account: images, nodes, what happens to them over time, and what the API refuses. No
-HTTP in here."""
+"""The state of the account, what happens to it over time, and what is refused. No HTTP here."""
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import attrs
 
 from .past import LONGEST_LAG, Past
+from .places import Place, places_of
 from .records import Record, Records
 from .rules import Rules
 from .seed import new_image
+from .wording import OPENNEBULA, VENDOR, Wording
 
 
 class Refused(Exception):  # noqa: N818  # what the API does, not what went wrong
-    """The API says no.
+    """The API refuses.
 
-    Attributes:
+    Args:
         status: The HTTP status of the answer.
         message: Its text.
     """
@@ -36,59 +38,43 @@ class Refused(Exception):  # noqa: N818  # what the API does, not what went wron
 
 @attrs.frozen
 class Cause:
-    """Why something changes.
+    """Why something changes."""
 
-    Attributes:
-        call: The number of the request.
-        late: Its connection had gone already.
-    """
-
+    #: The number of the request.
     call: int = -1
+    #: Whether its connection had gone already.
     late: bool = attrs.field(default=False, kw_only=True)
 
 
-#: Somebody else's change, made by the test itself.
+#: Another user's change, made by the test itself.
 ANYBODY = Cause()
 
 
 @attrs.frozen(kw_only=True)
 class Applied:
-    """One change that was really made: a line of the ledger.
+    """One change that was really made: a line of the ledger."""
 
-    Attributes:
-        action: ``"rename"``, ``"delete"`` or ``"save"``.
-        target: The id of the image (of the node for a save).
-        name: The name given (the name that the image had, for a delete).
-        image_id: The image that was changed, or made.
-        previous: The name before a rename.
-        time: When, by ``time.monotonic()``.
-        call: The number of the request that caused it: ``fake.calls[call]``, unless calls are cut
-            off.
-        late: Whether it was applied after the connection of its request had gone.
-    """
-
+    #: ``"rename"``, ``"delete"`` or ``"save"``.
     action: str
+    #: The id of the image (of the node for a save).
     target: str
+    #: The name given (the name that the image had, for a delete).
     name: str
+    #: The image that was changed, or made.
     image_id: str
+    #: The name before a rename.
     previous: str | None = None
+    #: When, by ``time.monotonic()``.
     time: float
+    #: The `RecordedRequest.index` of the request that caused it; -1 for none.
     call: int = -1
+    #: Whether it was applied after the connection of its request had gone.
     late: bool = False
-
-
-def _count(value: Any) -> float:
-    """A counter of the wire, which may be a number, text, or nothing."""
-    try:
-        return float(value or 0)
-    except (TypeError, ValueError):
-        return 0
 
 
 @attrs.define
 class _Saving:
-    """The saves of one node that are going on, and the status that it had before and will have
-    again."""
+    """The saves of one node that are going on, and the status that it will have again."""
 
     saves: int = 0
     before: Any = "Running"
@@ -97,23 +83,36 @@ class _Saving:
 def _copied(node: Mapping[str, Any]) -> dict[str, Any]:
     """What an image takes from the node that it is made of, where the node says it."""
     system: Any = node.get("os_info")
-    name: Any = (
-        cast("Mapping[str, Any]", system).get("full_name") if isinstance(system, Mapping) else None
-    )
-    return {
-        field: value for field, value in (("distro", name), ("sku_type", node.get("plan"))) if value
-    }
+    name: Any = None
+    if isinstance(system, Mapping):
+        name = cast("Mapping[str, Any]", system).get("full_name")
+    copied = {"distro": name, "sku_type": node.get("plan")}
+    return {field: value for field, value in copied.items() if value}
+
+
+#: Where the name of an image stands; the vendor's own test doubles have the second.
+_NAME_FIELDS = ("name", "image_name")
+
+
+def _named(image: Mapping[str, Any]) -> list[str]:
+    """The fields of an image that hold its name."""
+    return [field for field in _NAME_FIELDS if field in image] or ["name"]
+
+
+def _name(image: Mapping[str, Any]) -> str:
+    return str(image.get(_named(image)[0], ""))
 
 
 class Store:
     """The state of one account. Time passes when it is looked at: `advance` does what has come due.
 
-    Attributes:
-        lock: Held while anything is read or changed, so that the thread of a test may look at what
-            a server on another thread works with.
-        images: Every image by id, also those that no listing shows yet.
-        nodes: Every node by id.
-        ledger: Every change made, in order.
+    Args:
+        images: The images to begin with.
+        nodes: The nodes to begin with.
+        rules: The rules of the account.
+        keep_ledger: How many of the latest changes to keep; None for all.
+        clock: The time in seconds.
+        wall: The time of day, in epoch seconds.
     """
 
     def __init__(
@@ -122,24 +121,37 @@ class Store:
         nodes: Iterable[Mapping[str, Any]],
         rules: Rules,
         *,
+        keep_ledger: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        #: Where a request belongs that names no project or no location.
+        self.home = places_of(rules.projects, rules.locations)[0]
+        #: Held while anything is read or changed, so that the thread of a test may look at what a
+        #: server on another thread works with.
         self.lock = threading.RLock()
-        self.images = Records(images, "image_id")
-        self.nodes = Records(nodes, "id")
+        #: Every image by id, also those that no listing shows yet.
+        self.images = Records(images, "image_id", home=self.home)
+        #: Every node by id.
+        self.nodes = Records(nodes, "id", home=self.home)
+        #: The latest changes made, in order.
         self.ledger: list[Applied] = []
+        #: How many changes there were, by action; also those that the ledger no longer has.
+        self.changes: Counter[str] = Counter()
         self.rules = rules
+        self._say: Wording = OPENNEBULA if rules.opennebula else VENDOR
+        self._keep_ledger = keep_ledger
         self._clock = clock
         self._wall = wall
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._actions = itertools.count(703)
         self._hidden: set[str] = set()
+        self._deleting: set[str] = set()
         self._ids = itertools.count(
             max((int(i) for i in self.images if i.isdecimal()), default=24_439) + 1
         )
-        self._names: Counter[str] = Counter()
+        self._names: Counter[tuple[Place, str]] = Counter()
         self._names_version = -1
         self._past = Past(rules.listing_lag + LONGEST_LAG)
         self._saving: dict[str, _Saving] = {}
@@ -158,82 +170,108 @@ class Store:
 
     # What the API reads
 
-    def listing(self, lag: float = 0.0) -> bytes:
-        """The array of all listed images as JSON, as it is now or was `lag` seconds ago.
+    def listing(self, lag: float = 0.0, *, place: Place | None = None) -> bytes:
+        """The array of the listed images of a place as JSON, as it is now or was `lag` seconds ago.
 
         A lagging listing shows what the API itself changed late, and what a test changed by its own
         hand at once.
+
+        Args:
+            lag: Seconds.
+            place: Where the images are; at home by default.
         """
         self.advance()
+        place = place or self.home
         if not lag:
-            return self.images.wire(self._hidden)
-        listed = {key: image.wire for key, image in self.images.items() if key not in self._hidden}
-        return b"[%b]" % b",".join(self._past.seen_from(self._clock() - lag, listed))
+            return self.images.wire(place, self._hidden)
+        here = self.images.at(place)
+        listed = {key: image.wire for key, image in here if key not in self._hidden}
+        then = self._past.seen_from(self._clock() - lag, place, listed)
+        return b"[%b]" % b",".join(then)
 
-    def image(self, image_id: str) -> Record:
+    def image(self, image_id: str, place: Place | None = None) -> Record:
         """One image.
 
+        Args:
+            image_id: Its id.
+            place: Where it has to be; anywhere by default.
+
         Raises:
             Refused: There is none.
         """
-        self.advance()
-        if (image := self.images.get(image_id)) is None:
-            raise Refused(404, "Image not found")
-        return image
+        return self._found(self.images, image_id, place, self._say.no_image)
 
-    def node(self, node_id: str) -> Record:
+    def node(self, node_id: str, place: Place | None = None) -> Record:
         """One node.
 
+        Args:
+            node_id: Its id.
+            place: Where it has to be; anywhere by default.
+
         Raises:
             Refused: There is none.
         """
+        return self._found(self.nodes, node_id, place, "Node not found")
+
+    def _found(self, records: Records, key: str, place: Place | None, missing: str) -> Record:
         self.advance()
-        if (node := self.nodes.get(node_id)) is None:
-            raise Refused(404, "Node not found")
-        return node
+        record = records.get(key)
+        if record is None or place not in (None, record.place):
+            raise Refused(404, missing)
+        return record
 
     # What the API changes
 
-    def rename(self, image_id: str, name: str, cause: Cause = ANYBODY) -> None:
+    def rename(
+        self, image_id: str, name: str, cause: Cause = ANYBODY, *, place: Place | None = None
+    ) -> None:
         """Give an image another name. Its own name again is fine.
 
         Raises:
-            Refused: No such image, or the name belongs to another one.
+            Refused: No such image, it is being deleted, or the name belongs to another one.
         """
-        image = self.image(image_id)
-        previous = str(image.get("name", ""))
+        image = self.image(image_id, place)
+        self._refuse_deleted(image_id)
+        previous = _name(image)
         if name != previous:
-            self._refuse_taken(name)
+            self._refuse_taken(image.place, name)
             self._remember(image_id)
-            names = self._known_names()
-            image["name"] = name
-            names[previous] -= 1
-            names[name] += 1
-            self._names_version = self.images.version
+            with self._names_kept():
+                self._count_names(image, -1)
+                image.update(dict.fromkeys(_named(image), name))
+                self._count_names(image, 1)
         self._note("rename", image_id, name, image_id, previous=previous, cause=cause)
 
-    def delete(self, image_id: str, cause: Cause = ANYBODY) -> None:
-        """Take an image away for good.
+    def delete(self, image_id: str, cause: Cause = ANYBODY, *, place: Place | None = None) -> None:
+        """Take an image away for good, after `Rules.delete_seconds`.
 
         Raises:
-            Refused: No such image, or something uses it.
+            Refused: No such image, something uses it, or it is being deleted already.
         """
-        image = self.image(image_id)
-        users = ("running_vms", "cloning_ops", "scaler_group_count")
-        if self.rules.refuse_in_use and any(_count(image.get(field)) for field in users):
-            raise Refused(
-                self.rules.conflict_status, "Image is in use by running nodes and cannot be deleted"
-            )
-        self._remember(image_id)
-        names = self._known_names()
-        name = str(image.get("name", ""))
-        names[name] -= 1
-        del self.images[image_id]
-        self._names_version = self.images.version
-        self._hidden.discard(image_id)
+        image = self.image(image_id, place)
+        self._refuse_deleted(image_id)
+        if self.rules.refuse_in_use and (users := self._say.in_use(image)) is not None:
+            raise Refused(self.rules.conflict_status, users)
+        name = _name(image)
+        if self.rules.delete_seconds > 0:
+            self._deleting.add(image_id)
+            self._set_state(image_id, self._say.deleted)
+        self._later(self.rules.delete_seconds, lambda: self._take_away(image_id))
         self._note("delete", image_id, name, image_id, cause=cause)
 
-    def save(self, node_id: str, name: str, cause: Cause = ANYBODY) -> tuple[int, str]:
+    def _take_away(self, image_id: str) -> None:
+        self._deleting.discard(image_id)
+        self._hidden.discard(image_id)
+        # A test may have taken it away meanwhile.
+        if (image := self.images.get(image_id)) is not None:
+            self._remember(image_id)
+            with self._names_kept():
+                self._count_names(image, -1)
+                del self.images[image_id]
+
+    def save(
+        self, node_id: str, name: str, cause: Cause = ANYBODY, *, place: Place | None = None
+    ) -> tuple[int, str]:
         """Begin to make an image of a node: it is ``Creating``, then ``Ready``.
 
         Returns:
@@ -242,25 +280,22 @@ class Store:
         Raises:
             Refused: No such node, the node is being saved already, or the name is taken.
         """
-        node = self.node(node_id)
+        node = self.node(node_id, place)
         if self.rules.refuse_busy_node and node.get("status") == "Saving":
             raise Refused(
                 self.rules.conflict_status,
                 "Node is already in Saving state, please try again later",
             )
         listed = f"{name}-disk-0" if self.rules.disk_suffix else name
-        self._refuse_taken(listed)
+        self._refuse_taken(node.place, listed)
         image_id = str(next(self._ids))
         while image_id in self.images:
             image_id = str(next(self._ids))
-        born = datetime.fromtimestamp(self._wall(), UTC)
-        system = name if self.rules.disk_suffix else f"DEL-{name}"
-        fields = {"name": listed, "image_state": "Creating", "os_distribution": system}
-        names = self._known_names()
-        self._past.note(self._clock(), image_id, None)
-        self.images[image_id] = new_image(image_id, name, born=born) | _copied(node) | fields
-        names[listed] += 1
-        self._names_version = self.images.version
+        self._past.note(self._clock(), image_id, node.place, None)
+        with self._names_kept():
+            image = Record(self._born(image_id, name, listed, node), place=node.place)
+            self.images[image_id] = image
+            self._count_names(image, 1)
         self._begin_saving(node_id, node)
         if self.rules.visible_after > 0:
             self._hidden.add(image_id)
@@ -269,10 +304,23 @@ class Store:
         self._note("save", node_id, name, image_id, cause=cause)
         return next(self._actions), image_id
 
+    def _born(
+        self, image_id: str, name: str, listed: str, node: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The wire object of a new image."""
+        born = datetime.fromtimestamp(self._wall(), UTC)
+        system = name if self.rules.disk_suffix else f"DEL-{name}"
+        fields = {
+            "name": listed,
+            "image_state": self._say.creating,
+            "os_distribution": system,
+        }
+        return new_image(image_id, name, born=born) | _copied(node) | fields
+
     def _show(self, image_id: str) -> None:
         self._hidden.discard(image_id)
-        if image_id in self.images:
-            self._past.note(self._clock(), image_id, None)
+        if (image := self.images.get(image_id)) is not None:
+            self._past.note(self._clock(), image_id, image.place, None)
             self.images.touch()
 
     def _begin_saving(self, node_id: str, node: Record) -> None:
@@ -295,30 +343,57 @@ class Store:
 
     def _finish_save(self, image_id: str, node_id: str) -> None:
         self._end_saving(node_id)
-        if (image := self.images.get(image_id)) is not None and image.get(
-            "image_state"
-        ) == "Creating":
-            version = self.images.version
-            self._remember(image_id)
-            image["image_state"] = self.rules.save_result
-            if self._names_version == version:
-                self._names_version = self.images.version
+        image = self.images.get(image_id)
+        if image is not None and image.get("image_state") == self._say.creating:
+            self._set_state(image_id, self._say.saved[self.rules.save_result])
 
-    def _refuse_taken(self, name: str) -> None:
-        if self.rules.unique_names and self._known_names()[name] > 0:
-            raise Refused(self.rules.conflict_status, "Image with this name already exists")
+    def _set_state(self, image_id: str, state: str) -> None:
+        self._remember(image_id)
+        with self._names_kept():
+            self.images[image_id]["image_state"] = state
 
-    def _known_names(self) -> Counter[str]:
-        """How many images have each name; counted anew only after somebody else changed the
-        images."""
+    def _refuse_deleted(self, image_id: str) -> None:
+        if image_id in self._deleting:
+            raise Refused(
+                self.rules.conflict_status,
+                f"Action not allowed, the image is in state {self._say.deleted}",
+            )
+
+    # Names, counted
+
+    def _refuse_taken(self, place: Place, name: str) -> None:
+        if not self.rules.unique_names or self._known_names()[place, name] <= 0:
+            return
+        others = (key for key, image in self.images.at(place) if _has_name(image, name))
+        raise Refused(self.rules.conflict_status, self._say.taken(next(others, "")))
+
+    def _known_names(self) -> Counter[tuple[Place, str]]:
+        """How many images of each place have each name; counted anew where a test changed any."""
         if self._names_version != self.images.version:
-            self._names = Counter(str(image.get("name", "")) for image in self.images.values())
+            self._names = Counter()
             self._names_version = self.images.version
+            for image in self.images.values():
+                self._count_names(image, 1)
         return self._names
 
+    def _count_names(self, image: Record, number: int) -> None:
+        for field in _named(image):
+            key = image.place, str(image.get(field, ""))
+            self._names[key] += number
+            if not self._names[key]:
+                del self._names[key]
+
+    @contextlib.contextmanager
+    def _names_kept(self) -> Iterator[None]:
+        """Change images within: `_count_names` is called for each name that goes or comes."""
+        self._known_names()
+        yield
+        self._names_version = self.images.version
+
     def _remember(self, image_id: str) -> None:
-        wire = None if image_id in self._hidden else self.images[image_id].wire
-        self._past.note(self._clock(), image_id, wire)
+        image = self.images[image_id]
+        wire = None if image_id in self._hidden else image.wire
+        self._past.note(self._clock(), image_id, image.place, wire)
 
     def _note(
         self,
@@ -330,6 +405,7 @@ class Store:
         cause: Cause,
         previous: str | None = None,
     ) -> None:
+        self.changes[action] += 1
         self.ledger.append(
             Applied(
                 action=action,
@@ -342,3 +418,9 @@ class Store:
                 late=cause.late,
             )
         )
+        if self._keep_ledger is not None:
+            del self.ledger[: max(0, len(self.ledger) - self._keep_ledger)]
+
+
+def _has_name(image: Mapping[str, Any], name: str) -> bool:
+    return any(str(image.get(field, "")) == name for field in _named(image))

@@ -1,5 +1,4 @@
-"""Faults in what a reply says: envelopes that say no under HTTP 200, odd spellings of yes, bodies
-nobody can read."""
+"""Faults in what a reply says: refusals under HTTP 200, odd envelopes, unreadable bodies."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from aioe2e.testing.net.replies import Reply, as_json, detail, html, refusal
+from aioe2e.testing.net import WireReply, as_json, detail, html, refusal
 
 from .kind import ALWAYS, EITHER, NEVER, Kind
 from .rows import Rows, changed, elements, fixed, respelled, rewritten
@@ -161,14 +160,14 @@ def _says(summary: str, text: bytes) -> Kind:
 
 def _nothing(body: bytes) -> Kind:
     """A body that is no envelope."""
-    return fixed(f"200 with {body.decode()!r}", EITHER, Reply(200, body))
+    return fixed(f"200 with {body.decode()!r}", EITHER, WireReply(200, body))
 
 
 #: Bodies that cannot be read, or nearly so.
 _BODIES: Rows = {
     "html-200": fixed("a page with 200", EITHER, _PAGE),
     "html-202": fixed("a page with 202", EITHER, attrs.evolve(_PAGE, status=202)),
-    "html-as-json": fixed("a page that says it is JSON", EITHER, Reply(200, _PAGE.body)),
+    "html-as-json": fixed("a page that says it is JSON", EITHER, WireReply(200, _PAGE.body)),
     "json-as-html": _typed("text/html"),
     "json-as-text": _typed("text/plain"),
     "json-as-octets": _typed("application/octet-stream"),
@@ -190,7 +189,7 @@ _BODIES: Rows = {
     ),
     # A refusal stays one: this would be a yes to a reader with a deep enough stack.
     "json-deep": changed(
-        "100,000 lists in each other", ALWAYS, lambda r: Reply(200, _DEEP) if r.ok else r
+        "100,000 lists in each other", ALWAYS, lambda r: WireReply(200, _DEEP) if r.ok else r
     ),
     "json-digits": rewritten(
         "a number of 6,000 digits", ALWAYS, lambda body: body[:-1] + b', "n": %b}' % (b"9" * 6000)

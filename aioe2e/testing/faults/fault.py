@@ -9,7 +9,7 @@ import attrs
 
 from aioe2e.errors import UsageError
 from aioe2e.testing import _checks as checks
-from aioe2e.testing.account.past import LONGEST_LAG
+from aioe2e.testing.account import LONGEST_LAG
 
 from .table import KINDS, Effect, Kind
 

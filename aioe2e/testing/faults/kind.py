@@ -8,9 +8,7 @@ from typing import TypeAlias
 
 import attrs
 
-from aioe2e.testing.net.calls import Call
-from aioe2e.testing.net.replies import Reply
-from aioe2e.testing.net.wire import Wire
+from aioe2e.testing.net import RecordedRequest, Wire, WireReply
 
 
 class Effect(enum.Enum):
@@ -45,8 +43,8 @@ class Scene:
     """
 
     wire: Wire
-    reply: Reply
-    call: Call
+    reply: WireReply
+    call: RecordedRequest
     seconds: float | None = None
     value: str | int | None = None
 

@@ -1,5 +1,4 @@
-"""Faults in a reply's status and headers: refusals, gateway pages, throttles, redirects, secrets
-that come back."""
+"""Faults in a reply's status and headers: refusals, pages, throttles, redirects, echoes."""
 
 from __future__ import annotations
 
@@ -11,11 +10,12 @@ from email.utils import formatdate
 from typing import TypeAlias
 from urllib.parse import quote
 
-from aioe2e.testing.net.calls import Call
-from aioe2e.testing.net.replies import Reply, html, refusal
+import attrs
+
+from aioe2e.testing.net import RecordedRequest, WireReply, html, refusal
 
 from .kind import ALWAYS, ANY, EITHER, NEVER, Kind
-from .rows import Rows, fixed, in_json, made
+from .rows import Rows, changed, fixed, in_json, made
 
 _TEXTS = {
     400: "Validation failed",
@@ -37,7 +37,7 @@ _STATUSES: Rows = {
     },
     **{
         f"{status}-html": fixed(f"{status} as a page", EITHER, html(status))
-        for status in (400, 403, 404, 413)
+        for status in (400, 403, 404, 405, 413)
     },
     **{
         f"{status}-json": fixed(f"{status}", ANY, refusal(status, "Try again"))
@@ -47,16 +47,37 @@ _STATUSES: Rows = {
         f"{status}-html": fixed(f"{status} as a page", ANY, html(status))
         for status in (500, 502, 503, 504, 520)
     },
+    "412-json-try-later": fixed(
+        "412 that passes",
+        NEVER,
+        refusal(412, "Another action is in progress, please try again later"),
+    ),
+    "412-json-saving": fixed(
+        "412 of a node that is being saved",
+        NEVER,
+        refusal(412, "Node is already in Saving state, please try again later"),
+    ),
+    "date-missing": changed(
+        "the right reply without Date", ALWAYS, lambda reply: attrs.evolve(reply, date_offset=None)
+    ),
+    "date-wrong": made(
+        "the right reply with a Date that is `value` (3600) seconds ahead",
+        ALWAYS,
+        lambda s: attrs.evolve(s.reply, date_offset=float(3600 if s.value is None else s.value)),
+        value=int,
+    ),
     "408-json": fixed("408", EITHER, refusal(408, "Request Timeout")),
     "408-html": fixed("408 as a page", EITHER, html(408)),
     "503-retry-after": fixed("503 with Retry-After", EITHER, html(503, "", ("Retry-After", "1"))),
-    "500-empty": fixed("500 without a body", EITHER, Reply(500, b"", None)),
-    "502-text": fixed("502 as plain text", EITHER, Reply(502, b"upstream gone\n", "text/plain")),
-    "304": fixed("304", NEVER, Reply(304, b"", None)),
+    "500-empty": fixed("500 without a body", EITHER, WireReply(500, b"", None)),
+    "502-text": fixed(
+        "502 as plain text", EITHER, WireReply(502, b"upstream gone\n", "text/plain")
+    ),
+    "304": fixed("304", NEVER, WireReply(304, b"", None)),
     "204": made(
         "204, for a write",
         ALWAYS,
-        lambda s: Reply(204, b"", None) if _wrote(s.reply, s.call) else s.reply,
+        lambda s: WireReply(204, b"", None) if _wrote(s.reply, s.call) else s.reply,
     ),
     "stale-listing": made(
         "a listing `seconds` (5) out of date", ALWAYS, lambda s: s.reply, lag=5.0, opt_in=True
@@ -64,7 +85,7 @@ _STATUSES: Rows = {
 }
 
 
-def _wrote(reply: Reply, call: Call) -> bool:
+def _wrote(reply: WireReply, call: RecordedRequest) -> bool:
     return reply.ok and call.method != "GET"
 
 
@@ -94,7 +115,7 @@ _RETRY_AFTERS: Mapping[str, Callable[[], tuple[str, ...]]] = {
 }
 #: Those for which a client can only give up.
 _LONG = frozenset({"35-digits", "long", "infinite"})
-_Shape: TypeAlias = Callable[[int, str], Reply]
+_Shape: TypeAlias = Callable[[int, str], WireReply]
 
 
 def _throttle(name: str, shape: _Shape, spelling: str) -> Kind:
@@ -117,6 +138,16 @@ def _throttle(name: str, shape: _Shape, spelling: str) -> Kind:
     )
 
 
+def _throttle_in_words(name: str, shape: _Shape) -> Kind:
+    text = "Request was throttled. Expected available in {} seconds."
+    return made(
+        f"429 as {name} that says only in its text to wait `value` (1) seconds",
+        NEVER if name == "json" else EITHER,
+        lambda scene: shape(429, text.format(scene.size(1))),
+        value=int,
+    )
+
+
 _SHAPES: Mapping[str, _Shape] = {"json": refusal, "html": html}
 _RESET = refusal(429, "Throttled").with_headers(
     ("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1")
@@ -129,11 +160,12 @@ _THROTTLES: Rows = {
         for name, shape in _SHAPES.items()
         for spelling in _RETRY_AFTERS
     },
+    **{f"429-{name}-text": _throttle_in_words(name, shape) for name, shape in _SHAPES.items()},
     "429-json-reset": fixed("429 with X-RateLimit-Reset instead of Retry-After", NEVER, _RESET),
 }
 
 #: Where a redirect points.
-_TARGETS: Mapping[str, Callable[[Call], str | None]] = {
+_TARGETS: Mapping[str, Callable[[RecordedRequest], str | None]] = {
     "same-host": lambda call: "/elsewhere/" + call.url.lstrip("/"),
     "loop": lambda call: call.url,
     "other-host": lambda call: f"http://127.0.0.2:9{call.url}",
@@ -145,8 +177,8 @@ _TARGETS: Mapping[str, Callable[[Call], str | None]] = {
 }
 
 
-def _redirect(status: int, name: str, target: Callable[[Call], str | None]) -> Kind:
-    def make(call: Call, value: str | int | None) -> Reply:
+def _redirect(status: int, name: str, target: Callable[[RecordedRequest], str | None]) -> Kind:
+    def make(call: RecordedRequest, value: str | int | None) -> WireReply:
         location = target(call) if value is None else str(value)
         return html(status) if location is None else html(status, "", ("Location", location))
 
@@ -165,12 +197,12 @@ _REDIRECTS: Rows = {
 }
 
 
-def _secrets(call: Call) -> str:
+def _secrets(call: RecordedRequest) -> str:
     return f"{call.query.get('apikey')} {call.headers.get('Authorization')}"
 
 
 #: How a server may spell the secrets of a request when it talks about it.
-_SPELLINGS: Mapping[str, Callable[[Call], str]] = {
+_SPELLINGS: Mapping[str, Callable[[RecordedRequest], str]] = {
     "plain": lambda call: f"bad request {call.url} {_secrets(call)}",
     "percent": lambda call: f"bad request {quote(_secrets(call), safe='')}",
     "json": lambda call: f"bad request {json.dumps({'seen': _secrets(call)})}",
@@ -179,12 +211,12 @@ _SPELLINGS: Mapping[str, Callable[[Call], str]] = {
 }
 
 
-def _echo(reply: Reply, text: str) -> Reply:
+def _echo(reply: WireReply, text: str) -> WireReply:
     """The right reply with a message of our own."""
     return in_json(reply, lambda body: json.dumps(json.loads(body) | {"message": text}).encode())
 
 
-def _echoes(name: str, spell: Callable[[Call], str]) -> Rows:
+def _echoes(name: str, spell: Callable[[RecordedRequest], str]) -> Rows:
     """The secrets of a request in one spelling, in each kind of reply that may hold them."""
     return {
         f"echo-{name}-400": made(

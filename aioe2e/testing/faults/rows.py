@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypedDict, Unpack, cast
 
 import attrs
 
-from aioe2e.testing.net.replies import JSON_TYPE, Reply
+from aioe2e.testing.net import JSON_TYPE, WireReply
 
 from .kind import ALWAYS, Answer, Effect, Kind, Scene
 
@@ -25,7 +25,7 @@ class _More(TypedDict, total=False):
 
 
 def made(
-    summary: str, effects: _Effects, make: Callable[[Scene], Reply], **more: Unpack[_More]
+    summary: str, effects: _Effects, make: Callable[[Scene], WireReply], **more: Unpack[_More]
 ) -> Kind:
     """A reply that depends on the request."""
 
@@ -37,12 +37,12 @@ def made(
     return Kind(summary=summary, play=play, effects=effects, answers=Answer.REPLY, **more)
 
 
-def fixed(summary: str, effects: _Effects, reply: Reply) -> Kind:
+def fixed(summary: str, effects: _Effects, reply: WireReply) -> Kind:
     """The same reply for every request."""
     return made(summary, effects, lambda _: reply)
 
 
-def changed(summary: str, effects: _Effects, change: Callable[[Reply], Reply]) -> Kind:
+def changed(summary: str, effects: _Effects, change: Callable[[WireReply], WireReply]) -> Kind:
     """The right reply, changed."""
     return made(summary, effects, lambda scene: change(scene.reply))
 
@@ -52,7 +52,7 @@ def rewritten(summary: str, effects: _Effects, rewrite: Callable[[bytes], bytes]
     return changed(summary, effects, lambda reply: in_json(reply, rewrite))
 
 
-def in_json(reply: Reply, rewrite: Callable[[bytes], bytes]) -> Reply:
+def in_json(reply: WireReply, rewrite: Callable[[bytes], bytes]) -> WireReply:
     """The same reply with other bytes in its body, if that is JSON."""
     return (
         attrs.evolve(reply, body=rewrite(reply.body)) if reply.content_type == JSON_TYPE else reply
@@ -65,8 +65,7 @@ def respelled(summary: str, respell: Callable[[dict[str, Any]], Any]) -> Kind:
 
 
 def elements(summary: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Kind:
-    """The right envelope with every object of a listing changed; replies without a list stay as
-    they are."""
+    """The right envelope with every object of a listing changed; others stay as they are."""
 
     def deep(envelope: dict[str, Any]) -> dict[str, Any]:
         data: Any = envelope.get("data")

@@ -1,5 +1,4 @@
-"""Which request meets which fault: by script, by rule, by seeded chance, or as a function of the
-request decides."""
+"""Which request meets which fault: by script, by rule, by seeded chance, or by a function."""
 
 from __future__ import annotations
 
@@ -11,48 +10,41 @@ from typing import TypeAlias, TypeGuard
 import attrs
 
 from aioe2e.testing import _checks as checks
-from aioe2e.testing.net.calls import ACTIONS, WRITES, Call
+from aioe2e.testing.net import ACTIONS, WRITES, RecordedRequest
 
 from .fault import Fault, applied_by
 from .table import KINDS
 
 #: A fault, the name of its kind, or None for a healthy reply.
 FaultLike: TypeAlias = "Fault | str | None"
-Chooser: TypeAlias = Callable[[Call], FaultLike]
+Chooser: TypeAlias = Callable[[RecordedRequest], FaultLike]
 #: Everything that `FakeE2E` takes as ``faults``.
 FaultsLike: TypeAlias = "Faults | Fault | str | Chooser | Iterable[FaultLike] | None"
 
 
 @attrs.define(eq=False)
-class Rule:
-    """A fault for requests of some actions, of one target, by one method: so many of them, after so
-    many others.
+class FaultRule:
+    """A fault for the requests that fit it: so many of them, after so many others."""
 
-    Attributes:
-        fault: What they meet.
-        actions: Which; None for all.
-        target: Only for this id; None for all.
-        method: Only for this HTTP method; None for all.
-        skip: The first so many that fit pass.
-        times: How many meet it; None for all.
-    """
-
+    #: What they meet.
     fault: Fault
+    #: Of which actions they are; None for all.
     actions: frozenset[str] | None = None
+    #: The id that they are about; None for all.
     target: str | None = None
+    #: Their HTTP method; None for all.
     method: str | None = None
+    #: The first so many that fit pass.
     skip: int = 0
+    #: How many meet it; None for all.
     times: int | None = 1
     _seen: int = attrs.field(default=0, init=False)
 
-    def __call__(self, call: Call) -> Fault | None:
+    def __call__(self, call: RecordedRequest) -> Fault | None:
         """The fault for a request."""
-        fits = (
-            (self.actions is None or call.action in self.actions)
-            and self.target in (None, call.target)
-            and self.method in (None, call.method)
-        )
-        if not fits:
+        if self.actions is not None and call.action not in self.actions:
+            return None
+        if self.target not in (None, call.target) or self.method not in (None, call.method):
             return None
         self._seen += 1
         return self.fault if self._seen > self.skip and not self._beyond(self._seen - 1) else None
@@ -75,7 +67,7 @@ class Rule:
         method: str | None = None,
         skip: int = 0,
         times: int | None = 1,
-    ) -> Rule:
+    ) -> FaultRule:
         """A rule from what `Faults.on` takes.
 
         Raises:
@@ -118,17 +110,16 @@ def _method(method: object) -> str | None:
 
 
 class Injected:
-    """Faults for the next requests that fit them: first in, first out, and gone once they were
-    played."""
+    """Faults for the next requests that fit them: first in, first out, and gone once played."""
 
     def __init__(self) -> None:
-        self._rules: list[Rule] = []
+        self._rules: list[FaultRule] = []
 
-    def add(self, rule: Rule) -> None:
+    def add(self, rule: FaultRule) -> None:
         """Put a rule behind the others."""
         self._rules.append(rule)
 
-    def __call__(self, call: Call) -> Fault | None:
+    def __call__(self, call: RecordedRequest) -> Fault | None:
         """The fault for a request."""
         for rule in self._rules:
             if (fault := rule(call)) is not None:
@@ -144,8 +135,9 @@ def _is_script(faults: object) -> TypeGuard[Iterable[FaultLike]]:
 
 
 class Faults:
-    """A list of ways to choose a fault; the first that has one for a request wins. `a + b` puts two
-    lists together.
+    """A list of ways to choose a fault; the first that has one for a request wins.
+
+    `a + b` puts two lists together.
 
     Example:
         ``Faults.on("rename", "reset", times=2) + Faults.random(0.1, seed=7)``
@@ -154,7 +146,7 @@ class Faults:
     def __init__(self, *choosers: Chooser) -> None:
         self._choosers = choosers
 
-    def __call__(self, call: Call) -> Fault | None:
+    def __call__(self, call: RecordedRequest) -> Fault | None:
         """The fault for a request."""
         for choose in self._choosers:
             if (fault := Fault.of(choose(call))) is not None:
@@ -166,8 +158,7 @@ class Faults:
 
     @classmethod
     def of(cls, faults: FaultsLike) -> Faults:
-        """Faults from whatever says so: a fault or a kind (every request), a script, a function of
-        the call."""
+        """Faults from a fault or a kind (for each request), a script, or a function of the call."""
         if faults is None:
             return cls()
         if isinstance(faults, Faults):
@@ -186,8 +177,7 @@ class Faults:
 
     @classmethod
     def script(cls, *faults: FaultLike) -> Faults:
-        """The first fault for the first request, and so on; None lets one pass; healthy after the
-        last."""
+        """The first fault for the first request, and so on; None lets one pass, as the end does."""
         queue = iter([Fault.of(fault) for fault in faults])
         return cls(lambda _: next(queue, None))
 
@@ -202,11 +192,10 @@ class Faults:
         skip: int = 0,
         times: int | None = 1,
     ) -> Faults:
-        """A fault for requests of one action (``"list"``, ``"rename"``, …; None for any), of one
-        image or node.
+        """A fault for requests of one action, of one image or node.
 
         Args:
-            action: One action, several, or None for all.
+            action: One action (``"list"``, ``"rename"``, …), several, or None for all.
             fault: What they meet.
             target: Only for this id.
             method: Only for this HTTP method.
@@ -216,7 +205,9 @@ class Faults:
         Raises:
             UsageError: There is no such action or kind, or a number makes no sense.
         """
-        return cls(Rule.of(action, fault, target=target, method=method, skip=skip, times=times))
+        return cls(
+            FaultRule.of(action, fault, target=target, method=method, skip=skip, times=times)
+        )
 
     @classmethod
     def random(
@@ -253,7 +244,7 @@ class Faults:
             Fault(name, seconds=seconds)
         chosen = None if actions is None else _actions(actions)
 
-        def choose(call: Call) -> Fault | None:
+        def choose(call: RecordedRequest) -> Fault | None:
             if (chosen is not None and call.action not in chosen) or dice.random() >= rate:
                 return None
             kind = dice.choice(names)

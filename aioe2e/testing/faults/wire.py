@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from aioe2e.testing.net.connection import reset
-from aioe2e.testing.net.replies import Reply, as_json, success
-from aioe2e.testing.net.wire import Wire
+from aioe2e.testing.net import Wire, WireReply, as_json, reset, success
 
 from .bomb import packed_behind_spaces
 from .kind import ALWAYS, ANY, NEVER, Answer, Effect, Kind, Play, Scene
@@ -28,7 +26,7 @@ def _now(act: Callable[[Scene], None]) -> Play:
     return play
 
 
-def _part(of: Callable[[Reply], bytes], end: Callable[[Wire], None]) -> Play:
+def _part(of: Callable[[WireReply], bytes], end: Callable[[Wire], None]) -> Play:
     """A part of the reply, then the end of the connection."""
 
     async def play(scene: Scene) -> None:
@@ -48,8 +46,8 @@ async def _refuse(scene: Scene) -> None:
     scene.wire.reset()
 
 
-async def _slam(scene: Scene) -> None:
-    scene.wire.slam(scene.size(2))
+async def _reset_next(scene: Scene) -> None:
+    scene.wire.reset_next(scene.size(2))
     scene.wire.reset()
 
 
@@ -146,36 +144,36 @@ def _after(*, wait: float, act: Callable[[Wire], None]) -> Play:
     return play
 
 
-def _chunked(reply: Reply, body: bytes) -> bytes:
+def _chunked(reply: WireReply, body: bytes) -> bytes:
     return reply.with_headers(("Transfer-Encoding", "chunked")).head(framing=False) + body
 
 
-def _bad_size(reply: Reply) -> bytes:
+def _bad_size(reply: WireReply) -> bytes:
     return _chunked(reply, b"xyz\r\n" + reply.body + b"\r\n0\r\n\r\n")
 
 
-def _cut_chunk(reply: Reply) -> bytes:
+def _cut_chunk(reply: WireReply) -> bytes:
     return _chunked(reply, b"%x\r\n" % len(reply.body) + _half(reply.body))
 
 
-def _no_last_chunk(reply: Reply) -> bytes:
+def _no_last_chunk(reply: WireReply) -> bytes:
     return _chunked(reply, b"%x\r\n%b\r\n" % (len(reply.body), reply.body))
 
 
-def _two_lengths(reply: Reply) -> bytes:
+def _two_lengths(reply: WireReply) -> bytes:
     return reply.with_headers(("Content-Length", str(len(reply.body) + 7))).wire()
 
 
-def _many_headers(reply: Reply) -> bytes:
+def _many_headers(reply: WireReply) -> bytes:
     return reply.with_headers(*((f"X-Filler-{n}", "x") for n in range(20_000))).wire()
 
 
-def _doomed(end: Callable[[asyncio.Transport], None]) -> Play:
+def _ends_on_next(end: Callable[[asyncio.Transport], None]) -> Play:
     """The right reply on a connection that ends when its next request comes."""
 
     async def play(scene: Scene) -> None:
         scene.wire.send(scene.reply.wire())
-        scene.wire.doom(end)
+        scene.wire.end_on_next(end)
 
     return play
 
@@ -212,7 +210,7 @@ WIRE_KINDS: Mapping[str, Kind] = {
     "refuse": _lost(_refuse, "resets, and takes no connections for `seconds` (0.1)", NEVER),
     "slam": _counting(
         _lost(
-            _slam,
+            _reset_next,
             "resets, and resets the next `value` (2) connections as soon as they are made",
             NEVER,
         )
@@ -297,11 +295,11 @@ WIRE_KINDS: Mapping[str, Kind] = {
         _after(wait=0.001, act=Wire.reset), "resets the kept connection right after the reply"
     ),
     "close-on-next": _odd(
-        _doomed(lambda transport: transport.close()),
+        _ends_on_next(lambda transport: transport.close()),
         "closes the kept connection when the next request arrives",
     ),
     "reset-on-next": _odd(
-        _doomed(reset), "resets the kept connection when the next request arrives"
+        _ends_on_next(reset), "resets the kept connection when the next request arrives"
     ),
     "stray-at-once": _odd(
         _now(lambda scene: scene.wire.send(scene.reply.wire() + _STRAY)),

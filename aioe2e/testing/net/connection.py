@@ -1,5 +1,4 @@
-"""Connections of the emulator: aiohttp's own, but they notice a client that leaves, and bear what
-clients send."""
+"""Connections: aiohttp's own, but they notice a client that leaves, and bear what comes."""
 
 from __future__ import annotations
 
@@ -9,16 +8,16 @@ import re
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 
-from .replies import Reply, refusal
+from .replies import WireReply, refusal
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Cut a connection so that the other side sees a reset, not an orderly end."""
+    """End a connection so that the other side sees a reset, not an orderly end."""
     sock: socket.socket | None = transport.get_extra_info("socket")
     if sock is not None and not transport.is_closing():
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -27,15 +26,16 @@ def reset(transport: asyncio.Transport) -> None:
 
 #: A whole request that announces no body.
 _BODILESS = re.compile(
-    rb"[A-Z]+ [^\r\n]+ HTTP/1\.[01]\r\n(?:(?!(?i:content-length|transfer-encoding)[ \t]*:)[^\r\n]+\r\n)*\r\n"
+    rb"[A-Z]+ [^\r\n]+ HTTP/1\.[01]\r\n"
+    rb"(?:(?!(?i:content-length|transfer-encoding)[ \t]*:)[^\r\n]+\r\n)*\r\n"
 )
 _REQUEST = re.compile(rb"[A-Z]+ ")
 #: What every reply begins with.
 _FIRST_BYTE = b"H"
 
 
-def _cut(data: bytes) -> Iterator[bytes]:
-    """Bytes that begin with a request, cut behind every one that announces no body.
+def _split(data: bytes) -> Iterator[bytes]:
+    """Bytes that begin with a request, split behind every one that announces no body.
 
     Bytes behind it that begin no other request are dropped: Node.js sends the body of a GET
     unannounced, as a sample of the vendor's document does, and aiohttp would refuse the GET
@@ -53,8 +53,9 @@ class Connection(web.RequestHandler):
     """One connection from a client."""
 
     __slots__ = (
+        "_begun",
         "_body",
-        "doomed",
+        "end_on_next",
         "ended",
         "heard",
         "left",
@@ -79,35 +80,41 @@ class Connection(web.RequestHandler):
         #: Whether the client has ended its side of the connection. It may still read.
         self.ended = False
         #: What ends the connection when its next request arrives; None for a healthy one.
-        self.doomed: Callable[[asyncio.Transport], None] | None = None
+        self.end_on_next: Callable[[asyncio.Transport], None] | None = None
         self.on_made: Callable[[Connection, asyncio.Transport], None] | None = None
         self.on_gone: Callable[[Connection], None] | None = None
+        #: Whether the first byte of a reply was sent.
+        self._begun = False
         #: The body of the latest request.
         self._body: StreamReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let the listener know."""
         super().connection_made(transport)
-        assert isinstance(transport, asyncio.Transport)
         if self.on_made is not None:
-            self.on_made(self, transport)
+            # Not checked: the transports of uvloop are no subclass.
+            self.on_made(self, cast("asyncio.Transport", transport))
 
     def data_received(self, data: bytes) -> None:
+        """Give the bytes to aiohttp, one request at a time."""
         self.heard += 1
         between = self._body is None or self._body.is_eof()
-        for part in _cut(data) if between else (data,):
+        for part in _split(data) if between else (data,):
             super().data_received(part)
             if self._messages:
                 self._body = self._messages[-1][1]
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it; aiohttp always closes
-        # Earlier than connection_lost: a client that gave up must not be counted beside its next
-        # request.
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it
+        """Note that the client has ended its side; aiohttp would always close."""
+        # Earlier than connection_lost: a client that gave up must not be counted together with its
+        # next request.
         self.ended = True
         self._gone()
         # Open for the reply to a request that is there, closed in the middle of one.
         return self._request_count > self.served and not self.reading
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        """Note that the client has gone."""
         self._gone()
         super().connection_lost(exc)
 
@@ -123,8 +130,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Refuse what is no HTTP. That is the client's mistake; aiohttp would log a traceback of
-        it."""
+        """Refuse what is no HTTP: the client's mistake, of which aiohttp would log a traceback."""
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         response = response_of(refusal(status, message or "Bad Request"))
@@ -159,29 +165,38 @@ class Connection(web.RequestHandler):
         """Whether the client has gone and cannot read its reply.
 
         One that has ended its side looks the same whether it has gone or still reads. The first
-        byte of a reply tells: it is answered with a reset where nobody is. The caller has to send
-        the rest, without that byte.
+        byte of a reply tells: it is answered with a reset where nobody reads. `respond` sends the
+        rest.
         """
         if not self.ended or self.transport is None:
             return self.left.is_set()
         self.transport.write(_FIRST_BYTE)
+        self._begun = True
         await asyncio.sleep(0.005)
         sock: socket.socket = self.transport.get_extra_info("socket")
         return (
             self.transport.is_closing() or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
         )
 
-    def respond(self, reply: Reply) -> web.StreamResponse:
+    def respond(self, reply: WireReply, request: web.BaseRequest) -> web.StreamResponse:
         """Send a reply to a client that is not `deserted`."""
-        if not self.ended or self.transport is None:
-            return response_of(reply)
-        self.transport.write(reply.wire().removeprefix(_FIRST_BYTE))
-        return Played(keep=self._request_count > self.served + 1)
+        if self.transport is None:
+            return self.drop()
+        another_waits = self._request_count > self.served + 1
+        keep = another_waits if self.ended else request.keep_alive
+        if not keep:
+            reply = reply.with_headers(("Connection", "close"))
+        elif request.version < HttpVersion11:
+            reply = reply.with_headers(("Connection", "keep-alive"))
+        data = reply.wire()
+        self.transport.write(data.removeprefix(_FIRST_BYTE) if self._begun else data)
+        self._begun = False
+        return Played(keep=keep)
 
-    def end_with(self, reply: Reply) -> web.StreamResponse:
+    def end_with(self, reply: WireReply) -> web.StreamResponse:
         """Send a reply and end the connection, whatever the client still has to say."""
         if self.transport is not None:
-            self.transport.write(reply.wire())
+            self.transport.write(reply.with_headers(("Connection", "close")).wire())
         return self.drop()
 
     def drop(self) -> web.StreamResponse:
@@ -197,7 +212,7 @@ class Connection(web.RequestHandler):
             await self._drain_helper()
 
 
-def response_of(reply: Reply) -> web.Response:
+def response_of(reply: WireReply) -> web.Response:
     """A reply for aiohttp to send."""
     headers = [("Content-Type", reply.content_type or ""), *reply.headers]
     return web.Response(status=reply.status, body=reply.body, headers=headers)
@@ -220,6 +235,7 @@ class Server(web.Server):
         self._on_gone = on_gone
 
     def __call__(self) -> Connection:
+        """A connection for a client that has come."""
         connection = Connection(self, loop=self._loop, **self._kwargs)
         connection.number = self._made = self._made + 1
         connection.on_made = self._on_made
@@ -228,7 +244,7 @@ class Server(web.Server):
 
 
 class Played(web.StreamResponse):
-    """Stands for a reply whose bytes a fault has written already."""
+    """Stands for a reply whose bytes were written already."""
 
     def __init__(self, *, keep: bool) -> None:
         super().__init__()

@@ -1,5 +1,4 @@
-"""The socket on which the emulator listens: opened, closed for a while, open to connections that
-are cut at once."""
+"""The socket on which the emulator listens: open, closed for a while, or resetting connections."""
 
 from __future__ import annotations
 
@@ -25,25 +24,22 @@ async def _turns() -> None:
 
 
 class Listener:
-    """Listens on one address, which it keeps while connections are refused and from one start to
-    the next.
+    """Listens on one address, which it keeps: while it refuses, and from one start to the next.
 
     Args:
         host: The address.
         port: The port; 0 for any that is free.
-
-    Attributes:
-        host: The address.
-        port: The port; the one that was found, once it listens.
     """
 
     def __init__(self, host: str, port: int) -> None:
+        #: The address.
         self.host = host
+        #: The port; the one that was found, once it listens.
         self.port = port
         self._server: Server | None = None
         self._listening: asyncio.Server | None = None
         self._reopening: asyncio.Task[None] | None = None
-        self._slams = 0
+        self._to_reset = 0
 
     @property
     def origin(self) -> str:
@@ -86,7 +82,7 @@ class Listener:
             raise
 
     async def close(self, *, cancel: Callable[[], None]) -> None:
-        """Stop listening and cut all connections. May be called twice.
+        """Stop listening and end all connections. May be called twice.
 
         Args:
             cancel: Ends what is still being answered; called once no further request can come.
@@ -109,9 +105,9 @@ class Listener:
         await self._stop_listening()
         self._reopening = asyncio.get_running_loop().create_task(self._reopen(seconds))
 
-    def slam(self, count: int) -> None:
+    def reset_next(self, count: int) -> None:
         """Reset so many connections as soon as they are made."""
-        self._slams += count
+        self._to_reset += count
 
     async def _listen(self, sock: socket.socket) -> None:
         assert self._server is not None
@@ -144,8 +140,8 @@ class Listener:
             stack.pop_all()
 
     def _made(self, _: Connection, transport: asyncio.Transport) -> None:
-        if self._slams > 0:
-            self._slams -= 1
+        if self._to_reset > 0:
+            self._to_reset -= 1
             reset(transport)
 
 

@@ -1,4 +1,4 @@
-"""Replies as values, and the documented ones ready-made.
+"""Replies as values, and the envelopes that the API puts its data into.
 
 Sources: the vendor's documents, and the test doubles of its own clients.
 """
@@ -6,14 +6,14 @@ Sources: the vendor's documents, and the test doubles of its own clients.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import time
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
 import attrs
 
-JSON_TYPE = "application/json"
+JSON_TYPE = "application/json; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
 
 
@@ -26,27 +26,28 @@ def reason(status: int) -> str:
 
 
 @attrs.frozen
-class Reply:
-    """One HTTP reply, whole.
+class WireReply:
+    """One HTTP reply, whole."""
 
-    Attributes:
-        status: The status code.
-        body: What comes after the head.
-        content_type: Its type; None sends no such header.
-        headers: More headers, in order; a name may come twice.
-    """
-
+    #: The status code.
     status: int
+    #: What comes after the head.
     body: bytes
+    #: Its type; None sends no such header.
     content_type: str | None = JSON_TYPE
+    #: More headers, in order; a name may come twice.
     headers: tuple[tuple[str, str], ...] = ()
+    #: Seconds by which its Date is wrong; None sends no Date.
+    date_offset: float | None = attrs.field(default=0.0, kw_only=True)
+    #: Whether it answers a HEAD: the head speaks of the body, which is not sent.
+    bodiless: bool = attrs.field(default=False, kw_only=True)
 
     @property
     def ok(self) -> bool:
         """Whether it says yes."""
         return self.status < 300
 
-    def with_headers(self, *headers: tuple[str, str]) -> Reply:
+    def with_headers(self, *headers: tuple[str, str]) -> WireReply:
         """The same reply with more headers."""
         return attrs.evolve(self, headers=self.headers + headers)
 
@@ -58,10 +59,9 @@ class Reply:
             length: A false Content-Length; ``""`` for the true one.
             framing: Whether to say where the body ends at all.
         """
-        lines = [
-            f"HTTP/{version} {self.status} {reason(self.status)}",
-            f"Date: {formatdate(usegmt=True)}",
-        ]
+        lines = [f"HTTP/{version} {self.status} {reason(self.status)}"]
+        if self.date_offset is not None:
+            lines.append(f"Date: {formatdate(time.time() + self.date_offset, usegmt=True)}")
         if self.content_type is not None:
             lines.append(f"Content-Type: {self.content_type}")
         if framing:
@@ -71,75 +71,44 @@ class Reply:
 
     def wire(self) -> bytes:
         """All its bytes."""
-        return self.head() + self.body
+        return self.head() if self.bodiless else self.head() + self.body
 
 
-def as_json(status: int, value: Any, *headers: tuple[str, str]) -> Reply:
+def as_json(status: int, value: Any, *headers: tuple[str, str]) -> WireReply:
     """A reply that holds any JSON."""
-    return Reply(status, json.dumps(value).encode(), JSON_TYPE, headers)
+    return WireReply(status, json.dumps(value).encode(), JSON_TYPE, headers)
 
 
-def html(status: int, text: str = "", *headers: tuple[str, str]) -> Reply:
+def html(status: int, text: str = "", *headers: tuple[str, str]) -> WireReply:
     """A page as a gateway sends it."""
     title = f"{status} {reason(status)}"
-    page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1><p>{text}</p></body></html>\n"
-    return Reply(status, page.encode(), HTML_TYPE, headers)
+    head = f"<html><head><title>{title}</title></head>"
+    page = f"{head}<body><h1>{title}</h1><p>{text}</p></body></html>\n"
+    return WireReply(status, page.encode(), HTML_TYPE, headers)
 
 
-def success(data: Any, message: str = "Success", *, status: int = 200) -> Reply:
+def success(data: Any, message: str = "Success", *, status: int = 200) -> WireReply:
     """The usual envelope. Its code is 200 even where HTTP says 202."""
     return as_json(status, {"code": 200, "data": data, "errors": {}, "message": message})
 
 
-def success_wire(data: bytes) -> Reply:
-    """The usual envelope around data that is encoded already."""
-    return Reply(200, b'{"code": 200, "data": %b, "errors": {}, "message": "Success"}' % data)
+def success_wire(data: bytes, more: bytes = b"") -> WireReply:
+    """The usual envelope around data that is encoded already.
+
+    Args:
+        data: The JSON of the data.
+        more: Further members of the envelope, encoded, each with a comma before it.
+    """
+    body = b'{"code": 200, "data": %b, "errors": {}, "message": "Success"%b}' % (data, more)
+    return WireReply(200, body)
 
 
-def refusal(status: int, message: str, errors: Any = None) -> Reply:
+def refusal(status: int, message: str, errors: Any = None) -> WireReply:
     """The envelope of a refusal."""
     flat = {"detail": [message]} if errors is None else errors
     return as_json(status, {"code": status, "data": {}, "errors": flat, "message": message})
 
 
-def detail(status: int, text: str) -> Reply:
+def detail(status: int, text: str) -> WireReply:
     """A refusal as the framework below the API writes it: nothing but ``detail``."""
     return as_json(status, {"detail": text})
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
-
-
-def renamed() -> Reply:
-    """A rename that worked."""
-    return success({"status": True, "message": "Image name changed successfully"})
-
-
-def deleted() -> Reply:
-    """A delete that worked. A Go client of the vendor's checks the status; the document does not
-    show any."""
-    return success({"status": True, "message": "Image deleted successfully"})
-
-
-def saved(node_id: str, action_id: int, image_id: str | None, *, documented: bool) -> Reply:
-    """A save that was accepted, as the document shows it (202) or as today's clients meet it
-    (200)."""
-    if documented:
-        data: dict[str, Any] = {
-            "id": action_id,
-            "created_at": _now(),
-            "status": "done",
-            "action_type": "save_images",
-        }
-    else:
-        data = {
-            "id": action_id,
-            "created_at": _now(),
-            "status": "In Progress",
-            "action_type": "Save Image",
-        }
-    data["resource_id"] = node_id
-    if image_id is not None:
-        data["image_id"] = image_id
-    return success(data, status=202 if documented else 200)

@@ -17,7 +17,7 @@ class Wire:
         connection: The connection.
         transport: Its transport.
         refuse: Stops listening for so many seconds.
-        slam: Resets so many connections as soon as they are made.
+        reset_next: Resets so many connections as soon as they are made.
     """
 
     def __init__(
@@ -26,12 +26,12 @@ class Wire:
         transport: asyncio.Transport,
         *,
         refuse: Callable[[float], Awaitable[None]],
-        slam: Callable[[int], None],
+        reset_next: Callable[[int], None],
     ) -> None:
         self._connection = connection
         self._transport = transport
         self.refuse = refuse
-        self.slam = slam
+        self.reset_next = reset_next
         #: Whether the connection stays open after the fault.
         self.keep = True
         #: The status that was answered, where it is not that of the reply given.
@@ -67,18 +67,16 @@ class Wire:
         self._transport.close()
 
     def reset(self) -> None:
-        """Cut the connection; what was written and not sent is lost."""
+        """Reset the connection; what was written and not sent is lost."""
         self.keep = False
         reset(self._transport)
 
-    def doom(self, end: Callable[[asyncio.Transport], None]) -> None:
-        """Let `end` end the connection when its next request comes, before anything is done about
-        it."""
-        self._connection.doomed = end
+    def end_on_next(self, end: Callable[[asyncio.Transport], None]) -> None:
+        """Let `end` end the connection when its next request comes, which is not carried out."""
+        self._connection.end_on_next = end
 
     def later(self, seconds: float, happen: Callable[[], None]) -> None:
-        """Do something on the idle connection; nothing if its next request is there by then, or on
-        its way."""
+        """Do something on the connection unless its next request is there or on its way by then."""
         connection, heard = self._connection, self._connection.heard
 
         def unless_busy() -> None:

@@ -1,29 +1,29 @@
-"""What happens to one request inside the emulator: it is recorded, delayed, throttled, answered, or
-made to fail."""
+"""What happens to one request inside the emulator, from its arrival to its reply or its fault."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from aioe2e.testing.account.routes import Account, answer, pretended
-from aioe2e.testing.account.store import Store
-from aioe2e.testing.account.throttle import Throttle
-from aioe2e.testing.faults.fault import Fault
-from aioe2e.testing.faults.kind import Answer, Effect, Scene
-from aioe2e.testing.faults.script import Faults, Injected
-
-from . import replies
-from .calls import WRITES, Call
-from .connection import Connection, Played
-from .replies import Reply
-from .wire import Wire
+from aioe2e.testing.account import Account, Store, Throttle, answer, pretended
+from aioe2e.testing.faults import Answer, Effect, Fault, Faults, Injected, Scene
+from aioe2e.testing.net import (
+    WRITES,
+    Connection,
+    Played,
+    RecordedRequest,
+    Wire,
+    WireReply,
+    html,
+    refusal,
+)
 
 _logger = logging.getLogger("aioe2e.testing")
 
@@ -31,13 +31,15 @@ _logger = logging.getLogger("aioe2e.testing")
 class Service:
     """Answers requests for one account.
 
-    Attributes:
-        calls: Every request that arrived.
-        inside: The connections whose request is being served, and whose client still waits.
-        max_inside: The most of them at the same time.
-        pending: Writes that will take effect although their connections have gone.
-        faults: What goes wrong.
-        injected: What goes wrong before that.
+    Args:
+        store: The account's state.
+        account: Who may ask, and how it behaves.
+        latency: The least and the most seconds that a reply takes.
+        throttle: The rate limit; None for none.
+        seed: Of the dice for the latency.
+        keep_calls: How many of the latest requests to keep; None for all.
+        refuse: Stops listening for so many seconds.
+        reset_next: Resets so many connections as soon as they are made.
     """
 
     def __init__(
@@ -50,14 +52,23 @@ class Service:
         seed: int,
         keep_calls: int | None,
         refuse: Callable[[float], Awaitable[None]],
-        slam: Callable[[int], None],
+        reset_next: Callable[[int], None],
     ) -> None:
-        self.calls: list[Call] = []
+        #: The latest requests that arrived.
+        self.calls: list[RecordedRequest] = []
+        #: How many arrived.
+        self.arrived = 0
+        #: The connections whose request is being served, and whose client still waits.
         self.inside: set[Connection] = set()
+        #: The most of them at the same time.
         self.max_inside = 0
+        #: Writes that will take effect although their connections have gone.
         self.pending: set[asyncio.TimerHandle] = set()
+        #: The tasks that serve a request.
         self.tasks: set[asyncio.Task[object]] = set()
+        #: What goes wrong.
         self.faults = Faults()
+        #: What goes wrong before that.
         self.injected = Injected()
         self.throttle = throttle
         self._store = store
@@ -65,9 +76,8 @@ class Service:
         self._latency = latency
         self._dice = random.Random(seed)
         self._keep_calls = keep_calls
-        self._arrived = 0
         self._refuse = refuse
-        self._slam = slam
+        self._reset_next = reset_next
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request."""
@@ -80,7 +90,7 @@ class Service:
         try:
             if transport is None or transport.is_closing():
                 return connection.drop()
-            if connection.doomed is not None:
+            if connection.end_on_next is not None:
                 call.fault = "kept connection ended"
                 # Many clients send head and body one after the other; the test wants to know what
                 # it was about.
@@ -89,7 +99,7 @@ class Service:
                 ):
                     async with asyncio.timeout(0.01):
                         call.body = await connection.read(request)
-                connection.doomed(transport)
+                connection.end_on_next(transport)
                 return connection.drop()
             self._enter(connection)
             return await self._attend(call, request, connection, transport)
@@ -100,29 +110,29 @@ class Service:
 
     async def _attend(
         self,
-        call: Call,
+        call: RecordedRequest,
         request: web.BaseRequest,
         connection: Connection,
         transport: asyncio.Transport,
     ) -> web.StreamResponse:
         try:
             call.body = await connection.read(request)
-            return await self._serve(call, connection, transport)
+            return await self._serve(call, request, connection, transport)
         except ConnectionError:
             return connection.drop()
         except web.HTTPRequestEntityTooLarge:
-            return connection.respond(self._refusal(call, 413, "The body is larger than 1 MiB"))
+            too_large = self._refusal(call, 413, "The body is larger than 1 MiB")
+            return connection.respond(too_large, request)
         except web.RequestPayloadError:
             return connection.end_with(self._refusal(call, 400, "The body cannot be decoded"))
         except Exception as error:
-            # Of the test's own function or objects: whoever reads the log or the client's error
-            # should know which.
+            # Of the test's own function or objects: the log and the client's error say which.
             _logger.exception("%r could not be answered", call)
             return connection.end_with(self._refusal(call, 500, f"The emulator failed: {error}"))
 
-    def _refusal(self, call: Call, status: int, text: str) -> Reply:
+    def _refusal(self, call: RecordedRequest, status: int, text: str) -> WireReply:
         call.status = status
-        return replies.refusal(status, text)
+        return refusal(status, text)
 
     def cancel(self) -> None:
         """End what hangs and what was to happen later."""
@@ -133,17 +143,19 @@ class Service:
             task.cancel()
         self.inside.clear()
 
-    def _record(self, request: web.BaseRequest, connection: Connection) -> Call:
-        call = Call(
-            index=self._arrived,
+    def _record(self, request: web.BaseRequest, connection: Connection) -> RecordedRequest:
+        inside = self.throttle.since_retry_after(connection.number) if self.throttle else None
+        call = RecordedRequest(
+            index=self.arrived,
             method=request.method,
             url=request.raw_path,
             headers=request.headers,
             time=time.monotonic(),
             connection=connection.number,
-            inside_retry_after=self.throttle.since_told() if self.throttle else None,
+            inside_retry_after=inside,
+            any_base=self._account.rules.any_base,
         )
-        self._arrived += 1
+        self.arrived += 1
         self.calls.append(call)
         if self._keep_calls is not None:
             del self.calls[: max(0, len(self.calls) - self._keep_calls)]
@@ -154,7 +166,11 @@ class Service:
         self.max_inside = max(self.max_inside, len(self.inside))
 
     async def _serve(
-        self, call: Call, connection: Connection, transport: asyncio.Transport
+        self,
+        call: RecordedRequest,
+        request: web.BaseRequest,
+        connection: Connection,
+        transport: asyncio.Transport,
     ) -> web.StreamResponse:
         wait = self.throttle.admit() if self.throttle else None
         fault = (self.injected(call) or self.faults(call)) if wait is None else None
@@ -162,27 +178,51 @@ class Service:
         if high > 0:
             await asyncio.sleep(self._dice.uniform(low, high))
         if fault is not None:
-            wire = Wire(connection, transport, refuse=self._refuse, slam=self._slam)
+            wire = Wire(connection, transport, refuse=self._refuse, reset_next=self._reset_next)
             await self._play(call, fault, wire)
             return Played(keep=wire.keep and not wire.gone)
         if await connection.deserted():
             if wait is None:
-                answer(call, self._store, self._account, late=True)
+                self._answer(call, late=True)
             return connection.drop()
-        reply = answer(call, self._store, self._account) if wait is None else self._throttled(wait)
+        reply = self._answer(call) if wait is None else self._throttled(wait, connection)
         call.status = reply.status
-        return connection.respond(reply)
+        response = connection.respond(reply, request)
+        await connection.drained()
+        return response
 
-    def _throttled(self, wait: int) -> Reply:
+    def _answer(self, call: RecordedRequest, *, late: bool = False, lag: float = 0.0) -> WireReply:
+        reply = answer(call, self._store, self._account, late=late, lag=lag)
+        return self._with_budget(reply)
+
+    def _with_budget(self, reply: WireReply) -> WireReply:
+        """The reply with the headers that tell what is left of the rate limit."""
+        family = self._account.rules.rate_limit_headers
+        if self.throttle is None or family is None:
+            return reply
+        budget = self.throttle.budget()
+        since = time.time() if family == "ratelimit" else 0.0
+        return reply.with_headers(
+            (f"{family}-limit", str(budget.limit)),
+            (f"{family}-remaining", str(budget.remaining)),
+            (f"{family}-reset", str(math.ceil(since + budget.reset))),
+        )
+
+    def _throttled(self, wait: int, connection: Connection) -> WireReply:
         assert self.throttle is not None
-        self.throttle.told(wait)
-        make = replies.html if self._account.rules.throttle_html else replies.refusal
-        return make(429, "Request was throttled.").with_headers(("Retry-After", str(wait)))
+        self.throttle.note_retry_after(wait, connection.number)
+        rules = self._account.rules
+        make = html if rules.throttle_html else refusal
+        if rules.retry_after == "text":
+            reply = make(429, f"Request was throttled. Expected available in {wait} seconds.")
+        else:
+            reply = make(429, "Request was throttled.").with_headers(("Retry-After", str(wait)))
+        return self._with_budget(reply)
 
-    async def _play(self, call: Call, fault: Fault, wire: Wire) -> None:
+    async def _play(self, call: RecordedRequest, fault: Fault, wire: Wire) -> None:
         call.fault = fault.kind
         if call.action not in WRITES or fault.effect is Effect.BEFORE:
-            reply = answer(call, self._store, self._account, late=wire.gone, lag=fault.lag)
+            reply = self._answer(call, late=wire.gone, lag=fault.lag)
         else:
             reply = pretended(call)
         if fault.row.answers is Answer.REPLY and not wire.gone:
@@ -192,10 +232,10 @@ class Service:
         if call.action in WRITES and fault.effect is Effect.LATE:
             self._apply_later(call, fault.late)
 
-    def _apply_later(self, call: Call, seconds: float) -> None:
+    def _apply_later(self, call: RecordedRequest, seconds: float) -> None:
         def apply() -> None:
             self.pending.discard(handle)
-            answer(call, self._store, self._account, late=True)
+            self._answer(call, late=True)
 
         handle = asyncio.get_running_loop().call_later(seconds, apply)
         self.pending.add(handle)

@@ -1,0 +1,133 @@
+"""One request whose slot is held: it is sent, its reply is judged, and the session learns from it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Final
+
+from aioe2e._actions import Repeat
+from aioe2e._fates import Fate
+from aioe2e._http import InFlight, Transport
+from aioe2e._record import CallRecord
+from aioe2e._text import Redactor
+from aioe2e._wire import (
+    SMALL,
+    RawReply,
+    Request,
+    Verdict,
+    judge,
+    judge_failure,
+    parse,
+    parse_in_slices,
+    seconds_in_headers,
+)
+from aioe2e.config import RetryPolicy
+from aioe2e.errors import RateLimitedError
+
+from .channel import Channel
+from .errors import closed_error, late_error
+from .options import Options
+from .slices import in_slices
+from .watch import CallWatch
+
+#: Bytes of any reply that is not a listing.
+_SMALL_BODY: Final = 1024 * 1024
+
+
+async def exchange(
+    channel: Channel,
+    transport: Transport,
+    options: Options,
+    request: Request,
+    record: CallRecord,
+    in_flight: InFlight,
+    *,
+    sent_at: float,
+    deadline: float | None,
+    is_open: bool,
+    watch: CallWatch | None,
+) -> tuple[Verdict, RawReply | None]:
+    """Send a request once and judge what comes back. Its slot, which is held, is given back.
+
+    Args:
+        channel: The session's.
+        transport: Its pool.
+        options: Of the view that makes the call.
+        request: What to send.
+        record: Of the call.
+        in_flight: The request, as the channel knows it; ended here.
+        sent_at: Loop time now.
+        deadline: Loop time at which the call must be over.
+        is_open: Whether an earlier request of the call may have been carried out.
+        watch: Tells the hooks, if there are any.
+
+    Returns:
+        The verdict, and the reply that it is about; None where there was none.
+
+    Raises:
+        DeadlineExceededError: The deadline came while a large listing was read.
+        BaseException: What `before_send` of the record's orders raised.
+    """
+    is_write = request.repeat is not Repeat.READ
+    most = channel.limits.max_body if request.lists else _SMALL_BODY
+    try:
+        if is_write and record.orders.before_send is not None:
+            record.orders.before_send()
+        if watch is not None:
+            watch.attempt_started(request, in_flight)
+        result = await transport.send(request, options.context, in_flight, options.connect, most)
+    finally:
+        channel.in_flight.end(in_flight)
+        channel.gate.leave()
+        # Whatever comes next, be it a cancellation: what was sent may have been carried out.
+        record.open = is_open or (is_write and in_flight.sent)
+    if not isinstance(result, RawReply):
+        if channel.closed:
+            fate = Fate.MAYBE if in_flight.sent else Fate.NOT_SENT
+            return Verdict(fate, error=closed_error()), None
+        return judge_failure(request, result, sent=in_flight.sent), None
+    if request.lists and len(result.body) > SMALL:
+        reading = _read_in_slices(channel.redactor, result.body)
+        content = await _within(reading, channel, request, record, deadline)
+    else:
+        content = channel.redactor.scrub(parse(result.body), result.body)
+    verdict = _judged(channel, request, result, content)
+    _adapt(channel, options.retry, verdict, sent_at)
+    return verdict, result
+
+
+def _read_in_slices(redactor: Redactor, body: bytes) -> Generator[None, None, Any]:
+    """The content of a large listing, without secrets."""
+    content = yield from parse_in_slices(body)
+    return (yield from redactor.scrub_in_slices(content, body))
+
+
+async def _within(
+    work: Generator[None, None, Any],
+    channel: Channel,
+    request: Request,
+    record: CallRecord,
+    deadline: float | None,
+) -> Any:
+    """The result of work in slices, within the time for the call."""
+    try:
+        return await in_slices(work, channel.clock, deadline)
+    except TimeoutError:
+        pass  # raised below, where no context hangs on it
+    raise late_error(request, record.last, attempts=record.attempts)
+
+
+def _judged(channel: Channel, request: Request, reply: RawReply, content: Any) -> Verdict:
+    wait = None
+    if reply.status >= 400:
+        wait = seconds_in_headers(reply.headers, channel.clock.wall())
+    return judge(request, reply, content, channel.redactor, wait)
+
+
+def _adapt(channel: Channel, policy: RetryPolicy, verdict: Verdict, sent_at: float) -> None:
+    """Let the session go slower after a throttle, and faster after anything else."""
+    if not isinstance(verdict.error, RateLimitedError):
+        channel.gate.succeeded()
+        return
+    wait = policy.base if verdict.retry_after is None else verdict.retry_after
+    channel.throttled(sent_at, min(wait, policy.max_retry_after))

@@ -1,0 +1,239 @@
+"""The options of the command: those of `FakeE2E`, and one for each field of `Rules`."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import attrs
+
+from aioe2e.errors import UsageError
+from aioe2e.testing.account import Knob, Rules
+from aioe2e.testing.faults import Faults
+from aioe2e.testing.net import DIALECTS
+
+from . import _checks as checks
+
+_T = TypeVar("_T")
+
+#: Rules whose default is another one here: a person looks slower than a test.
+_DEFAULTS: dict[str, Any] = {"save_seconds": 5.0}
+
+
+def parser_of(prog: str) -> argparse.ArgumentParser:
+    """The parser of the command line.
+
+    Args:
+        prog: How the command is called.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        usage=f"{prog} [options]",
+        description="Serve an emulated MyAccount image API on this machine, without any account.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=79),
+    )
+    _add_server(parser.add_argument_group("the server"))
+    _add_account(parser.add_argument_group("the account"))
+    _add_faults(parser.add_argument_group("what goes wrong"))
+    rules = parser.add_argument_group("rules", "What the account refuses, and how it behaves.")
+    texts = _comments(Rules)
+    for field in attrs.fields(Rules):
+        _add_rule(rules, field, texts[field.name])
+    return parser
+
+
+def rules_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The rules that the command line sets, and the defaults of this command."""
+    names = [field.name for field in attrs.fields(Rules)]
+    given = {name: getattr(options, name) for name in names if hasattr(options, name)}
+    return _DEFAULTS | given
+
+
+def faults_of(options: argparse.Namespace) -> Faults:
+    """What goes wrong, by the command line."""
+    single = [fault(options.seed) for fault in options.fault]
+    return sum(single, Faults()) + Faults.random(options.faults, seed=options.seed)
+
+
+def _add_server(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    add(
+        "--port",
+        type=_whole(0, 65535),
+        default=8400,
+        help="port, 0 for any that is free (%(default)s)",
+    )
+    add(
+        "--latency",
+        type=_number(checks.seconds),
+        default=0.0,
+        metavar="SECONDS",
+        help="time that every reply takes (%(default)s)",
+    )
+    add(
+        "--rps",
+        type=_number(_rate),
+        metavar="COUNT",
+        help="requests per second before 429 (no limit)",
+    )
+    add(
+        "--requests-per-hour",
+        type=_number(_rate),
+        metavar="COUNT",
+        help="requests per hour before 429 (no limit)",
+    )
+    add(
+        "--keep",
+        type=_whole(0),
+        default=1000,
+        metavar="COUNT",
+        help="how many of the latest requests and changes to remember (%(default)s)",
+    )
+
+
+def _add_account(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--images",
+        type=_source,
+        default=20,
+        metavar="COUNT|FILE",
+        help="how many saved images, or a JSON file of them (%(default)s)",
+    )
+    add(
+        "--nodes",
+        type=_source,
+        default=5,
+        metavar="COUNT|FILE",
+        help="how many nodes, or a JSON file of them (%(default)s)",
+    )
+    add("--seed", type=int, default=0, help="of everything that is made up (%(default)s)")
+    add(
+        "--dialect",
+        action="append",
+        choices=DIALECTS,
+        metavar="NAME",
+        help=f"speak only this one of {', '.join(DIALECTS)}; may be given several times (all)",
+    )
+
+
+def _add_faults(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--faults",
+        type=_number(checks.share),
+        default=0.0,
+        metavar="RATE",
+        help="share of requests that meet a fault of any quick kind, 0 to 1 (%(default)s)",
+    )
+    add(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="[ACTION:]KIND[@RATE]",
+        help="a fault of one kind, for one action or all, for a share of the requests or all, "
+        "such as save:reset@0.5; may be given several times",
+    )
+    add("--list-faults", action="store_true", help="list the kinds of faults, and end")
+
+
+def _add_rule(group: argparse._ArgumentGroup, field: attrs.Attribute[Any], text: str) -> None:
+    knob: Knob = field.metadata["knob"]
+    default = _DEFAULTS.get(field.name, field.default)
+    shown = _shown(default)
+    help_text = f"{text.rstrip('.')}{f' ({shown})' if shown else ''}".replace("%", "%%")
+    name = f"--{field.name.replace('_', '-')}"
+    if knob.read is None:
+        group.add_argument(
+            name,
+            action=argparse.BooleanOptionalAction,
+            default=argparse.SUPPRESS,
+            help=help_text,
+        )
+    else:
+        group.add_argument(
+            name,
+            type=_value(knob.read, knob.check),
+            default=argparse.SUPPRESS,
+            metavar=knob.metavar,
+            help=help_text,
+        )
+
+
+def _shown(default: object) -> str:
+    """A default as the help shows it; empty where its text says what None means."""
+    if default is None or default == ():
+        return ""
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _comments(cls: type[object]) -> dict[str, str]:
+    """The comments above the fields of a class, which also document them."""
+    source = inspect.getsource(cls)
+    found = re.findall(r"((?:^ +#: .*\n)+) +(\w+):", source, re.MULTILINE)
+    return {name: re.sub(r"\s*#: ", " ", lines).strip().replace("`", "") for lines, name in found}
+
+
+def _number(check: Callable[[str, float], object]) -> Callable[[str], float]:
+    """A type of argument: a number that a check lets pass."""
+    return _value(float, check)
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A type of argument: a whole number."""
+    return _value(int, lambda name, number: checks.whole(name, number, least=least, most=most))
+
+
+def _value(read: Callable[[str], _T], check: Callable[[str, _T], object]) -> Callable[[str], _T]:
+    """A type of argument: what is read from it, where a check lets that pass."""
+
+    def value(text: str) -> _T:
+        try:
+            found = read(text)
+            check("it", found)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"it must be a number, not {text!r}") from None
+        return found
+
+    return value
+
+
+def _rate(name: str, value: float) -> None:
+    if not checks.is_number(value) or value <= 0:
+        checks.refuse(name, "a number above 0", value)
+
+
+def _source(text: str) -> int | str:
+    """A number, or else the name of a file."""
+    try:
+        int(text)
+    except ValueError:
+        return text
+    return _whole(0)(text)
+
+
+def _fault(text: str) -> Callable[[int], Faults]:
+    """What ``[ACTION:]KIND[@RATE]`` stands for, as a function of the seed."""
+    action, colon, rest = text.rpartition(":")
+    kind, _, rate = rest.partition("@")
+    actions: Sequence[str] | None = [action] if colon else None
+
+    def make(seed: int) -> Faults:
+        return Faults.random(float(rate or 1), seed=seed, kinds=[kind], actions=actions)
+
+    try:
+        make(0)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"the rate must be a number, not {rate!r}") from None
+    return make

@@ -1,0 +1,300 @@
+"""What the API answers: who may ask, in which dialect, and what each action does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import attrs
+
+from aioe2e.testing.net import (
+    DIALECTS,
+    WRITES,
+    RecordedRequest,
+    WireReply,
+    detail,
+    refusal,
+    success,
+    success_wire,
+)
+
+from . import catalogue
+from .places import Place, place_in
+from .records import Record
+from .rules import Rules
+from .seed import NODE_DETAILS
+from .store import Cause, Refused, Store
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Account:
+    """Who may ask, and in which dialects."""
+
+    #: What the query's ``apikey``, or the header ``X-API-Key``, has to be.
+    api_key: str
+    #: What has to follow ``Authorization: Bearer``.
+    auth_token: str
+    #: Names of the `DIALECTS` that are spoken.
+    dialects: Collection[str] = tuple(DIALECTS)
+    #: The rest.
+    rules: Rules = attrs.Factory(Rules)
+
+    @cached_property
+    def spoken(self) -> frozenset[tuple[str, str]]:
+        """The pairs of method and form that are taken."""
+        return frozenset(pair for dialect in self.dialects for pair in DIALECTS[dialect])
+
+
+@attrs.frozen
+class _Task:
+    """A request that is good so far, and what it is about."""
+
+    call: RecordedRequest
+    store: Store
+    account: Account
+    place: Place
+    late: bool
+    lag: float
+
+    @property
+    def cause(self) -> Cause:
+        return Cause(self.call.index, late=self.late)
+
+
+def answer(
+    call: RecordedRequest,
+    store: Store,
+    account: Account,
+    *,
+    late: bool = False,
+    lag: float = 0.0,
+) -> WireReply:
+    """Carry a request out and say what the API says.
+
+    Args:
+        call: The request.
+        store: The account's state.
+        account: Who may ask.
+        late: Its connection has gone meanwhile.
+        lag: Seconds by which a listing is out of date, beyond what the rules say.
+    """
+    reply = _answer(call, store, account, late=late, lag=lag)
+    rules = account.rules
+    return attrs.evolve(
+        reply,
+        date_offset=rules.date_offset if rules.send_date else None,
+        bodiless=call.method == "HEAD",
+    )
+
+
+def _answer(
+    call: RecordedRequest, store: Store, account: Account, *, late: bool, lag: float
+) -> WireReply:
+    for refuse in (_refuse_stranger, _refuse_elsewhere, _refuse_route):
+        if (no := refuse(call, account)) is not None:
+            return no
+    if call.method == "OPTIONS":
+        return success({}).with_headers(("Allow", _allowed(call, account, "HEAD", "OPTIONS")))
+    place = place_in(call.query, store.home)
+    task = _Task(call, store, account, place, late, lag + account.rules.listing_lag)
+    try:
+        with store.lock:
+            return _ENDPOINTS[call.form](task)
+    except Refused as refused:
+        return refusal(refused.status, refused.message)
+
+
+def _refuse_stranger(call: RecordedRequest, account: Account) -> WireReply | None:
+    key = call.query.get("apikey") or call.headers.get("X-API-Key")
+    token = call.headers.get("Authorization")
+    if not key or not token:
+        return detail(401, "Authentication credentials were not provided.")
+    if token.removeprefix("Bearer ") != account.auth_token or not token.startswith("Bearer "):
+        return detail(401, "Unauthorized")
+    if key != account.api_key:
+        return detail(403, "Authentication credentials were not provided.")
+    return None
+
+
+def _refuse_elsewhere(call: RecordedRequest, account: Account) -> WireReply | None:
+    """Refuse a project or a location that is missing, misspelt or not there."""
+    rules = account.rules
+    for name in rules.required_query:
+        if not call.query.get(name):
+            return _invalid(name, f"{name} is required", "This field is required.")
+    project, location = call.query.get("project_id"), call.query.get("location")
+    if project and not project.isdecimal():
+        return _invalid("project_id", "Invalid project_id", "A valid integer is required.")
+    if project and rules.projects is not None and project not in rules.projects:
+        return refusal(404, "Project not found")
+    if location and rules.locations is not None and location not in rules.locations:
+        return _invalid("location", "Invalid location", f'"{location}" is not a valid choice.')
+    return None
+
+
+def _invalid(field: str, message: str, text: str) -> WireReply:
+    return refusal(400, message, {field: [text]})
+
+
+def _refuse_route(call: RecordedRequest, account: Account) -> WireReply | None:
+    methods = call.route.methods
+    no_slash = account.rules.strict_slash and not call.path.endswith("/")
+    # `OPTIONS *` asks about the server.
+    about_all = call.method == "OPTIONS" and call.url == "*"
+    if (not methods or no_slash) and not about_all:
+        return refusal(404, f"The emulator serves nothing at {call.path}")
+    if call.method == "OPTIONS" or (call.method == "HEAD" and "GET" in methods):
+        return None
+    if call.method not in methods:
+        return _not_allowed(call, account)
+    if call.action not in WRITES and call.action != "unknown":
+        return None
+    if call.method not in _methods_for(call, account):
+        return _not_allowed(call, account)
+    if account.rules.read_only:
+        return detail(403, "You do not have permission to perform this action.")
+    return None
+
+
+def _methods_for(call: RecordedRequest, account: Account) -> set[str]:
+    """The methods by which the spoken dialects do on this path what a request asks for.
+
+    Where it asks for nothing that there is: those that do anything there.
+    """
+    forms = call.route.forms if call.form == "unknown" else {call.form}
+    spoken = {method for method, form in account.spoken if form in forms}
+    return spoken.intersection(call.route.methods)
+
+
+def _allowed(call: RecordedRequest, account: Account, *more: str) -> str:
+    methods = _methods_for(call, account) | set(more)
+    if "GET" in call.route.methods:
+        methods.add("GET")
+    return ", ".join(sorted(methods))
+
+
+def _not_allowed(call: RecordedRequest, account: Account) -> WireReply:
+    # A method that is fine for another action on the same path is no way out for this one.
+    refused = detail(account.rules.refuse_dialect_with, f'Method "{call.method}" not allowed.')
+    return refused.with_headers(("Allow", _allowed(call, account)))
+
+
+def _required_name(call: RecordedRequest) -> str:
+    if not isinstance(name := call.field("name"), str | None):
+        raise Refused(400, "Validation failed: name must be a string")
+    if name is None or not name.strip():
+        raise Refused(400, "Validation failed: name may not be blank")
+    return name
+
+
+def _unknown(task: _Task) -> WireReply:
+    if task.call.unreadable:
+        return refusal(400, "JSON parse error: the body is not valid JSON")
+    return refusal(400, "Validation failed: no such action")
+
+
+def pretended(call: RecordedRequest) -> WireReply:
+    """What a success would look like, for a fault that shows a part of it and does nothing."""
+    return _PRETENDED[call.action](call)
+
+
+def _renamed() -> WireReply:
+    return success({"status": True, "message": "Image name changed successfully"})
+
+
+def _deleted() -> WireReply:
+    # A Go client of the vendor's checks the status; the document does not show any.
+    return success({"status": True, "message": "Image deleted successfully"})
+
+
+def _saved(call: RecordedRequest, action_id: int, image_id: str | None) -> WireReply:
+    """A save that was accepted: as the document shows it (202), or as new clients meet it (200)."""
+    documented = call.method == "POST"
+    data: dict[str, Any] = {
+        "id": action_id,
+        "created_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "status": "done" if documented else "In Progress",
+        "action_type": "save_images" if documented else "Save Image",
+        "resource_id": call.target,
+    }
+    if image_id is not None:
+        data["image_id"] = image_id
+    return success(data, status=202 if documented else 200)
+
+
+_PRETENDED: Mapping[str, Callable[[RecordedRequest], WireReply]] = {
+    "save": lambda call: _saved(call, 0, None),
+    "rename": lambda _: _renamed(),
+    "delete": lambda _: _deleted(),
+}
+
+
+def _rename(task: _Task) -> WireReply:
+    name = _required_name(task.call)
+    task.store.rename(task.call.target, name, task.cause, place=task.place)
+    return _renamed()
+
+
+def _delete(task: _Task) -> WireReply:
+    task.store.delete(task.call.target, task.cause, place=task.place)
+    return _deleted()
+
+
+def _save(task: _Task) -> WireReply:
+    call = task.call
+    name = _required_name(call)
+    action_id, image_id = task.store.save(call.target, name, task.cause, place=task.place)
+    shown = image_id if task.account.rules.image_id_in_save else None
+    return _saved(call, action_id, shown)
+
+
+def _listed_images(task: _Task) -> WireReply:
+    return success_wire(task.store.listing(task.lag, place=task.place))
+
+
+def _image(task: _Task) -> WireReply:
+    return success_wire(task.store.image(task.call.target, task.place).wire)
+
+
+def _node(task: _Task) -> WireReply:
+    return success_wire(task.store.node(task.call.target, task.place).wire)
+
+
+def _listed_nodes(task: _Task) -> WireReply:
+    task.store.advance()
+    nodes = [node for _, node in task.store.nodes.at(task.place)]
+    most = task.account.rules.nodes_per_page or max(len(nodes), 1)
+    try:
+        asked = int(task.call.query.get("per_page") or most)
+        page = int(task.call.query.get("page_no") or 1)
+    except ValueError:
+        return refusal(400, "Invalid page")
+    per_page, page = min(max(asked, 1), most), max(page, 1)
+    shown = [_row(node) for node in nodes[(page - 1) * per_page : page * per_page]]
+    counts = b', "total_count": %d, "total_page_number": %d'
+    pages = -(-len(nodes) // per_page)
+    return success_wire(json.dumps(shown).encode(), counts % (len(nodes), pages))
+
+
+def _row(node: Record) -> dict[str, Any]:
+    return {field: value for field, value in node.items() if field not in NODE_DETAILS}
+
+
+_ENDPOINTS: Mapping[str, Callable[[_Task], WireReply]] = {
+    "list": _listed_images,
+    "get": _image,
+    "catalogue": lambda task: success(catalogue.plans(task.place.location)),
+    "categories": lambda _: success(catalogue.categories()),
+    "nodes": _listed_nodes,
+    "node": _node,
+    "identity": lambda task: success(catalogue.identity(task.store.home)),
+    "account": lambda task: success(catalogue.profile(task.store.home)),
+    "rename": _rename,
+    "delete": _delete,
+    "save": _save,
+    "save-by-node-path": _save,
+    "unknown": _unknown,
+}

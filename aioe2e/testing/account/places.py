@@ -1,0 +1,58 @@
+"""Where images and nodes are: a project and a location."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+from aioe2e.errors import UsageError
+
+#: The project and the location of an account that names none.
+PROJECT = "12345"
+LOCATION = "Delhi"
+
+
+class Place(NamedTuple):
+    """A project and a location. A listing shows what is in one of them."""
+
+    project: str
+    location: str
+
+
+def places_of(projects: Collection[str] | None, locations: Collection[str] | None) -> list[Place]:
+    """All places of an account. The first is where a request belongs that names none."""
+    found = product(projects or [PROJECT], locations or [LOCATION])
+    return [Place(project, location) for project, location in found]
+
+
+def place_in(fields: Mapping[str, Any], home: Place) -> Place:
+    """The place that a wire object or a query names; what it does not name is as at home."""
+    project, location = fields.get("project_id"), fields.get("location")
+    return Place(
+        home.project if project in (None, "") else str(project),
+        home.location if location in (None, "") else str(location),
+    )
+
+
+def refuse_strangers(
+    name: str,
+    objects: Sequence[Mapping[str, Any]],
+    projects: Collection[str] | None,
+    locations: Collection[str] | None,
+) -> None:
+    """Refuse objects that name a project or a location which the account does not have.
+
+    Raises:
+        UsageError: The first of them.
+    """
+    known = {"project_id": projects, "location": locations}
+    for number, fields in enumerate(objects):
+        for field, values in known.items():
+            value = fields.get(field)
+            if values is None or value in (None, "") or str(value) in values:
+                continue
+            there = ", ".join(values)
+            raise UsageError(
+                f"{name}[{number}]: {field} {value!r} is none of the account's; it has {there}"
+            )

@@ -1,0 +1,153 @@
+"""What a request can ask for: the routes, the bodies that name an action, and the dialects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+from urllib.parse import unquote, urlsplit
+
+import attrs
+
+#: Where the API lives on its host.
+BASE = ("myaccount", "api", "v1")
+
+#: What each dialect sends: method and form. A form is an action, but for the save that the node's
+#: own path takes. "documented" is the vendor's save-image document, "current" its newer clients,
+#: "put" e2e-cli 0.9, "goe2e" the Go client of the Terraform provider.
+DIALECTS: Mapping[str, frozenset[tuple[str, str]]] = {
+    "documented": frozenset({("POST", "rename"), ("POST", "delete"), ("POST", "save")}),
+    "current": frozenset({("PUT", "rename"), ("DELETE", "delete"), ("PUT", "save")}),
+    "put": frozenset({("PUT", "rename"), ("PUT", "delete"), ("PUT", "save")}),
+    "goe2e": frozenset({("PUT", "rename"), ("DELETE", "delete"), ("PUT", "save-by-node-path")}),
+}
+WRITES = frozenset({"rename", "delete", "save"})
+#: Everything that `RecordedRequest.action` can be.
+ACTIONS = (
+    "list",
+    "get",
+    "rename",
+    "delete",
+    "save",
+    "nodes",
+    "node",
+    "catalogue",
+    "account",
+    "unknown",
+)
+#: Forms that are another way to ask for an action.
+_ACTION_OF_FORM: Mapping[str, str] = {
+    "save-by-node-path": "save",
+    "categories": "catalogue",
+    "identity": "account",
+}
+
+
+@attrs.frozen
+class _Body:
+    """Which form a body asks for: the key to read, and the form for each value."""
+
+    key: str
+    forms: Mapping[str, str]
+
+
+_IMAGE_BODY = _Body("action_type", {"rename": "rename", "delete_image": "delete"})
+_ACTION_BODY = _Body("type", {"save_images": "save"})
+_NODE_BODY = _Body("action_type", {"save_images": "save-by-node-path"})
+
+_Methods: TypeAlias = "Mapping[str, str | _Body]"
+
+#: Segments below the base; ``*`` is an id. The method alone names the form, or the body does.
+_ROUTES: Mapping[tuple[str, ...], _Methods] = {
+    ("images", "saved-images"): {"GET": "list"},
+    ("images", "os-category"): {"GET": "categories"},
+    ("images", "category-list"): {"GET": "categories"},
+    ("images",): {"GET": "catalogue"},
+    ("images", "*"): {
+        "GET": "get",
+        "POST": _IMAGE_BODY,
+        "PUT": _IMAGE_BODY,
+        "DELETE": "delete",
+    },
+    ("nodes",): {"GET": "nodes"},
+    ("nodes", "*"): {"GET": "node", "PUT": _NODE_BODY},
+    ("nodes", "*", "actions"): {"POST": _ACTION_BODY, "PUT": _ACTION_BODY},
+    ("iam", "multi-crn"): {"GET": "identity"},
+    ("customer", "details"): {"GET": "account"},
+    ("accounts", "profile", "detail"): {"GET": "account"},
+}
+
+
+@attrs.frozen
+class Route:
+    """What one path takes.
+
+    Attributes:
+        methods: Its methods, in some dialect.
+        target: The id in the path, or ``""``.
+    """
+
+    methods: _Methods
+    target: str = ""
+
+    def form(self, method: str, body: object) -> str:
+        """What a request asks for; ``"unknown"`` where it asks for nothing that there is."""
+        taken = self.methods.get(method, "unknown")
+        if isinstance(taken, str):
+            return taken
+        value = body.get(taken.key) if isinstance(body, Mapping) else None
+        return taken.forms.get(value, "unknown") if isinstance(value, str) else "unknown"
+
+    @property
+    def forms(self) -> frozenset[str]:
+        """Everything that its methods can ask for."""
+        found: set[str] = set()
+        for taken in self.methods.values():
+            found.update([taken] if isinstance(taken, str) else taken.forms.values())
+        return frozenset(found)
+
+
+#: A path under which there is nothing.
+NOWHERE = Route({})
+
+
+def action_of(form: str) -> str:
+    """The action that a form asks for."""
+    return _ACTION_OF_FORM.get(form, form)
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Path and query of what stands in a request line, which may be a whole URL."""
+    if not url.startswith("/") and "://" in url:
+        parts = urlsplit(url)
+        return parts.path or "/", parts.query
+    path, _, query = url.partition("?")
+    return path, query
+
+
+def segments_of(path: str, *, any_base: bool) -> tuple[str, ...] | None:
+    """The path below the base, decoded; None for a path that does not begin with it.
+
+    Args:
+        path: The path as it came. Doubled slashes, and one too few at the end, are fine.
+        any_base: Take every part of the base as the base, too.
+    """
+    parts = [unquote(part) for part in path.split("/") if part]
+    if any_base:
+        for part in BASE:
+            if parts and parts[0] == part:
+                del parts[0]
+        return tuple(parts)
+    if tuple(parts[: len(BASE)]) != BASE:
+        return None
+    return tuple(parts[len(BASE) :])
+
+
+def route_of(segments: Sequence[str]) -> Route:
+    """The route of a path below the base."""
+    if (methods := _ROUTES.get(tuple(segments))) is not None:
+        return Route(methods)
+    if len(segments) > 1:
+        pattern = (segments[0], "*", *segments[2:])
+        if (methods := _ROUTES.get(pattern)) is not None:
+            return Route(methods, segments[1])
+    return NOWHERE

@@ -1,0 +1,113 @@
+"""Requests as values: what arrived, and what it asks for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+import attrs
+
+from .paths import NOWHERE, Route, action_of, route_of, segments_of, split_url
+
+
+@attrs.define(kw_only=True, eq=False, slots=False, repr=False)
+class RecordedRequest:
+    """A request that arrived. The emulator fills in what became known while it was answered."""
+
+    #: Its number, from 0.
+    index: int
+    #: ``"GET"``, ``"POST"``, …
+    method: str
+    #: Path and query as they came.
+    url: str
+    #: A case-insensitive mapping.
+    headers: Mapping[str, str]
+    #: The bytes of the body.
+    body: bytes = b""
+    #: When it arrived, by ``time.monotonic()``.
+    time: float = 0.0
+    #: The number of its connection.
+    connection: int = 0
+    #: What was answered; None while there is no answer, and when there never will be a readable
+    #: one, as the client has left.
+    status: int | None = None
+    #: The kind of the fault that was played on it.
+    fault: str | None = None
+    #: Seconds since a 429 was sent whose Retry-After was not yet over when this arrived.
+    inside_retry_after: float | None = None
+    #: Whether every part of the base URL is taken for the base; see `Rules.any_base`.
+    any_base: bool = False
+
+    @cached_property
+    def path(self) -> str:
+        """The path, without the query."""
+        return split_url(self.url)[0]
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The query, decoded."""
+        return dict(parse_qsl(split_url(self.url)[1], keep_blank_values=True))
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON; None where there is none, or none that can be read."""
+        return self._read[0]
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether there is a body that is no JSON."""
+        return not self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[Any, bool]:
+        """The body as JSON, and whether it could be read."""
+        try:
+            return (json.loads(self.body) if self.body else None), True
+        except (
+            ValueError,
+            RecursionError,
+        ):  # the latter for a body of too many lists in each other
+            return None, False
+
+    @cached_property
+    def route(self) -> Route:
+        """What its path takes."""
+        segments = segments_of(self.path, any_base=self.any_base)
+        return NOWHERE if segments is None else route_of(segments)
+
+    @cached_property
+    def form(self) -> str:
+        """The action, or the special form of one that only some dialects have."""
+        method = "GET" if self.method == "HEAD" else self.method
+        return self.route.form(method, self.json)
+
+    @property
+    def action(self) -> str:
+        """``list get rename delete save nodes node catalogue account``, or ``unknown``."""
+        return action_of(self.form)
+
+    @property
+    def target(self) -> str:
+        """The id in the path, or ``""``."""
+        return self.route.target
+
+    @property
+    def name(self) -> str | None:
+        """The name in the body."""
+        name = self.field("name")
+        return name if isinstance(name, str) else None
+
+    def field(self, key: str) -> Any:
+        """What the body has under a key; None where it has not, or is no object."""
+        body = self.json
+        return cast("dict[str, Any]", body).get(key) if isinstance(body, dict) else None
+
+    def __repr__(self) -> str:
+        more = "".join(
+            f" {field}={value!r}" for field in ("name", "fault") if (value := getattr(self, field))
+        )
+        line = f"{self.index} {self.method} {self.path} {self.action}{more}"
+        return f"<RecordedRequest {line} -> {self.status}>"
