@@ -10,7 +10,18 @@
 from . import select
 from ._version import __version__
 from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
-from .config import Credentials, Dialect, Guard, Limiter, Limits, RetryPolicy, Timeouts
+from .config import (
+    Credentials,
+    Dialect,
+    Discovery,
+    FoundProfile,
+    FoundSetting,
+    Guard,
+    Limiter,
+    Limits,
+    RetryPolicy,
+    Timeouts,
+)
 from .errors import (
     AmbiguousNameError,
     APIError,
@@ -59,6 +70,7 @@ from .models import (
     ImageState,
     Node,
     NodeState,
+    RateLimit,
     Reply,
     SaveAction,
     SavedImage,
@@ -87,8 +99,11 @@ __all__ = [
     "Credentials",
     "DeadlineExceededError",
     "Dialect",
+    "Discovery",
     "E2EError",
     "Event",
+    "FoundProfile",
+    "FoundSetting",
     "Guard",
     "GuardError",
     "Hook",
@@ -110,6 +125,7 @@ __all__ = [
     "PermissionDeniedError",
     "Plan",
     "Progress",
+    "RateLimit",
     "RateLimitedError",
     "Reply",
     "Report",

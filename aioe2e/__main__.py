@@ -55,7 +55,7 @@ def _demo(arguments: Sequence[str]) -> int:
 
 def _emulator(arguments: Sequence[str]) -> int:
     # What `python -m aioe2e.testing` runs; it brings a web server along.
-    status: int = import_module("aioe2e.testing.__main__").main(arguments)
+    status: int = import_module("aioe2e.testing.__main__").main(arguments, prog="aioe2e emulator")
     return status
 
 

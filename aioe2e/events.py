@@ -64,6 +64,8 @@ class AttemptStarted:
     #: The path with a name instead of the id, such as ``"images/{image_id}/"``; None where it is
     #: not known, as for `Session.request`.
     route: str | None
+    #: The whole URL, without the query.
+    url: str
     #: The host and the port of the base URL.
     server: str
     port: int
@@ -87,6 +89,7 @@ class AttemptEvent:
     path: str
     #: As in `AttemptStarted`.
     route: str | None
+    url: str
     server: str
     port: int
     #: 1 for the first attempt of a call.

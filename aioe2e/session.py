@@ -21,6 +21,7 @@ from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
     Dialect,
+    Discovery,
     Guard,
     Limiter,
     Limits,
@@ -31,6 +32,7 @@ from aioe2e.config import (
     checked_limiter,
     checked_location,
     checked_project_id,
+    discovered,
     from_environment,
     from_files,
     settings_with_secrets,
@@ -44,7 +46,7 @@ from ._record import CallRecord
 from ._version import __version__
 from .errors import ConfigError, UsageError
 from .events import Hook
-from .models import Reply
+from .models import RateLimit, Reply
 from .nodes import Nodes
 
 __all__ = ["Session", "SessionOptions"]
@@ -203,6 +205,20 @@ class Session:
         """
         return cls(**from_files(name, overrides))
 
+    @classmethod
+    def discover(cls, profile: str | None = None) -> Discovery:
+        """Where each setting comes from, without any request; for a person who sets things up.
+
+        Args:
+            profile: What `from_profile` would use for this name; None for what `from_env` would
+                use.
+
+        Returns:
+            The settings and their sources, all profiles that are there, and what is wrong. Secrets
+            are hidden in it.
+        """
+        return discovered(os.environ, profile)
+
     @cached_property
     def images(self) -> Images:
         """The image actions."""
@@ -334,6 +350,16 @@ class Session:
         """
         if not self._view:
             await self._channel.close()
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """The account's request budget, as the latest reply that spoke of it told it.
+
+        None until a reply has rate-limit headers (``ratelimit-limit``, ``-remaining`` and
+        ``-reset``, or the same names with ``x-``). When a reply says that nothing remains, the
+        session sends nothing until the reset, for an hour at most.
+        """
+        return self._channel.rate_limit
 
     @property
     def closed(self) -> bool:

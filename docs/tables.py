@@ -149,14 +149,14 @@ def requests() -> list[str]:
             str(action),
             *(
                 line(encode(action, "{node}" if ROWS[action].of_node else "{id}", "NAME", dialect))
-                for dialect in (Dialect.DOCUMENTED, Dialect.CURRENT)
+                for dialect in (Dialect.DOCUMENTED, Dialect.CURRENT, Dialect.PUT)
             ),
         ]
         for action in Action
     )
     return table(
-        ["action", "`Dialect.DOCUMENTED`", "`Dialect.CURRENT`"],
-        [["list", line(LIST), line(LIST)], *writes],
+        ["action", "`Dialect.DOCUMENTED`", "`Dialect.CURRENT`", "`Dialect.PUT`"],
+        [["list", *[line(LIST)] * 3], *writes],
     )
 
 

@@ -22,7 +22,7 @@ from aioe2e._wire import (
     seconds_in_headers,
 )
 from aioe2e.config import RetryPolicy
-from aioe2e.errors import RateLimitedError
+from aioe2e.errors import E2EError, RateLimitedError
 
 from .channel import Channel
 from .errors import closed_error, late_error
@@ -68,6 +68,43 @@ async def exchange(
         DeadlineExceededError: The deadline came while a large listing was read.
         BaseException: What `before_send` of the record's orders raised.
     """
+    try:
+        result = await _sent(channel, transport, options, request, record, in_flight, watch)
+        if isinstance(result, RawReply):
+            channel.read_rate_limit(result.headers)
+            if not _is_large(request, result):
+                content = channel.redactor.scrub(parse(result.body), result.body)
+                verdict = _judged(channel, request, result, content)
+                _adapt(channel, options.retry, verdict, sent_at)
+                return verdict, result
+    finally:
+        # Whatever comes next, be it a cancellation: what was sent may have been carried out.
+        is_write = request.repeat is not Repeat.READ
+        record.open = is_open or (is_write and in_flight.sent)
+        # Only now, so that no call that waits for the slot is let in before a throttle was read.
+        channel.gate.leave()
+    if not isinstance(result, RawReply):
+        if channel.closed:
+            fate = Fate.MAYBE if in_flight.sent else Fate.NOT_SENT
+            return Verdict(fate, error=closed_error()), None
+        return judge_failure(request, result, sent=in_flight.sent), None
+    reading = _read_in_slices(channel.redactor, result.body)
+    content = await _within(reading, channel, request, record, deadline)
+    verdict = _judged(channel, request, result, content)
+    _adapt(channel, options.retry, verdict, sent_at)
+    return verdict, result
+
+
+async def _sent(
+    channel: Channel,
+    transport: Transport,
+    options: Options,
+    request: Request,
+    record: CallRecord,
+    in_flight: InFlight,
+    watch: CallWatch | None,
+) -> RawReply | E2EError:
+    """Send the request; its reply, or the error for which there is none."""
     is_write = request.repeat is not Repeat.READ
     most = channel.limits.max_body if request.lists else _SMALL_BODY
     try:
@@ -75,25 +112,14 @@ async def exchange(
             record.orders.before_send()
         if watch is not None:
             watch.attempt_started(request, in_flight)
-        result = await transport.send(request, options.context, in_flight, options.connect, most)
+        return await transport.send(request, options.context, in_flight, options.connect, most)
     finally:
         channel.in_flight.end(in_flight)
-        channel.gate.leave()
-        # Whatever comes next, be it a cancellation: what was sent may have been carried out.
-        record.open = is_open or (is_write and in_flight.sent)
-    if not isinstance(result, RawReply):
-        if channel.closed:
-            fate = Fate.MAYBE if in_flight.sent else Fate.NOT_SENT
-            return Verdict(fate, error=closed_error()), None
-        return judge_failure(request, result, sent=in_flight.sent), None
-    if request.lists and len(result.body) > SMALL:
-        reading = _read_in_slices(channel.redactor, result.body)
-        content = await _within(reading, channel, request, record, deadline)
-    else:
-        content = channel.redactor.scrub(parse(result.body), result.body)
-    verdict = _judged(channel, request, result, content)
-    _adapt(channel, options.retry, verdict, sent_at)
-    return verdict, result
+
+
+def _is_large(request: Request, reply: RawReply) -> bool:
+    """Whether the reply is read in slices, with turns of the loop between them."""
+    return request.lists and len(reply.body) > SMALL
 
 
 def _read_in_slices(redactor: Redactor, body: bytes) -> Generator[None, None, Any]:

@@ -18,7 +18,7 @@ from aioe2e._actions import Repeat
 from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
-from aioe2e._wire import RawReply, Request, Verdict, in_other_dialect
+from aioe2e._wire import RawReply, Request, Verdict, in_next_dialect
 from aioe2e.errors import (
     APIError,
     ConfigError,
@@ -105,7 +105,7 @@ class Call:
         self._is_open = in_doubt
         #: Whether a request was sent. `_start` sets it.
         self._begun = False
-        #: Whether the other dialect was taken, and a new token. `_resend_at_once` sets them.
+        #: Whether another dialect was taken, and a new token. `_resend_at_once` sets them.
         self._switched = False
         self._renewed_token = False
         #: The token in use, if there may be another one. `_authorize` sets it.
@@ -300,9 +300,9 @@ class Call:
             self._watch.attempt_ended(verdict, reply)
 
     async def _resend_at_once(self, verdict: Verdict) -> bool:
-        """Whether the attempt goes on at once: in the other dialect, or with a new token."""
-        if verdict.http_status == 405 and self._request.fallback and not self._is_open:
-            self._request = in_other_dialect(self._request)
+        """Whether the attempt goes on at once: in another dialect, or with a new token."""
+        if verdict.http_status == 405 and self._request.fallbacks and not self._is_open:
+            self._request = in_next_dialect(self._request)
             self._switched = True
             return True
         if self._renewed_token or not self._token_expired(verdict):
@@ -310,11 +310,12 @@ class Call:
         self._renewed_token = True
         try:
             await self._authorize(renew=True)
-        except E2EError:
-            if self._is_open:  # then this failure does not tell how the call ends
-                return False
-            raise
-        return True
+            return True
+        except E2EError as failure:
+            error = extended(failure, "", attempts=self._record.attempts)
+        if self._is_open:  # then this failure does not tell how the call ends
+            return False
+        raise error
 
     def _token_expired(self, verdict: Verdict) -> bool:
         """Whether a new token may help."""

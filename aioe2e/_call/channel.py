@@ -9,7 +9,7 @@ import logging
 import os
 import warnings
 import weakref
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -20,9 +20,11 @@ import attrs
 from aioe2e._clock import Clock
 from aioe2e._http import Transport
 from aioe2e._text import Redactor
+from aioe2e._wire import rate_limit
 from aioe2e.config import Credentials, Dialect, Guard, Limiter, Limits
 from aioe2e.errors import SessionError
 from aioe2e.events import Event, Hook, LimiterEvent, LimitEvent, PauseEvent
+from aioe2e.models import RateLimit
 
 from .errors import closed_error
 from .gate import Budget, Gate
@@ -93,6 +95,8 @@ class Channel:
         self.in_flight: RequestsInFlight = RequestsInFlight()
         #: By route, the dialect that proved to be the right one.
         self.dialects: dict[str, Dialect] = {}
+        #: What the latest reply that spoke of it said of the account's request budget.
+        self.rate_limit: RateLimit | None = None
         self.closed: bool = False
         self._borrowed = borrowed
         self._transport: Transport | None = None
@@ -184,6 +188,21 @@ class Channel:
         self.gate.throttled(sent_at, seconds)
         if isinstance(self.entrance, Turns):
             self.entrance.throttled(seconds)
+
+    def read_rate_limit(self, headers: Mapping[str, Sequence[str]]) -> None:
+        """Keep what the headers of a reply say of the account's request budget.
+
+        Where nothing remains, nothing is sent until the budget's next window.
+        """
+        if not headers:
+            return
+        wall = self.clock.wall()
+        found = rate_limit(headers, wall)
+        if found is None:
+            return
+        self.rate_limit = found
+        if found.remaining == 0 and found.reset_at is not None:
+            self.gate.hold(found.reset_at.timestamp() - wall)
 
     def emit(self, event: Event) -> None:
         """Tell every hook. What one raises is logged, the first few times."""

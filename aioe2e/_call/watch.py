@@ -140,6 +140,7 @@ class CallWatch:
             "method": request.method,
             "path": request.path,
             "route": request.path if request.lists else _ROUTES.get(request.route),
+            "url": channel.settings.base + request.path,
             "server": server,
             "port": port,
             "attempt": self._record.attempts,

@@ -4,7 +4,7 @@ from .codec import images_in_slices, node_of, nodes_in_slices, save_action
 from .json import SMALL, Unreadable, is_array, is_object, parse, parse_in_slices
 from .judge import RawReply, Verdict, judge, judge_failure
 from .rate_limit import RATE_LIMIT_HEADERS, rate_limit
-from .request import LIST, Context, Request, describe, encode, in_other_dialect, plain_request
+from .request import LIST, Context, Request, describe, encode, in_next_dialect, plain_request
 from .retry_after import seconds_in_headers, server_time
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "describe",
     "encode",
     "images_in_slices",
-    "in_other_dialect",
+    "in_next_dialect",
     "is_array",
     "is_object",
     "judge",

@@ -81,11 +81,17 @@ def _passes(said: str) -> bool:
     return any(_tells(said, pattern) for pattern in _PASSING_TEXTS)
 
 
-def _hint(cls: type[APIError], status: int, said: str, *, of_listing: bool) -> str:
-    if status == HTTPStatus.NOT_FOUND and of_listing:
+def _hint(cls: type[APIError], status: int, said: str, request: Request) -> str:
+    is_missing = status == HTTPStatus.NOT_FOUND
+    if is_missing and request.lists:
         return "this route is there on every account: check base_url, then project_id and location"
     if status in (400, 404, 412) and _tells(said, _PROJECT):
         return "set project_id and location to those of the image"
+    if is_missing and request.dialect is not None:
+        return (
+            "are project_id and location the right ones? If they are, the account may take another "
+            "method here: see Dialect"
+        )
     if status == 405:
         return "the server takes another method here: see Dialect"
     if 300 <= status < 400:
@@ -116,7 +122,7 @@ def refusal(
     detail = "; ".join(errors)
     is_said = not errors or message in errors or detail == message
     more = "" if is_said else f" ({detail[:200]})"
-    hint = _hint(cls, status, said, of_listing=request.lists)
+    hint = _hint(cls, status, said, request)
     advice = f" [{hint}]" if hint else ""
     answer = f"answered {status}"
     if status < 300:

@@ -181,10 +181,9 @@ class RunWatch:
         last = error.last if isinstance(error, OutcomeUnknownError) else None
         cause = type(last or error).__name__
         _log.warning(
-            "run %d: %d steps in a row failed (the last with %s): from now on one step at a time, "
-            "until the server answers",
+            "run %d: %s failed (with %s): from now on one step at a time, until the server answers",
             self._number,
-            row,
+            "a step" if row == 1 else f"{row} steps in a row",
             cause,
             extra={"run_id": self._number, "cause": cause, "elapsed": elapsed},
         )

@@ -10,7 +10,7 @@ from typing import Final, TextIO
 
 import aioe2e
 
-from . import changes, completion, reading, rotation
+from . import changes, completion, reading, rotation, setup
 from .exits import CommandError, Exit, code_of
 from .output import complain
 from .parser import Command, Invocation, Parser
@@ -76,6 +76,8 @@ PARSER: Final = Parser(
             ("aioe2e nodes list --match 'web-*'",),
         ),
         Command("nodes get", reading.get_node, ("aioe2e nodes get web-01",), "NODE"),
+        Command("profiles list", setup.list_profiles, ("aioe2e profiles list",)),
+        Command("profiles show", setup.show_profile, ("aioe2e profiles show --profile staging",)),
         Command(
             "completion",
             completion.completion,

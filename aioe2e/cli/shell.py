@@ -21,7 +21,7 @@ from .options import Account
 from .parser import Parser
 from .terminal import Screen
 
-__all__ = ["Interrupts", "Shell", "open_session"]
+__all__ = ["Interrupts", "Shell", "is_in_environment", "open_session"]
 
 #: One of these in the environment, and the environment is what is meant.
 _ENVIRONMENT: Final = ("E2E_API_KEY", "E2E_AUTH_TOKEN", "E2E_PROFILE")
@@ -155,11 +155,16 @@ async def open_session(
             session = await _emulated(account.emulator, stack, options)
         elif account.profile is not None:
             session = Session.from_profile(account.profile, **options)
-        elif any(os.environ.get(name) for name in _ENVIRONMENT):
+        elif is_in_environment():
             session = Session.from_env(**options)
         else:
             session = Session.from_profile(**options)
         yield await stack.enter_async_context(session)
+
+
+def is_in_environment() -> bool:
+    """Whether the environment says which account is meant; else it is the default profile."""
+    return any(os.environ.get(name) for name in _ENVIRONMENT)
 
 
 def _options(account: Account, screen: Screen, *, call_timeout: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from .address import (
     checked_project_id,
     is_loopback,
 )
+from .discovery import Discovery, FoundProfile, FoundSetting, discovered
 from .environment import from_environment
 from .profiles import from_files
 from .seams import Guard, Limiter, PerAccount, checked_guard, checked_limiter
@@ -25,6 +26,9 @@ __all__ = [
     "DEFAULT_BASE_URL",
     "Credentials",
     "Dialect",
+    "Discovery",
+    "FoundProfile",
+    "FoundSetting",
     "Guard",
     "Limiter",
     "Limits",
@@ -38,6 +42,7 @@ __all__ = [
     "checked_location",
     "checked_project_id",
     "checked_secret",
+    "discovered",
     "from_environment",
     "from_files",
     "is_loopback",

@@ -32,6 +32,7 @@ class Limiter(Protocol):
         Args:
             weight: How many requests to count it as.
         """
+        ...
 
     def throttled(self, seconds: float) -> None:
         """The server throttled a request: hold everybody back. Must not block.
@@ -39,6 +40,7 @@ class Limiter(Protocol):
         Args:
             seconds: How long nothing may be sent, from now on.
         """
+        ...
 
 
 class Guard(Protocol):
@@ -55,6 +57,7 @@ class Guard(Protocol):
         Args:
             image: The image's id.
         """
+        ...
 
 
 @runtime_checkable
@@ -67,6 +70,7 @@ class PerAccount(Protocol):
         Args:
             account: A hash of the session's api key: sixteen hexadecimal digits.
         """
+        ...
 
 
 def checked_limiter(limiter: Any, api_key: str) -> Limiter | None:

@@ -160,8 +160,10 @@ class Dialect(enum.Enum):
     DOCUMENTED = "documented"
     #: PUT for save and rename, DELETE for delete, as the vendor's newer clients send.
     CURRENT = "current"
-    #: The documented ones first; on HTTP 405 and nothing else the current ones, remembered for the
-    #: session.
+    #: PUT for every action, for a delete with a body, as e2e-cli 0.9.30 sends.
+    PUT = "put"
+    #: The documented one first; on HTTP 405 and nothing else the next one in the order above, which
+    #: is then remembered for the session.
     AUTO = "auto"
 
 

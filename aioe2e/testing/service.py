@@ -107,6 +107,7 @@ class Service:
             self.tasks.discard(task)
             self.inside.discard(connection)
             connection.served += 1
+            call.forget_derived()
 
     async def _attend(
         self,

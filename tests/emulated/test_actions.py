@@ -155,6 +155,23 @@ async def test_a_405_leads_to_the_other_dialect_once_per_route(
         assert len(fake.calls) <= 8
 
 
+async def test_an_account_that_takes_only_put_is_spoken_to_with_put() -> None:
+    """As e2e-cli sends: after a 405 to POST and to DELETE, a delete goes out as PUT."""
+    async with FakeE2E(images=4, nodes=1, dialects="put") as fake, fake.session() as session:
+        one, two, three, _ = list(fake.images)
+        await session.images.delete(one)
+        await session.images.delete(two)
+        await session.images.rename(three, "new")
+        await session.images.save(node(fake, 0), "saved")
+        assert [call.method for call in fake.calls] == [
+            *("POST", "DELETE", "PUT"),
+            *("PUT", "PUT"),
+            *("POST", "PUT"),
+        ]
+        assert one not in fake.images
+        assert fake.images[three]["name"] == "new"
+
+
 async def test_the_fallback_is_no_attempt_and_costs_no_budget() -> None:
     limits = aioe2e.Limits(retry_budget=0)
     async with (

@@ -1,202 +1,153 @@
-"""What callers hand over that looks right and is not quite: subclasses, things that merely count as true, dead pools."""
+"""What the test doubles of the vendor's own clients answer is read right, and a foreign dialect is hinted at.
+
+The shapes are those of the doubles; the values are made up.
+"""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-import aiohttp
 import pytest
+from odd_server import Asked, Says, odd_server
 
 import aioe2e
-from aioe2e import Plan, SavedImage, Status, Step, UsageError
-from aioe2e.bulk.inputs import steps_of
-from aioe2e.select import all_but_newest, where
+from aioe2e import Dialect, ImageState
 from aioe2e.testing import FakeE2E
 
-
-class Name(str, enum.Enum):  # noqa: UP042  # the kind of enum whose str() is not its value
-    IMAGE = "26318"
-    NODE = "32203"
-    NAME = "golden"
-
-
-class Evil(str):
-    """Passes every check of its characters and says something else when it is asked."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return "../../other/route"
-
-    def __format__(self, _: str) -> str:
-        return "../../other/route"
-
-
-class EvilNumber(int):
-    def __str__(self) -> str:
-        return "99"
-
-    __repr__ = __str__
-
-
-class Index:
-    """A whole number that is no int, as NumPy has them."""
-
-    def __init__(self, value: int) -> None:
-        self._value = value
-
-    def __index__(self) -> int:
-        return self._value
+#: What e2ectl's double lists: `image_name`, `available`, numbers, and few of the fields.
+LISTED: list[dict[str, Any]] = [
+    {
+        "image_id": "7102",
+        "image_name": "web-golden",
+        "image_state": "available",
+        "creation_time": "2026-03-12T10:00:00Z",
+        "image_size": "45 GB",
+        "os_distribution": "Ubuntu 24.04",
+        "running_vms": 2,
+    },
+    {
+        "image_id": "img-7101",
+        "image_name": "db-golden",
+        "image_state": "READY",
+        "creation_time": "2026-03-11T09:00:00Z",
+        "image_size": "30 GB",
+        "os_distribution": "CentOS 7",
+        "running_vms": 0,
+        "scaler_group_count": 1,
+        "is_windows": False,
+        "node_plans_available": True,
+        "project_name": "default-project",
+    },
+]
 
 
-@pytest.mark.parametrize(
-    "image",
-    [Name.IMAGE, Evil("26318"), EvilNumber(26318), Index(26318)],
-    ids=lambda value: type(value).__name__,
-)
-async def test_what_is_checked_is_what_is_sent(image: Any) -> None:
-    async with FakeE2E(images=3) as fake, fake.session() as session:
-        await session.images.rename(image, "a")
-        assert (await session.images.bulk_rename([(image, "b")])).ok
-        assert (await session.images.run([Step.rename(image, Evil("c"))])).ok
-        await session.images.get(image)
-        await session.images.delete(image)
-        assert [entry.target for entry in fake.ledger] == ["26318"] * 4
-        assert [entry.name for entry in fake.ledger[:3]] == ["a", "b", "c"]
+OK = {"message": "OK"}
 
 
-async def test_a_save_of_a_node_that_a_member_of_an_enum_names_is_done_once_and_said_to_be_done() -> (
-    None
-):
-    async with FakeE2E(images=1, nodes=2) as fake, fake.session() as session:
-        action = await session.images.save(Name.NODE, Name.NAME)
-        assert (type(action.node_id), action.node_id, action.name) == (str, "32203", "golden")
-        await session.images.wait_saved(action, interval=0.02)
-        report = await session.images.bulk_save({Name.NODE: "again"})
-        assert report.counts()[Status.DONE] == 1
-        assert [entry.action for entry in fake.ledger] == ["save", "save"]
+def e2ectl(asked: Asked) -> Says:
+    """What the double of e2ectl answers."""
+    if (asked.method, asked.path) == ("GET", "images/saved-images/"):
+        return Says(LISTED, envelope=OK)
+    if (asked.method, asked.path) == ("PUT", "images/7102/"):
+        return Says({"status": True, "message": "Saved image renamed successfully."}, envelope=OK)
+    if (asked.method, asked.path) == ("DELETE", "images/7102/"):
+        return Says({}, envelope={"message": "Image deleted successfully."})
+    if (asked.method, asked.path) == ("PUT", "nodes/101/actions/"):
+        action = {
+            "id": 703,
+            "image_id": "img-455",
+            "action_type": "Save Image",
+            "created_at": "2026-03-14T08:20:00Z",
+            "resource_id": "101",
+            "status": "In Progress",
+        }
+        return Says(action, envelope=OK)
+    return Says(status=404, whole={"code": 404, "data": {}, "errors": {}, "message": "Not found"})
 
 
-async def test_the_escape_hatch_sends_what_it_checked() -> None:
-    async with FakeE2E(images=1, nodes=2) as fake, fake.session() as session:
-        await session.request(
-            "GET", Evil("nodes/"), query={Evil("page_no"): Evil("1"), "per_page": EvilNumber(5)}
+async def test_what_e2ectls_double_answers_is_read_right() -> None:
+    async with odd_server(e2ectl, dialect=Dialect.CURRENT) as (session, asked):
+        images = {image.image_id: image for image in await session.images.list()}
+        web, db = images["7102"], images["img-7101"]
+        assert (web.name, web.state, web.running_vms) == ("web-golden", ImageState.READY, 2)
+        assert (db.name, db.state, db.in_use) == ("db-golden", ImageState.READY, True)
+        result = await session.images.rename(web, "web-platinum")
+        assert result.message == "Saved image renamed successfully."
+        assert (await session.images.delete(web)).message == "Image deleted successfully."
+        action = await session.images.save("101", "nightly")
+        assert (action.action_id, action.image_id, action.status) == (
+            "703",
+            "img-455",
+            "In Progress",
         )
-        assert fake.calls[-1].path.endswith("/nodes/")
-        assert {"page_no": "1", "per_page": "5"}.items() <= fake.calls[-1].query.items()
+        assert [(one.method, one.path) for one in asked] == [
+            ("GET", "images/saved-images/"),
+            ("PUT", "images/7102/"),
+            ("DELETE", "images/7102/"),
+            ("PUT", "nodes/101/actions/"),
+        ]
 
 
-@pytest.mark.parametrize("force", ["no", 1, None, "yes"])
-async def test_only_true_forces(force: Any) -> None:
-    used = SavedImage(image_id="1", running_vms=2)
-    with pytest.raises(UsageError, match="force: True or False"):
-        Plan.delete([used], force=force)
-    with pytest.raises(UsageError, match="force: True or False"):
-        steps_of(aioe2e.Action.DELETE, iter([used]), force=force)
-    async with FakeE2E() as fake, fake.session() as session:
-        with pytest.raises(UsageError, match="force: True or False"):
-            await session.images.bulk_delete([used], force=force)
-        with pytest.raises(UsageError, match="repeatable: True or False"):
-            await session.request("POST", "nodes/", repeatable=force)
-        assert not fake.calls
+#: How the double of the Go client answers a delete, and its listing: without `errors`.
+GO_ENVELOPE = {"code": 200, "message": "Success"}
 
 
-async def test_a_predicate_that_is_a_coroutine_function_does_not_choose_every_image() -> None:
-    async def none(_: SavedImage) -> bool:
-        return False
+async def test_what_the_go_clients_double_answers_is_read_right() -> None:
+    row = {
+        "image_id": "24440",
+        "template_id": 101,
+        "name": "app_1726058019_1726058019",
+        "os_distribution": "DEL-app_1726058019",
+        "distro": "ubuntu",
+        "image_state": "Ready",
+        "image_type": "E2E Image",
+        "image_size": "95.368 GB",
+        "creation_time": "11-09-2024 18:03:37",
+        "running_vms": "0",
+        "cloning_ops": "0",
+        "vm_info": [],
+        "is_windows": False,
+        "sku_type": "C3VPS",
+    }
 
-    async with FakeE2E() as fake, fake.session() as session:
-        with pytest.raises(UsageError, match="match: a plain callable"):
-            await session.images.list(none)
-        assert not fake.calls
-    with pytest.raises(UsageError, match="a predicate: a plain callable"):
-        where(cast("Callable[[SavedImage], bool]", none), [])
+    def answer(asked: Asked) -> Says:
+        if asked.method == "GET":
+            return Says(whole=GO_ENVELOPE | {"data": [row]})
+        said = "Image name changed successfully" if asked.method == "PUT" else "Image deleted"
+        status = {"status": True} if asked.method == "PUT" else {}
+        return Says(whole=GO_ENVELOPE | {"data": {"message": said, **status}})
+
+    async with odd_server(answer, dialect=Dialect.CURRENT) as (session, _):
+        (image,) = await session.images.list()
+        assert (image.template_id, image.size_gb, image.in_use) == (101, 95.368, False)
+        assert image.creation_time is not None
+        assert image.creation_time.isoformat() == "2024-09-11T18:03:37+05:30"
+        assert (await session.images.rename(image, "x")).message
+        assert (await session.images.delete(image)).message == "Image deleted"
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda: Plan.rename(["1"], to="x"),  # type: ignore[arg-type]  # users may be untyped
-        lambda: all_but_newest(1, [], per="name"),  # type: ignore[arg-type]  # users may be untyped
-        lambda: Plan.resume(5),  # type: ignore[arg-type]  # users may be untyped
-        lambda: Plan.resume(b"journal"),  # type: ignore[arg-type]  # users may be untyped
-    ],
-)
-def test_other_things_in_the_place_of_callables_and_paths_are_refused_in_words(
-    call: Callable[[], Any],
+@pytest.mark.parametrize("action", ["rename", "delete", "save"])
+async def test_a_404_where_a_route_knows_no_post_is_hinted_to_be_one_of_the_dialect(
+    action: str,
 ) -> None:
-    with pytest.raises(UsageError, match="is needed"):
-        call()
+    async with (
+        FakeE2E(dialects="current", refuse_dialect_with=404) as fake,
+        fake.session(dialect=Dialect.DOCUMENTED) as session,
+    ):
+        image, node = next(iter(fake.images)), next(iter(fake.nodes))
+        with pytest.raises(aioe2e.NotFoundError, match="Dialect") as refused:
+            if action == "rename":
+                await session.images.rename(image, "golden")
+            elif action == "delete":
+                await session.images.delete(image)
+            else:
+                await session.images.save(node, "nightly")
+        assert "project_id" in str(refused.value), "it may be that, too"
+        assert fake.ledger == []
 
 
-async def test_a_get_takes_no_body() -> None:
+async def test_a_404_of_a_reading_says_nothing_of_the_dialect() -> None:
     async with FakeE2E() as fake, fake.session() as session:
-        with pytest.raises(UsageError, match="a GET has no body"):
-            await session.request("GET", "nodes/", json={})
-        assert not fake.calls
-
-
-async def test_what_stands_behind_a_question_mark_in_a_path_is_not_repeated() -> None:
-    async with FakeE2E() as fake, fake.session() as session:
-        with pytest.raises(UsageError, match=r"not 'nodes/'$"):
-            await session.request("GET", "nodes/?apikey=somebody-elses-key")
-
-
-async def test_a_pool_that_its_owner_has_closed_is_an_error_at_once() -> None:
-    async with FakeE2E() as fake:
-        async with aiohttp.ClientSession() as http:
-            session = fake.session(http=http)
-            await session.images.list()
-        with pytest.raises(aioe2e.SessionError, match="given as http= is closed"):
-            await session.images.list()
-        await session.close()
-        assert len(fake.calls) == 1
-
-
-async def test_a_token_function_that_is_not_async_is_told_so() -> None:
-    async with FakeE2E() as fake:
-        credentials = aioe2e.Credentials(
-            api_key=fake.credentials.api_key,
-            auth_token=lambda: "a-token",  # type: ignore[arg-type, return-value]  # users may be untyped
-        )
-        async with fake.session(credentials=credentials) as session:
-            with pytest.raises(aioe2e.ConfigError, match="must be async"):
-                await session.images.list()
-
-
-async def test_steps_whose_token_could_not_be_fetched_were_not_sent_and_are_worth_running_again() -> (
-    None
-):
-    async with FakeE2E(images=3) as fake:
-        trouble = [True]
-
-        async def token() -> str:
-            if trouble:
-                raise OSError("the vault restarts")
-            return cast("str", fake.credentials.auth_token)
-
-        credentials = aioe2e.Credentials(api_key=fake.credentials.api_key, auth_token=token)
-        async with fake.session(credentials=credentials) as session:
-            report = await session.images.bulk_delete(["26318", "26321"], limit=8)
-            assert report.counts()[Status.SKIPPED] == 2
-            assert not fake.calls
-            trouble.clear()
-            assert (await session.images.run(report.remaining())).counts()[Status.DONE] >= 1
-
-
-def test_a_hand_made_image_cannot_be_changed_either() -> None:
-    image = SavedImage(image_id="1", extra={"colour": "red"})
-    with pytest.raises(TypeError):
-        image.extra["colour"] = "blue"  # type: ignore[index]  # that is the point
-    assert image.extra == {"colour": "red"}
-
-
-def test_a_plan_of_steps_that_cannot_all_run_is_refused() -> None:
-    with pytest.raises(UsageError, match="one index"):
-        Plan([Step(aioe2e.Action.DELETE, "1", index=0), Step(aioe2e.Action.DELETE, "2", index=0)])
-    with pytest.raises(UsageError, match="wait for each other"):
-        Plan([Step(aioe2e.Action.DELETE, "1", index=0, after=(0,))])
-    with pytest.raises(UsageError, match="not there"):
-        Plan([Step(aioe2e.Action.DELETE, "1", index=0, after=(7,))])
+        with pytest.raises(aioe2e.NotFoundError) as refused:
+            await session.request("GET", "volumes/")
+        assert "Dialect" not in str(refused.value)

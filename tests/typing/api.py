@@ -85,6 +85,7 @@ async def sessions(http: aiohttp.ClientSession) -> None:
     assert_type(session.with_options(timeouts=Timeouts(), retry=RetryPolicy.none()), Session)
     assert_type(session.images, Images)
     assert_type(session.nodes, Nodes)
+    assert_type(Session.discover("work").ok, bool)
     assert_type(session.at(location="Chennai", project_id=7), Session)
     assert_type(session.closed, bool)
     async with session as entered:

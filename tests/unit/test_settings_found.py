@@ -17,7 +17,7 @@ import attrs
 import pytest
 from rich.console import Console
 
-from aioe2e import ConfigError, Credentials, RetryPolicy, Session, Timeouts, UsageError
+from aioe2e import ConfigError, Credentials, Discovery, RetryPolicy, Session, Timeouts, UsageError
 from aioe2e.config import (
     DEFAULT_BASE_URL,
     checked_base_url,
@@ -515,3 +515,99 @@ def test_credentials_are_one_value_however_they_are_copied() -> None:
     assert copy.copy(one) == attrs.evolve(one) == one
     assert hash(one) == hash(attrs.evolve(one))
     assert base64.b64encode(KEY.encode()).decode() not in repr(one)
+
+
+# Where settings come from
+
+
+def environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name in [name for name in os.environ if name.startswith("E2E_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def shown_in(found: Discovery) -> str:
+    """All that is shown of it, in which no secret may stand."""
+    texts = f"{found} {found!r} {json.dumps(found.to_dict())}"
+    for secret in (KEY, TOKEN, HEX):
+        assert secret not in texts
+    return str(found)
+
+
+def test_each_setting_says_where_it_comes_from(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = stored(home, profiles(work={**SOUND, "default_location": "Chennai"}))
+    environment(monkeypatch, E2E_PROFILE="work", E2E_LOCATION="Delhi")
+    found = Session.discover()
+    of_profile = f"{path}, profile 'work'"
+    assert {each.name: (each.shown, each.source) for each in found.settings} == {
+        "api_key": ("[hidden]", of_profile),
+        "auth_token": ("[hidden]", of_profile),
+        "project_id": ("12345", of_profile),
+        "location": ("Delhi", "E2E_LOCATION"),
+        "base_url": (DEFAULT_BASE_URL, "default"),
+    }
+    assert found.ok
+    assert found.problems == found.warnings == ()
+    assert "location    Delhi" in shown_in(found)
+
+
+def test_what_a_profile_would_give_is_found_by_its_name(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(home, profiles(work=SOUND, home={**SOUND, "default_location": ""}))
+    environment(monkeypatch, **{**WHOLE, "E2E_LOCATION": "Chennai"})
+    found = Session.discover("home")
+    assert [each.shown for each in found.settings][2:4] == ["12345", None]
+    assert found.settings[3].source == "not set"
+    assert [(each.name, each.is_default, each.location) for each in found.profiles] == [
+        ("work", True, "Delhi"),
+        ("home", False, None),
+    ]
+    shown_in(found)
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({}, "environment: E2E_API_KEY and E2E_AUTH_TOKEN not set"),
+        ({"E2E_API_KEY": KEY}, "environment: E2E_AUTH_TOKEN not set"),
+        ({**WHOLE, "E2E_PROJECT_ID": KEY}, "E2E_PROJECT_ID: project_id must be"),
+        ({**WHOLE, "E2E_API_KEY": TOKEN, "E2E_AUTH_TOKEN": KEY}, "are the api key and the token swapped?"),
+        ({**WHOLE, "E2E_PROFILE": "nowhere"}, "E2E_PROFILE: no profile"),
+        ({**WHOLE, "E2E_MYACCOUNT_BASE_URL": f"http://x/{HEX}"}, "E2E_MYACCOUNT_BASE_URL: base_url must be https"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_and_not_raised(
+    variables: dict[str, str], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment(monkeypatch, **variables)
+    found = Session.discover()
+    assert not found.ok
+    assert problem in " ".join(found.problems)
+    shown_in(found)
+
+
+def test_a_damaged_file_is_a_warning_and_a_bad_profile_has_its_problem(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment(monkeypatch, **WHOLE)
+    stored(home, b"{")
+    stored(home, {KEY: {"api_key": KEY}, "b": [], "c": SOUND}, ".E2E_CLI")
+    found = Session.discover()
+    assert found.ok
+    assert "not JSON" in found.warnings[0]
+    assert [bool(each.problem) for each in found.profiles] == [True, True, True]
+    assert "api_auth_token not set" in found.profiles[2].problem
+    shown_in(found)
+    assert "not JSON" in Session.discover("x").problems[0]
+
+
+def test_a_mistyped_variable_is_a_warning_of_the_discovery(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    environment(monkeypatch, E2E_API_KEY=KEY, E2E_AUTH_TOKEN=TOKEN, E2E_PROJECT="5")
+    assert Session.discover().warnings == (
+        "the environment variable E2E_PROJECT is not read: set E2E_PROJECT_ID",
+        "no project is given: most accounts need one",
+    )

@@ -16,7 +16,7 @@ from aioe2e._text import Redactor
 from aioe2e._wire.envelope import envelope_codes, flatten, says_failure, spoken
 from aioe2e._wire.json import parse
 from aioe2e._wire.judge import RawReply, Verdict, judge, judge_failure
-from aioe2e._wire.request import LIST, Request, describe, encode, in_other_dialect
+from aioe2e._wire.request import LIST, Request, describe, encode, in_next_dialect
 from aioe2e.config import Dialect
 from aioe2e.models import Action
 
@@ -83,6 +83,27 @@ def refused(verdict: Verdict) -> errors.APIError:
             b'{"action_type": "delete_image"}',
         ),
         (Action.DELETE, Dialect.CURRENT, "DELETE", "images/101/", None),
+        (
+            Action.SAVE,
+            Dialect.PUT,
+            "PUT",
+            "nodes/101/actions/",
+            b'{"type": "save_images", "name": "n"}',
+        ),
+        (
+            Action.RENAME,
+            Dialect.PUT,
+            "PUT",
+            "images/101/",
+            b'{"action_type": "rename", "name": "n"}',
+        ),
+        (
+            Action.DELETE,
+            Dialect.PUT,
+            "PUT",
+            "images/101/",
+            b'{"action_type": "delete_image"}',
+        ),
     ],
 )
 def test_each_action_has_the_exact_bytes_of_its_dialect(
@@ -90,7 +111,7 @@ def test_each_action_has_the_exact_bytes_of_its_dialect(
 ) -> None:
     request = encode(action, "101", "n", dialect)
     assert (request.method, request.path, request.body) == (method, path, body)
-    assert request.fallback == ""
+    assert request.fallbacks == ()
     assert request.query is None
 
 
@@ -99,7 +120,7 @@ def test_auto_sends_the_documented_request_and_knows_the_current_one(action: Act
     first = encode(action, "7", "n", Dialect.AUTO)
     for request, dialect in (
         (first, Dialect.DOCUMENTED),
-        (in_other_dialect(first), Dialect.CURRENT),
+        (in_next_dialect(first), Dialect.CURRENT),
     ):
         plain = encode(action, "7", "n", dialect)
         assert (request.method, request.path, request.body) == (
@@ -114,9 +135,37 @@ def test_auto_sends_the_documented_request_and_knows_the_current_one(action: Act
         )
 
 
-@pytest.mark.parametrize("action", list(Action))
-def test_there_is_no_third_dialect(action: Action) -> None:
-    assert in_other_dialect(encode(action, "7", "n", Dialect.AUTO)).fallback == ""
+@pytest.mark.parametrize(
+    ("action", "methods"),
+    [
+        (Action.SAVE, ["POST", "PUT"]),
+        (Action.RENAME, ["POST", "PUT"]),
+        (Action.DELETE, ["POST", "DELETE", "PUT"]),
+    ],
+)
+@pytest.mark.parametrize(
+    "learned", [None, Dialect.DOCUMENTED, Dialect.CURRENT, Dialect.PUT], ids=str
+)
+def test_auto_tries_each_method_once_beginning_with_the_one_that_it_has_learned(
+    action: Action, methods: list[str], learned: Dialect | None
+) -> None:
+    known = {} if learned is None else {SAVE.route: learned, DELETE.route: learned}
+    request = encode(action, "7", "n", Dialect.AUTO, known)
+    first = encode(action, "7", "n", learned or Dialect.DOCUMENTED).method
+    sent = [request.method]
+    while request.fallbacks:
+        request = in_next_dialect(request)
+        sent.append(request.method)
+        assert request.dialect is not None
+        plain = encode(action, "7", "n", request.dialect)
+        assert (request.method, request.path, request.body) == (
+            plain.method,
+            plain.path,
+            plain.body,
+        )
+    assert sent[0] == first
+    assert sorted(sent) == sorted(methods)
+    assert sent[1:] == [method for method in methods if method != first]
 
 
 def test_only_a_save_may_be_carried_out_just_once() -> None:

@@ -122,7 +122,7 @@ _YES: Rows = {
     "odd-201": _status(201),
     "odd-202": _status(202),
     "unknown-fields": elements(
-        "fields that nobody knows", _with(region={"code": "DEL"}, labels=["a"])
+        "fields that no document names", _with(region={"code": "DEL"}, labels=["a"])
     ),
     "missing-fields": elements(
         "nothing but ids", lambda image: {"image_id": image.get("image_id")}

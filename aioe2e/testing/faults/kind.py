@@ -32,20 +32,17 @@ class Answer(enum.Enum):
 
 @attrs.frozen
 class Scene:
-    """What a fault works with.
+    """What a fault works with."""
 
-    Attributes:
-        wire: The connection.
-        reply: What would be answered.
-        call: The request.
-        seconds: `Fault.seconds`.
-        value: `Fault.value`.
-    """
-
+    #: The connection.
     wire: Wire
+    #: What would be answered.
     reply: WireReply
+    #: The request.
     call: RecordedRequest
+    #: `Fault.seconds`.
     seconds: float | None = None
+    #: `Fault.value`.
     value: str | int | None = None
 
     def lasting(self, default: float) -> float:
@@ -71,24 +68,21 @@ ALWAYS = (Effect.BEFORE,)
 
 @attrs.frozen(kw_only=True)
 class Kind:
-    """One row of the table of faults.
+    """One row of the table of faults."""
 
-    Attributes:
-        summary: What happens, in a few words.
-        play: Does it.
-        effects: When the write may take effect; the first is the default. Reads have no effect.
-        answers: What the client gets.
-        opt_in: Left out of random faults unless named: it takes long, or much of a careless
-            client's memory, or tells the client what was true a while ago.
-        lag: Seconds by which the listing is out of date.
-        value: What `Fault.value` may be: ``int`` for a whole number of 0 or more, ``str`` for text
-            or a number.
-    """
-
+    #: What happens, in a few words.
     summary: str
+    #: Does it.
     play: Play
+    #: When the write may take effect; the first is the default. Reads have no effect.
     effects: tuple[Effect, ...]
+    #: What the client gets.
     answers: Answer
+    #: Left out of random faults unless named: it takes long, or much of a careless client's
+    #: memory, or tells the client what was true a while ago.
     opt_in: bool = False
+    #: Seconds by which the listing is out of date.
     lag: float = 0.0
+    #: What `Fault.value` may be: ``int`` for a whole number of 0 or more, ``str`` for text or a
+    #: number.
     value: type[int | str] | None = None

@@ -12,7 +12,7 @@ from aioe2e.testing.net import Wire, WireReply, as_json, reset, success
 from .bomb import packed_behind_spaces
 from .kind import ALWAYS, ANY, NEVER, Answer, Effect, Kind, Play, Scene
 
-#: A success for nobody in particular: what a stray reply looks like.
+#: A success that answers no request: what a stray reply looks like.
 _STRAY = success({"status": True, "message": "Image name changed successfully"}).wire()
 _MIB = 1024 * 1024
 
@@ -303,11 +303,11 @@ WIRE_KINDS: Mapping[str, Kind] = {
     ),
     "stray-at-once": _odd(
         _now(lambda scene: scene.wire.send(scene.reply.wire() + _STRAY)),
-        "a second reply that nobody asked for, at once",
+        "a second reply that was not asked for, at once",
     ),
     "stray-later": _odd(
         _after(wait=0.01, act=lambda wire: wire.send(_STRAY)),
-        "a reply that nobody asked for, on the idle connection",
+        "a reply that was not asked for, on the idle connection",
     ),
     "stray-timeout": _odd(
         _after(

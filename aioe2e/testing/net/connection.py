@@ -165,8 +165,8 @@ class Connection(web.RequestHandler):
         """Whether the client has gone and cannot read its reply.
 
         One that has ended its side looks the same whether it has gone or still reads. The first
-        byte of a reply tells: it is answered with a reset where nobody reads. `respond` sends the
-        rest.
+        byte of a reply tells: where the client has gone it is answered with a reset. `respond`
+        sends the rest.
         """
         if not self.ended or self.transport is None:
             return self.left.is_set()
@@ -194,7 +194,7 @@ class Connection(web.RequestHandler):
         return Played(keep=keep)
 
     def end_with(self, reply: WireReply) -> web.StreamResponse:
-        """Send a reply and end the connection, whatever the client still has to say."""
+        """Send a reply and end the connection, also where the client has more to say."""
         if self.transport is not None:
             self.transport.write(reply.with_headers(("Connection", "close")).wire())
         return self.drop()

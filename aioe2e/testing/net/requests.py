@@ -105,9 +105,23 @@ class RecordedRequest:
         body = self.json
         return cast("dict[str, Any]", body).get(key) if isinstance(body, dict) else None
 
+    def forget_derived(self) -> None:
+        """Forget what was worked out of the request; it is worked out again where it is asked for.
+
+        Many requests are kept, and few of them are looked at.
+        """
+        for name in _DERIVED:
+            self.__dict__.pop(name, None)
+
     def __repr__(self) -> str:
         more = "".join(
             f" {field}={value!r}" for field in ("name", "fault") if (value := getattr(self, field))
         )
         line = f"{self.index} {self.method} {self.path} {self.action}{more}"
         return f"<RecordedRequest {line} -> {self.status}>"
+
+
+#: What a request remembers of itself while it is answered.
+_DERIVED = tuple(
+    name for name, value in vars(RecordedRequest).items() if isinstance(value, cached_property)
+)

@@ -36,7 +36,7 @@ class Wire:
         self.keep = True
         #: The status that was answered, where it is not that of the reply given.
         self.answered: int | None = None
-        #: Whether something could not be written, because nobody was there.
+        #: Whether something could not be written, because the client had gone.
         self.lost = False
 
     @property

@@ -1,0 +1,236 @@
+"""Where each setting comes from, without any request and without showing a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from aioe2e._plain import as_json
+from aioe2e._text import table
+from aioe2e.errors import ConfigError
+
+from .address import DEFAULT_BASE_URL
+from .environment import VARIABLES, merged, misnamed, named_profile, of_variables
+from .found import CHECKS, SECRETS, Setting, hidden
+from .profiles import Profile, ProfileFile, find_profile, profile_files
+from .secrecy import described, label
+
+__all__ = ["Discovery", "FoundProfile", "FoundSetting", "discovered"]
+
+_NAMES = (*SECRETS, *CHECKS)
+_NOT_SET = "not set"
+
+
+@attrs.frozen(kw_only=True)
+class FoundSetting:
+    """One setting, as it may be shown."""
+
+    #: ``api_key``, ``auth_token``, ``project_id``, ``location`` or ``base_url``.
+    name: str
+    #: The value; ``[hidden]`` for a secret, a description for a value that cannot be used, None
+    #: where nothing gives it.
+    shown: str | None = None
+    #: Where it comes from: a variable, a profile and its file, ``"default"`` or ``"not set"``.
+    source: str
+
+
+@attrs.frozen(kw_only=True)
+class FoundProfile:
+    """One profile in a file of a vendor's tool."""
+
+    name: str
+    #: The path of its file.
+    file: str
+    #: Whether its file calls it the default.
+    is_default: bool
+    project_id: str | None = None
+    location: str | None = None
+    #: What is wrong with it; empty if it can be used.
+    problem: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Discovery:
+    """What `Session.discover` found. Printed, it is a report for people without any secret."""
+
+    settings: tuple[FoundSetting, ...]
+    #: All profiles of all files.
+    profiles: tuple[FoundProfile, ...] = ()
+    #: Why no session can be built of it; empty if one can.
+    problems: tuple[str, ...] = ()
+    #: What is odd, but does no harm by itself.
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether a session can be built of it."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as ``json.dumps`` takes it."""
+        found: dict[str, Any] = as_json(attrs.asdict(self))
+        return {**found, "ok": self.ok}
+
+    def __str__(self) -> str:
+        rows = [(each.name, each.shown or "", each.source) for each in self.settings]
+        lines = table(("setting", "value", "from"), rows)
+        lines += [f"problem: {problem}" for problem in self.problems]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+
+def discovered(environ: Mapping[str, str], profile: str | None) -> Discovery:
+    """What a session would be built of.
+
+    Args:
+        environ: The environment variables.
+        profile: A profile, as for `from_files`; None for what `from_environment` would use.
+    """
+    if profile is None:
+        return _of_environment(environ)
+    problems: list[str] = []
+    settings: dict[str, Setting] = {}
+    warnings: list[str] = []
+    secrets: list[object] = []
+    try:
+        stored = find_profile(profile)
+        secrets += stored.secrets
+        settings = stored.settings()
+        problems += _missing(settings, stored.keys, stored.source)
+        warnings += _misnamed_keys(stored, settings)
+    except ConfigError as error:
+        problems.append(str(error))
+    return _told(settings, problems, warnings, secrets)
+
+
+def _of_environment(environ: Mapping[str, str]) -> Discovery:
+    settings = of_variables(environ)
+    secrets: list[object] = [each.value for each in settings.values() if each.secret]
+    problems: list[str] = []
+    profile: Profile | None = None
+    try:
+        profile = named_profile(settings)
+        if profile is not None:
+            secrets += profile.secrets
+        settings = merged(settings, profile)
+    except ConfigError as error:
+        problems.append(str(error))
+        settings.pop("profile", None)
+    else:
+        problems += _missing(settings, VARIABLES, "environment")
+    warnings = [
+        f"the environment variable {name} is not read: set {word}"
+        for word, name in misnamed(environ, set(settings)).items()
+    ]
+    if profile is not None:
+        warnings += _misnamed_keys(profile, settings)
+    return _told(settings, problems, warnings, secrets)
+
+
+def _missing(settings: Mapping[str, Setting], words: Mapping[str, str], where: str) -> list[str]:
+    missing = [words[name] for name in SECRETS if name not in settings]
+    return [f"{where}: {' and '.join(missing)} not set"] if missing else []
+
+
+def _misnamed_keys(profile: Profile, settings: Mapping[str, Setting]) -> list[str]:
+    return [
+        f"{profile.source}: {word} is not read: write {key}"
+        for key, word in profile.misnamed(set(settings)).items()
+    ]
+
+
+def _told(
+    settings: Mapping[str, Setting],
+    problems: list[str],
+    warnings: list[str],
+    secrets: list[object],
+) -> Discovery:
+    wrong = [setting.problem for setting in settings.values() if setting.problem]
+    files = _files()
+    all_secrets = [*secrets, *_secrets_of(files)]
+    if "project_id" not in settings and not problems:
+        warnings = [*warnings, "no project is given: most accounts need one"]
+    warnings += [str(file) for file in files if isinstance(file, ConfigError)]
+    found = [_shown(name, settings.get(name)) for name in _NAMES]
+    return Discovery(
+        settings=tuple(_without_secrets(each, all_secrets) for each in found),
+        profiles=tuple(
+            _without_secrets(each, all_secrets) for file in files for each in _profiles_of(file)
+        ),
+        problems=tuple(hidden(text, all_secrets) for text in [*problems, *wrong]),
+        warnings=tuple(hidden(text, all_secrets) for text in warnings),
+    )
+
+
+def _files() -> list[ProfileFile | ConfigError]:
+    """All files of profiles; the errors of those that cannot be used stand in their place."""
+    try:
+        return profile_files()
+    except ConfigError as error:
+        return [error]
+
+
+def _secrets_of(files: list[ProfileFile | ConfigError]) -> list[object]:
+    return [
+        secret
+        for file in files
+        if isinstance(file, ProfileFile)
+        for profile in file.profiles.values()
+        for secret in profile.secrets
+    ]
+
+
+def _shown(name: str, setting: Setting | None) -> FoundSetting:
+    if setting is None:
+        if name == "base_url":
+            return FoundSetting(name=name, shown=DEFAULT_BASE_URL, source="default")
+        return FoundSetting(name=name, source=_NOT_SET)
+    if setting.problem:
+        shown = f"[{described(setting.value)}]"
+    elif setting.secret:
+        shown = "[hidden]"
+    else:
+        shown = CHECKS[name](setting.value) or ""
+    return FoundSetting(name=name, shown=shown, source=setting.source)
+
+
+def _profiles_of(file: ProfileFile | ConfigError) -> list[FoundProfile]:
+    if isinstance(file, ConfigError):
+        return []
+    return [_profile(file, profile) for profile in file.profiles.values()]
+
+
+def _profile(file: ProfileFile, profile: Profile) -> FoundProfile:
+    is_default = profile is file.default_profile
+    settings: Mapping[str, Setting] = {}
+    problems: list[str] = []
+    try:
+        settings = profile.settings()
+        problems = _missing(settings, profile.keys, profile.source)
+        problems += [setting.problem for setting in settings.values() if setting.problem]
+    except ConfigError as error:
+        problems = [str(error)]
+    context = {
+        name: _shown(name, settings[name]).shown
+        for name in ("project_id", "location")
+        if name in settings
+    }
+    return FoundProfile(
+        name=label(profile.name),
+        file=str(profile.path),
+        is_default=is_default,
+        problem="; ".join(problems),
+        **context,
+    )
+
+
+def _without_secrets(value: Any, secrets: list[object]) -> Any:
+    """The same with secrets hidden in all its texts."""
+    texts = {
+        field.name: hidden(text, secrets)
+        for field in attrs.fields(type(value))
+        if isinstance(text := getattr(value, field.name), str)
+    }
+    return attrs.evolve(value, **texts)
