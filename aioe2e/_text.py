@@ -233,12 +233,21 @@ class Redactor:
         Yields:
             Whenever it is time to let others run.
         """
-        echoed = yield from self._is_echoed(body)
+        echoed = yield from self.is_echoed(body)
         if not echoed:
             return content
         return (yield from self._scrubbed(content, _DEEPEST, _Meter()))
 
-    def _is_echoed(self, body: bytes) -> Generator[None, None, bool]:
+    def without_secrets(self, content: Any) -> Any:
+        """Parsed JSON of no great size without secrets."""
+        work = self._scrubbed(content, _DEEPEST, _Meter())
+        while True:
+            try:
+                next(work)
+            except StopIteration as stop:
+                return stop.value
+
+    def is_echoed(self, body: bytes) -> Generator[None, None, bool]:
         """Whether a secret stands in the bytes of a reply, in a spelling that an echo has."""
         longest = max(map(len, self._common), default=0)
         for start in range(0, len(body), _SEARCHED):

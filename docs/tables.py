@@ -27,7 +27,7 @@ from aioe2e import (
     RetryPolicy,
     Timeouts,
 )
-from aioe2e._actions import ROWS, Repeat
+from aioe2e._actions import ACTIONS, Repeatability
 from aioe2e._call import Decision, decide
 from aioe2e._fates import STATUS_FATES
 from aioe2e._text import Redactor
@@ -43,7 +43,9 @@ REQUESTS: Mapping[str, Request] = {
     **{str(action): encode(action, "1", "a", Dialect.DOCUMENTED) for action in Action},
 }
 #: Those that can be in doubt.
-WRITES = {name: request for name, request in REQUESTS.items() if request.repeat is not Repeat.READ}
+WRITES = {
+    name: request for name, request in REQUESTS.items() if request.repeat is not Repeatability.READ
+}
 
 #: What became of one attempt: a status with a body, or the error for which there was no reply.
 Attempt = tuple[int, object] | E2EError
@@ -148,7 +150,9 @@ def requests() -> list[str]:
         [
             str(action),
             *(
-                line(encode(action, "{node}" if ROWS[action].of_node else "{id}", "NAME", dialect))
+                line(
+                    encode(action, "{node}" if ACTIONS[action].of_node else "{id}", "NAME", dialect)
+                )
                 for dialect in (Dialect.DOCUMENTED, Dialect.CURRENT, Dialect.PUT)
             ),
         ]

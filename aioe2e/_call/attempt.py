@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
-from aioe2e._text import Redactor
 from aioe2e._wire import (
     SMALL,
     RawReply,
@@ -18,7 +17,7 @@ from aioe2e._wire import (
     judge,
     judge_failure,
     parse,
-    parse_in_slices,
+    read_listing,
     seconds_in_headers,
 )
 from aioe2e.config import RetryPolicy
@@ -79,7 +78,7 @@ async def exchange(
                 return verdict, result
     finally:
         # Whatever comes next, be it a cancellation: what was sent may have been carried out.
-        is_write = request.repeat is not Repeat.READ
+        is_write = request.repeat is not Repeatability.READ
         record.open = is_open or (is_write and in_flight.sent)
         # Only now, so that no call that waits for the slot is let in before a throttle was read.
         channel.gate.leave()
@@ -88,7 +87,8 @@ async def exchange(
             fate = Fate.MAYBE if in_flight.sent else Fate.NOT_SENT
             return Verdict(fate, error=closed_error()), None
         return judge_failure(request, result, sent=in_flight.sent), None
-    reading = _read_in_slices(channel.redactor, result.body)
+    most_elements = channel.limits.max_elements
+    reading = read_listing(result.body, request.model, most_elements, channel.redactor)
     content = await _within(reading, channel, request, record, deadline)
     verdict = _judged(channel, request, result, content)
     _adapt(channel, options.retry, verdict, sent_at)
@@ -105,7 +105,7 @@ async def _sent(
     watch: CallWatch | None,
 ) -> RawReply | E2EError:
     """Send the request; its reply, or the error for which there is none."""
-    is_write = request.repeat is not Repeat.READ
+    is_write = request.repeat is not Repeatability.READ
     most = channel.limits.max_body if request.lists else _SMALL_BODY
     try:
         if is_write and record.orders.before_send is not None:
@@ -120,12 +120,6 @@ async def _sent(
 def _is_large(request: Request, reply: RawReply) -> bool:
     """Whether the reply is read in slices, with turns of the loop between them."""
     return request.lists and len(reply.body) > SMALL
-
-
-def _read_in_slices(redactor: Redactor, body: bytes) -> Generator[None, None, Any]:
-    """The content of a large listing, without secrets."""
-    content = yield from parse_in_slices(body)
-    return (yield from redactor.scrub_in_slices(content, body))
 
 
 async def _within(

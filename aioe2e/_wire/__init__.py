@@ -1,8 +1,9 @@
 """No I/O: a request to bytes, a reply to a verdict, a verdict to a model."""
 
 from .codec import images_in_slices, node_of, nodes_in_slices, save_action
-from .json import SMALL, Unreadable, is_array, is_object, parse, parse_in_slices
+from .json import SMALL, Unreadable, is_array, is_object, parse
 from .judge import RawReply, Verdict, judge, judge_failure
+from .listing import read_listing
 from .rate_limit import RATE_LIMIT_HEADERS, rate_limit
 from .request import LIST, Context, Request, describe, encode, in_next_dialect, plain_request
 from .retry_after import seconds_in_headers, server_time
@@ -27,9 +28,9 @@ __all__ = [
     "node_of",
     "nodes_in_slices",
     "parse",
-    "parse_in_slices",
     "plain_request",
     "rate_limit",
+    "read_listing",
     "save_action",
     "seconds_in_headers",
     "server_time",

@@ -24,7 +24,7 @@ import cattrs
 from aioe2e.errors import ResponseError
 from aioe2e.models import NO_EXTRA, Extra, Node, SaveAction, SavedImage
 
-from .json import is_array, is_object
+from .json import Enough, is_array, is_object
 
 M = TypeVar("M", SavedImage, Node)
 
@@ -72,13 +72,18 @@ def read_date(value: Any, _: Any = None) -> Any:
     return _date(value) if isinstance(value, str) and len(value) < 64 else UNREADABLE
 
 
+@lru_cache(maxsize=4096)
+def _count(text: str) -> int | _Unreadable:
+    digits = text.strip()
+    if not _WHOLE.fullmatch(digits) or digits[0] == "-":
+        return UNREADABLE
+    return int(digits.split(".")[0])
+
+
 def read_count(value: Any, _: Any = None) -> Any:
     """A whole number of 0 or more, as a number or as text."""
     if type(value) is str:
-        digits = value.strip()
-        if not _WHOLE.fullmatch(digits) or digits[0] == "-":
-            return UNREADABLE
-        return int(digits.split(".")[0])
+        return _count(value) if len(value) < 64 else UNREADABLE
     if type(value) is int and value >= 0:
         return value
     if type(value) is float and value.is_integer() and value >= 0:
@@ -99,6 +104,8 @@ def read_text(value: Any, _: Any = None) -> Any:
 
 def read_flag(value: Any, _: Any = None) -> Any:
     """True or false, as JSON, as text or as 1 and 0."""
+    if value is True or value is False:
+        return value
     if not isinstance(value, str | int):
         return UNREADABLE
     return _FLAGS.get(str(value).strip().lower(), UNREADABLE)
@@ -132,7 +139,10 @@ def read_address(value: Any, _: Any = None) -> Any:
     return None if value == "[]" else read_text(value)
 
 
-_READERS: Mapping[Any, Callable[[Any, Any], Any]] = {
+#: Gives the value of a field, or `UNREADABLE`.
+_Reader = Callable[[Any, Any], Any]
+
+_READERS: Mapping[Any, _Reader] = {
     str: read_text,
     str | None: read_text,
     int: read_count,
@@ -180,23 +190,9 @@ def _tolerant_hook(model: type[Any], converter: cattrs.Converter) -> Callable[[A
         if not is_object(raw):
             raise NotReadable(f": an object was expected, not {type(raw).__name__}")
         for key, alias in aliases.items():
-            if (
-                alias in raw
-                and raw.get(key) in (None, "")
-                and not _is_unreadable(readers[key], raw[alias])
-            ):
-                raw = {key: raw[alias], **{k: v for k, v in raw.items() if k not in (key, alias)}}
-        values: dict[str, Any] = {}
-        extra: dict[str, Any] = {}
-        for key, value in raw.items():
-            reader = readers.get(key)
-            if reader is not None and (value is None or value == ""):
-                continue
-            read = UNREADABLE if reader is None else reader(value, None)
-            if read is UNREADABLE:
-                extra[key] = value
-            else:
-                values[key] = read
+            if alias in raw:
+                raw = _under_its_key(raw, key, alias, readers[key])
+        values, extra = _read_fields(raw, readers)
         for key in required:
             if key not in values:
                 raise NotReadable(f".{key}: {_why_no_id(raw.get(key))}")
@@ -205,9 +201,39 @@ def _tolerant_hook(model: type[Any], converter: cattrs.Converter) -> Callable[[A
     return structure
 
 
-def _reader_of(
-    field: attrs.Attribute[Any], converter: cattrs.Converter
-) -> Callable[[Any, Any], Any]:
+def _read_fields(
+    raw: Mapping[str, Any], readers: Mapping[str, _Reader]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields that can be read, and all else: the hot loop of every listing."""
+    values: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for key, value in raw.items():
+        reader = readers.get(key)
+        if reader is None:
+            extra[key] = value
+        elif reader is read_text and type(value) is str:  # as most fields are
+            if value:
+                values[key] = value
+        elif value is not None and value != "":
+            read = reader(value, None)
+            if read is UNREADABLE:
+                extra[key] = value
+            else:
+                values[key] = read
+    return values, extra
+
+
+def _under_its_key(
+    raw: Mapping[str, Any], key: str, alias: str, reader: _Reader
+) -> Mapping[str, Any]:
+    """The object with a value under the field's own key, where only its other spelling has one."""
+    has_own = raw.get(key) not in (None, "")
+    if has_own or _is_unreadable(reader, raw[alias]):
+        return raw
+    return {key: raw[alias], **{k: v for k, v in raw.items() if k not in (key, alias)}}
+
+
+def _reader_of(field: attrs.Attribute[Any], converter: cattrs.Converter) -> _Reader:
     if field.default is attrs.NOTHING or field.name in _IDS:
         return read_id
     if field.name in _ADDRESSES:
@@ -219,7 +245,7 @@ def _reader_of(
     return converter.get_structure_hook(field.type)
 
 
-def _is_unreadable(reader: Callable[[Any, Any], Any], value: Any) -> bool:
+def _is_unreadable(reader: _Reader, value: Any) -> bool:
     return value is not None and value != "" and reader(value, None) is UNREADABLE
 
 
@@ -246,44 +272,101 @@ _SLICE = 100
 _MOST_PROBLEMS = 20
 
 
-def images_in_slices(data: Sequence[Any]) -> Generator[None, None, list[SavedImage]]:
+class _Odd:
+    """Stands in a listing for an element that is no such model."""
+
+    __slots__ = ("problem",)
+
+    def __init__(self, problem: str) -> None:
+        self.problem: str = problem
+
+
+class ModelReader:
+    """Makes models of the elements of a listing, one by one.
+
+    Args:
+        model: The model.
+        most: Elements at the most. One more is read, so that the listing is seen to be too long.
+    """
+
+    def __init__(self, model: type[Any], most: int) -> None:
+        self._model = model
+        self._structure = CONVERTER.get_structure_hook(model)
+        self._left = most + 1
+        self._problems = 0
+
+    def __call__(self, raw: Any) -> Any:
+        """The model; for an element that cannot become one, what `_in_slices` makes a problem of.
+
+        Raises:
+            Enough: Nothing more has to be read: the listing is too long, or too odd.
+        """
+        if not self._left or self._problems >= _MOST_PROBLEMS:
+            raise Enough
+        self._left -= 1
+        try:
+            return self._structure(raw, self._model)
+        except NotReadable as stop:
+            self._problems += 1
+            return _Odd(stop.problem)
+
+
+def images_in_slices(data: Sequence[Any], most: int) -> Generator[None, None, list[SavedImage]]:
     """The images of a listing, as a generator that yields to let others run.
 
+    Args:
+        data: Its elements, as JSON or as `ModelReader` made them.
+        most: Elements at the most.
+
     Raises:
-        ResponseError: Elements without an id, such as those of the catalogue of plans; each with
-            its JSON path.
+        ResponseError: There are more, or elements without an id, such as those of the catalogue of
+            plans; each with its JSON path.
     """
-    return (yield from _in_slices(data, SavedImage, "saved images"))
+    return (yield from _in_slices(data, SavedImage, most, "saved images"))
 
 
-def nodes_in_slices(data: Sequence[Any]) -> Generator[None, None, list[Node]]:
+def nodes_in_slices(data: Sequence[Any], most: int) -> Generator[None, None, list[Node]]:
     """The nodes of a list, as a generator that yields to let others run.
 
+    Args:
+        data: Its elements, as JSON or as `ModelReader` made them.
+        most: Elements at the most.
+
     Raises:
-        ResponseError: Elements without an id, each with its JSON path.
+        ResponseError: There are more, or elements without an id, each with its JSON path.
     """
-    return (yield from _in_slices(data, Node, "nodes"))
+    return (yield from _in_slices(data, Node, most, "nodes"))
 
 
-def _in_slices(data: Sequence[Any], model: type[M], what: str) -> Generator[None, None, list[M]]:
-    structure = CONVERTER.get_structure_hook(model)
+def _in_slices(
+    data: Sequence[Any], model: type[M], most: int, what: str
+) -> Generator[None, None, list[M]]:
+    if len(data) > most:
+        raise ResponseError(
+            f"listing the {what}: more than {most} of them: raise Limits.max_elements if that is "
+            "what the account has"
+        )
+    read = ModelReader(model, most)
+    is_read = (model, _Odd)
     found: list[M] = []
     problems: list[str] = []
     for start in range(0, len(data), _SLICE):
         if start:
             yield
         for index, raw in enumerate(data[start : start + _SLICE], start):
-            try:
-                found.append(structure(raw, model))
-            except NotReadable as stop:
-                problems.append(f"$.data[{index}]{stop.problem}")
+            element = raw if isinstance(raw, is_read) else read(raw)
+            if isinstance(element, _Odd):
+                problems.append(f"$.data[{index}]{element.problem}")
+            else:
+                found.append(element)
+            if len(problems) >= _MOST_PROBLEMS:
+                break
         if len(problems) >= _MOST_PROBLEMS:
             break
     if problems:
         more = "" if len(problems) < 2 else f" (and {len(problems) - 1} more)"
         raise ResponseError(
-            f"listing the {what}: not a list of {what}: {problems[0]}{more}",
-            problems=problems[:_MOST_PROBLEMS],
+            f"listing the {what}: not a list of {what}: {problems[0]}{more}", problems=problems
         )
     return found
 

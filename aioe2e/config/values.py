@@ -141,6 +141,8 @@ class Limits:
             server was seen to bear.
         max_body: Bytes of one listing, counted before and after decompression; 1024 or more. Other
             replies may have 1 MiB.
+        max_elements: Images (or nodes) of one listing; 1 or more. A longer one is refused, and not
+            read to its end.
         retry_budget: Retries that may be open: a retry takes one, a success gives one back. 0
             switches retries off.
     """
@@ -150,6 +152,7 @@ class Limits:
     per_hour: int | None = attrs.field(default=None, validator=_hourly)
     adaptive: bool = attrs.field(default=True, validator=_flag)
     max_body: int = attrs.field(default=16 * 1024 * 1024, validator=_count(least=1024))
+    max_elements: int = attrs.field(default=100_000, validator=_count(least=1))
     retry_budget: int = attrs.field(default=100, validator=_count(least=0))
 
 

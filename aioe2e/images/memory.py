@@ -51,7 +51,9 @@ class ImageMemory:
 
     async def _taken_in(self, call: Call, verdict: Verdict) -> Listing:
         received = self._channel.clock.now()
-        images = await call.in_slices(images_in_slices(verdict.data))
+        images = await call.in_slices(
+            images_in_slices(verdict.data, self._channel.limits.max_elements)
+        )
         listing = Listing(images, call.sent_at, received, verdict.date, partial=verdict.partial)
         await call.in_slices(self.sightings.saw(listing))
         return listing

@@ -15,7 +15,7 @@ from typing import Final
 
 import attrs
 
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._call import Call, Channel, Options, closed_error
 from aioe2e._check import LONGEST_INTERVAL, require_callable, require_wait_times
 from aioe2e._record import CallOrders, CallRecord
@@ -80,7 +80,9 @@ class Nodes:
             if page == 1 and self._options.timeouts.total is not None:
                 until = call.sent_at + self._options.timeouts.total
             known = len(found)
-            for node in await call.in_slices(nodes_in_slices(verdict.data)):
+            for node in await call.in_slices(
+                nodes_in_slices(verdict.data, self._channel.limits.max_elements)
+            ):
                 found.setdefault(node.node_id, node)
             more = _is_more(verdict, page, len(found), new=len(found) > known)
             page += 1
@@ -170,7 +172,7 @@ class Nodes:
 
     async def _fetch(self, wanted: str, options: Options, record: CallRecord) -> Node:
         request = Request(
-            "get_node", wanted, Repeat.READ, "GET", f"nodes/{wanted}/", subject="get of node"
+            "get_node", wanted, Repeatability.READ, "GET", f"nodes/{wanted}/", subject="get of node"
         )
         verdict = await Call(self._channel, options, request, record).run()
         shown = node_of(verdict.data)
@@ -185,12 +187,13 @@ def _page(number: int) -> Request:
     return Request(
         "list_nodes",
         "",
-        Repeat.READ,
+        Repeatability.READ,
         "GET",
         "nodes/",
         query=query,
         subject="listing the nodes",
         lists=True,
+        model=Node,
     )
 
 

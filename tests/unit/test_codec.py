@@ -18,7 +18,7 @@ from aioe2e.models import NO_EXTRA, ImageState, SaveAction, SavedImage
 
 
 def listed(data: list[Any]) -> list[SavedImage]:
-    work: Generator[None, None, list[SavedImage]] = images_in_slices(data)
+    work: Generator[None, None, list[SavedImage]] = images_in_slices(data, 100_000)
     while True:
         try:
             next(work)
@@ -270,7 +270,7 @@ def test_no_elements_are_no_images() -> None:
 
 
 def test_a_large_listing_gives_the_loop_turns_and_keeps_its_order() -> None:
-    work = images_in_slices([{"image_id": number} for number in range(1000)])
+    work = images_in_slices([{"image_id": number} for number in range(1000)], 1000)
     turns = 0
     images: list[SavedImage] = []
     while True:
