@@ -33,7 +33,8 @@ from aioe2e._fates import STATUS_FATES
 from aioe2e._text import Redactor
 from aioe2e._wire import LIST, RawReply, Request, Verdict, encode, judge, judge_failure, parse
 from aioe2e.models import Action
-from aioe2e.testing import KINDS, Effect
+from aioe2e.testing import KINDS, Effect, Rules
+from aioe2e.testing._options import comments_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -244,6 +245,16 @@ def faults() -> list[str]:
     return table(["kind", "what happens", "a write is"], rows)
 
 
+def rules() -> list[str]:
+    """Every rule of the emulator, with its default and the comment above it."""
+    texts = comments_of(Rules)
+    rows = (
+        [f"`{field.name}`", f"`{field.default!r}`", texts[field.name]]
+        for field in attrs.fields(Rules)
+    )
+    return table(["rule", "default", "meaning"], rows)
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     cells = [list(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -259,6 +270,7 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "faults": faults,
     "error_tree": error_tree,
     "error_meanings": error_meanings,
+    "rules": rules,
 }
 MARKED = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
