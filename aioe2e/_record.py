@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -48,3 +48,6 @@ class CallRecord:
     done: bool = False
     #: The error of the latest attempt. Written when it was judged, and at the end of the call.
     last: E2EError | None = None
+    #: The replies to requests that are `Request.inspected`, as they came. Written after each; None
+    #: if nobody wants them.
+    replies: list[Any] | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ import attrs
 
 from aioe2e._call import Call, Channel, ChannelSettings, Options
 from aioe2e._http import ClientSession
-from aioe2e._wire import Context, Request
+from aioe2e._wire import Context, plain_request
 from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
@@ -40,11 +39,11 @@ from aioe2e.config import (
 from aioe2e.images import ImageMemory, Images
 
 from . import _check
-from ._actions import Repeat
 from ._clock import Clock
 from ._record import CallRecord
 from ._version import __version__
-from .errors import ConfigError, UsageError
+from .diagnosis import Check, check_session
+from .errors import ConfigError
 from .events import Hook
 from .models import RateLimit, Reply
 from .nodes import Nodes
@@ -52,10 +51,7 @@ from .nodes import Nodes
 __all__ = ["Session", "SessionOptions"]
 
 _AGENT = re.compile(r"[\x20-\x7e]{1,200}")
-_PATH = re.compile(r"[A-Za-z0-9_~.-]+(/[A-Za-z0-9_~.-]+)*/?")
-_METHODS = frozenset({"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"})
 _TOO_LARGE = 10**128
-_READS = frozenset({"GET", "HEAD"})
 
 
 class SessionOptions(TypedDict, total=False):
@@ -229,6 +225,21 @@ class Session:
         """The nodes, read-only."""
         return Nodes(self._channel, self._options)
 
+    async def check(self) -> Check:
+        """Whether the session is set up right: one listing of images, and a second read if it fails.
+
+        Returns:
+            Whether key and token, project and location are accepted, what the request budget is,
+            how far the clocks differ, and sentences that a person can act on. What goes wrong on
+            the way is in it and is not raised.
+
+        May be repeated: it changes nothing.
+
+        Raises:
+            SessionError: The session is closed, or belongs to another loop or process.
+        """
+        return await check_session(self._channel, self._options)
+
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
     ) -> Self:
@@ -324,14 +335,7 @@ class Session:
             OutcomeUnknownError: It was sent, may not be repeated, and no reply came.
             E2EError: Otherwise as the coroutines of `Images`.
         """
-        verb = _method(method)
-        again = _check.require_bool("repeatable", repeatable)
-        repeat = Repeat.READ if verb in _READS else Repeat.IDEMPOTENT if again else Repeat.ONCE
-        if json is not None and verb in _READS:
-            raise UsageError(f"json: a {verb} has no body; parameters go into query")
-        place = _path(path)
-        extra = None if query is None else _query(query)
-        request = Request("request", place, repeat, verb, place, _body(json), query=extra)
+        request = plain_request(method, path, query, json, repeatable)
         record = CallRecord()
         verdict = await Call(self._channel, self._options, request, record).run()
         status = 200 if verdict.http_status is None else verdict.http_status
@@ -450,60 +454,3 @@ def _borrowed(http: Any) -> Any:
     if http is not None and not hasattr(http, "connector"):
         raise ConfigError(f"http must be an aiohttp.ClientSession, not {type(http).__name__}")
     return http
-
-
-def _method(method: object) -> str:
-    if not isinstance(method, str) or method.upper() not in _METHODS:
-        raise UsageError(
-            f"method must be one of {', '.join(sorted(_METHODS))}, not {_check.quoted(method)}"
-        )
-    return _check.as_str(method).upper()
-
-
-def _path(path: object) -> str:
-    if not isinstance(path, str) or not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
-        # What follows a question mark may be an api key.
-        shown = _check.quoted(path.partition("?")[0] if isinstance(path, str) else path)
-        raise UsageError(f"path must be relative, without query, such as 'nodes/', not {shown}")
-    return _check.as_str(path)
-
-
-def _query(query: Mapping[Any, Any]) -> dict[str, str]:
-    if not isinstance(query, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
-        raise UsageError(f"query must be a mapping, not {type(query).__name__}")
-    found: dict[str, str] = {}
-    for key, value in query.items():
-        if not isinstance(key, str) or key.lower() == "apikey" or not _check.is_text(key):
-            raise UsageError(
-                f"query: {_check.quoted(key)} cannot be a parameter;"
-                " the api key is added by the session"
-            )
-        text = _query_text(value)
-        if text is None:
-            raise UsageError(
-                f"query: {key} must be text or a whole number, not {_check.quoted(value)}"
-            )
-        found[_check.as_str(key)] = text
-    return found
-
-
-def _query_text(value: object) -> str | None:
-    """The value of a parameter as text; None for what cannot be sent."""
-    if isinstance(value, str):
-        text = _check.as_str(value)
-        return text if _check.is_text(text) else None
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    # Python writes no numbers of more than some thousand digits.
-    return int.__repr__(value) if abs(value) < _TOO_LARGE else None
-
-
-def _body(content: Any) -> bytes | None:
-    if content is None:
-        return None
-    problem = ""
-    try:
-        return json.dumps(content, allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        problem = type(error).__name__
-    raise UsageError(f"json cannot be written as JSON ({problem})")

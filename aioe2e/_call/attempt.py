@@ -1,11 +1,11 @@
-"""One request whose slot is held: it is sent, judged, and the session learns from its reply."""
+"""One request whose slot is held: it is sent, its reply is judged, and the session learns from it."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from typing import Any, Final
 
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
@@ -71,6 +71,8 @@ async def exchange(
         result = await _sent(channel, transport, options, request, record, in_flight, watch)
         if isinstance(result, RawReply):
             channel.read_rate_limit(result.headers)
+            if record.replies is not None and request.inspected:
+                record.replies.append(result)
             if not _is_large(request, result):
                 content = channel.redactor.scrub(parse(result.body), result.body)
                 verdict = _judged(channel, request, result, content)
@@ -78,7 +80,7 @@ async def exchange(
                 return verdict, result
     finally:
         # Whatever comes next, be it a cancellation: what was sent may have been carried out.
-        is_write = request.repeat is not Repeat.READ
+        is_write = request.repeat is not Repeatability.READ
         record.sent = record.sent or in_flight.sent
         record.open = is_open or (is_write and in_flight.sent)
         # Only now, so that no call that waits for the slot is let in before a throttle was read.
@@ -106,7 +108,7 @@ async def _sent(
     watch: CallWatch | None,
 ) -> RawReply | E2EError:
     """Send the request; its reply, or the error for which there is none."""
-    is_write = request.repeat is not Repeat.READ
+    is_write = request.repeat is not Repeatability.READ
     most = channel.limits.max_body if request.lists else _SMALL_BODY
     try:
         if is_write and record.orders.before_send is not None:

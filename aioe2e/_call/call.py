@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
@@ -100,7 +100,7 @@ class Call:
         self._request = request
         self._record = record
         self._witness = witness
-        self._is_write = request.repeat is not Repeat.READ
+        self._is_write = request.repeat is not Repeatability.READ
         #: Whether a request may have been carried out. `_note` sets it.
         self._is_open = in_doubt
         #: Whether a request was sent. `_start` sets it.
@@ -336,7 +336,7 @@ class Call:
         no proof is found, the refusal counts as one more attempt that may have been carried out.
         """
         is_last = self._record.attempts >= self._options.retry.attempts
-        may_be_repeated = self._request.repeat is Repeat.IDEMPOTENT
+        may_be_repeated = self._request.repeat is Repeatability.IDEMPOTENT
         if self._channel.closed or is_last or not may_be_repeated:
             return verdict  # there is no further attempt to weigh it for
         proof = await self._look(once=True)

@@ -13,7 +13,7 @@ from itertools import islice
 
 import backoff
 
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._fates import Fate
 from aioe2e._wire import Verdict
 from aioe2e.config import RetryPolicy
@@ -28,20 +28,20 @@ class Decision(enum.Enum):
     RAISE = "error"
 
 
-DECISIONS: Mapping[Fate, Mapping[Repeat, Decision]] = {
-    Fate.DONE: dict.fromkeys(Repeat, Decision.RETURN),
-    Fate.NOT_SENT: dict.fromkeys(Repeat, Decision.RETRY),
-    Fate.WAIT: dict.fromkeys(Repeat, Decision.RETRY),
+DECISIONS: Mapping[Fate, Mapping[Repeatability, Decision]] = {
+    Fate.DONE: dict.fromkeys(Repeatability, Decision.RETURN),
+    Fate.NOT_SENT: dict.fromkeys(Repeatability, Decision.RETRY),
+    Fate.WAIT: dict.fromkeys(Repeatability, Decision.RETRY),
     Fate.MAYBE: {
-        Repeat.READ: Decision.RETRY,
-        Repeat.IDEMPOTENT: Decision.RETRY,
-        Repeat.ONCE: Decision.LOOK,
+        Repeatability.READ: Decision.RETRY,
+        Repeatability.IDEMPOTENT: Decision.RETRY,
+        Repeatability.ONCE: Decision.LOOK,
     },
-    Fate.REFUSED: dict.fromkeys(Repeat, Decision.RAISE),
+    Fate.REFUSED: dict.fromkeys(Repeatability, Decision.RAISE),
 }
 
 
-def decide(verdict: Verdict, repeat: Repeat, *, in_doubt: bool) -> Decision:
+def decide(verdict: Verdict, repeat: Repeatability, *, in_doubt: bool) -> Decision:
     """What follows a verdict.
 
     Args:
@@ -54,7 +54,7 @@ def decide(verdict: Verdict, repeat: Repeat, *, in_doubt: bool) -> Decision:
     if not in_doubt:
         return decision
     proves_nothing = decision is Decision.RAISE
-    may_not_be_repeated = decision is Decision.RETRY and repeat is Repeat.ONCE
+    may_not_be_repeated = decision is Decision.RETRY and repeat is Repeatability.ONCE
     if proves_nothing or may_not_be_repeated:
         return Decision.LOOK
     return decision

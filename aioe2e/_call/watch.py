@@ -8,7 +8,7 @@ import logging
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
-from aioe2e._actions import ROWS
+from aioe2e._actions import ACTIONS
 from aioe2e._fates import Fate
 from aioe2e._http import InFlight
 from aioe2e._record import CallRecord
@@ -37,7 +37,8 @@ _LONGEST_REQUEST_ID: Final = 128
 
 #: The path with the name of its id, by the path that a request is made from.
 _ROUTES: Final = {
-    row.path: row.path.format("{node_id}" if row.of_node else "{image_id}") for row in ROWS.values()
+    row.path: row.path.format("{node_id}" if row.of_node else "{image_id}")
+    for row in ACTIONS.values()
 }
 
 #: Why an attempt failed, in words that do not depend on the request; the first that fits.

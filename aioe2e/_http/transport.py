@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import aiohttp
 from yarl import URL
 
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._text import Redactor
 from aioe2e._wire import RATE_LIMIT_HEADERS, Context, RawReply, Request
 from aioe2e.config import is_loopback
@@ -221,8 +221,10 @@ class Transport:
             raise
         headers: dict[str, tuple[str, ...]] = {}
         found = response.headers
-        is_telling = request.repeat is Repeat.READ or response.status >= 400
-        if is_telling or any(name in found for name in _OF_ACCEPTED_WRITES):
+        is_telling = request.repeat is Repeatability.READ or response.status >= 400
+        if request.inspected:
+            headers = {name.lower(): tuple(found.getall(name)) for name in found}
+        elif is_telling or any(name in found for name in _OF_ACCEPTED_WRITES):
             headers = {
                 name: tuple(values) for name in HEADERS if (values := found.getall(name, None))
             }

@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._fates import Fate, fate_of
 from aioe2e._text import Redactor
 from aioe2e.errors import E2EError, ResponseError, extended
@@ -164,13 +164,13 @@ def _accepted(request: Request, reply: RawReply, content: Any, redactor: Redacto
     if request.lists:
         return _listed(request, reply, content)
     if not is_object(content):
-        if request.repeat is Repeat.READ:
+        if request.repeat is Repeatability.READ:
             return Verdict(Fate.DONE, status, content)
         found = type(content).__name__
         return _unreadable(request, status, f"$: an object was expected, not {found}")
     is_envelope = "data" in content or "message" in content or envelope_codes(content)
     if not is_envelope:
-        if request.repeat is Repeat.READ and content:
+        if request.repeat is Repeatability.READ and content:
             return Verdict(Fate.DONE, status, content)
         return _unreadable(request, status, "$: neither code, data nor message")
     message = redactor.clean(spoken(content) or greeting(content))

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from aioe2e._actions import ROWS, Repeat, Row
+from aioe2e._actions import ACTIONS, ActionSpec, Repeatability
 from aioe2e._check import as_str, is_text, quoted, require_bool
 from aioe2e.config import Dialect
 from aioe2e.errors import UsageError
@@ -40,7 +40,7 @@ class Request:
     action: str
     #: The id or path that it is about; empty where the action says it all.
     target: str
-    repeat: Repeat
+    repeat: Repeatability
     method: str
     path: str
     body: bytes | None = None
@@ -60,6 +60,8 @@ class Request:
     #: Whether its reply is a listing: ``data`` holds a list, which may be as large as
     #: `Limits.max_body` and is read in slices.
     lists: bool = False
+    #: Whether its reply is kept as it came, with all its headers.
+    inspected: bool = False
     #: What the elements of that list are.
     model: type[Any] | None = None
 
@@ -67,7 +69,7 @@ class Request:
 LIST = Request(
     "list",
     "",
-    Repeat.READ,
+    Repeatability.READ,
     "GET",
     "images/saved-images/",
     subject="listing the saved images",
@@ -95,61 +97,61 @@ def encode(
         dialect: With which method it is sent.
         learned: By route, the dialect that proved to be the right one; for `Dialect.AUTO`.
     """
-    row = ROWS[action]
+    spec = ACTIONS[action]
     spoken = dialect
     fallbacks: tuple[Dialect, ...] = ()
     if dialect is Dialect.AUTO:
-        spoken = learned.get(row.path, Dialect.DOCUMENTED)
+        spoken = learned.get(spec.path, Dialect.DOCUMENTED)
         fallbacks = _FALLBACKS[action, spoken]
-    method = _method(row, spoken)
+    method = _method(spec, spoken)
     return Request(
         action.value,
         target,
-        row.repeat,
+        spec.repeat,
         method,
-        row.path.format(target),
-        _body(row, method, name),
+        spec.path.format(target),
+        _body(spec, method, name),
         name,
-        row.name_word,
+        spec.name_word,
         None,
-        row.subject,
-        row.advice,
-        row.path,
+        spec.subject,
+        spec.advice,
+        spec.path,
         spoken,
         fallbacks,
     )
 
 
-def _body(row: Row, method: str, name: str) -> bytes | None:
-    return None if method == "DELETE" else row.body(name)
+def _body(spec: ActionSpec, method: str, name: str) -> bytes | None:
+    return None if method == "DELETE" else spec.body(name)
 
 
 #: The dialects in the order in which `Dialect.AUTO` tries them.
 _IN_ORDER = (Dialect.DOCUMENTED, Dialect.CURRENT, Dialect.PUT)
 
 
-def _method(row: Row, dialect: Dialect) -> str:
+def _method(spec: ActionSpec, dialect: Dialect) -> str:
     if dialect is Dialect.DOCUMENTED:
-        return row.documented
+        return spec.documented
     if dialect is Dialect.CURRENT:
-        return row.current
+        return spec.current
     return "PUT"
 
 
-def _fallbacks(row: Row, spoken: Dialect) -> tuple[Dialect, ...]:
+def _fallbacks(spec: ActionSpec, spoken: Dialect) -> tuple[Dialect, ...]:
     """What to speak instead of a dialect that was answered with 405, each method once."""
-    methods = [_method(row, spoken)]
+    methods = [_method(spec, spoken)]
     found: list[Dialect] = []
     for dialect in _IN_ORDER:
-        if _method(row, dialect) not in methods:
-            methods.append(_method(row, dialect))
+        if _method(spec, dialect) not in methods:
+            methods.append(_method(spec, dialect))
             found.append(dialect)
     return tuple(found)
 
 
 _FALLBACKS: Mapping[tuple[str, Dialect], tuple[Dialect, ...]] = {
-    (action, spoken): _fallbacks(row, spoken)
-    for action, row in ROWS.items()
+    (action, spoken): _fallbacks(spec, spoken)
+    for action, spec in ACTIONS.items()
     for spoken in _IN_ORDER
 }
 
@@ -157,12 +159,12 @@ _FALLBACKS: Mapping[tuple[str, Dialect], tuple[Dialect, ...]] = {
 def in_next_dialect(request: Request) -> Request:
     """The same request in the first of its `fallbacks`."""
     dialect, *others = request.fallbacks
-    row = ROWS[request.action]
-    method = _method(row, dialect)
+    spec = ACTIONS[request.action]
+    method = _method(spec, dialect)
     return attrs.evolve(
         request,
         method=method,
-        body=_body(row, method, request.name),
+        body=_body(spec, method, request.name),
         dialect=dialect,
         fallbacks=tuple(others),
     )
@@ -178,6 +180,8 @@ def describe(request: Request) -> str:
 _PATH = re.compile(r"[A-Za-z0-9_~.-]+(/[A-Za-z0-9_~.-]+)*/?")
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"})
 _READS = frozenset({"GET", "HEAD"})
+#: No parameter is a larger number, and Python writes none of thousands of digits.
+_TOO_LARGE = 10**128
 
 
 def plain_request(
@@ -194,11 +198,11 @@ def plain_request(
     """
     verb = _checked_method(method)
     is_repeatable = require_bool("repeatable", repeatable)
-    repeat = Repeat.ONCE
+    repeat = Repeatability.ONCE
     if verb in _READS:
-        repeat = Repeat.READ
+        repeat = Repeatability.READ
     elif is_repeatable:
-        repeat = Repeat.IDEMPOTENT
+        repeat = Repeatability.IDEMPOTENT
     if content is not None and verb in _READS:
         raise UsageError(f"json: a {verb} has no body; parameters go into query")
     place = _checked_path(path)
@@ -238,12 +242,8 @@ def _checked_key(key: object) -> str:
 def _checked_value(key: str, value: object) -> str:
     if isinstance(value, str) and is_text(value):
         return as_str(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return int.__repr__(value)
-        except ValueError:
-            digits = "a number of thousands of digits"
-            raise UsageError(f"query: {key} cannot be {digits}") from None
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE:
+        return int.__repr__(value)
     raise UsageError(f"query: {key} must be text or a whole number, not {quoted(value)}")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import attrs
 
 from aioe2e import _check
-from aioe2e._actions import ROWS
+from aioe2e._actions import ACTIONS
 from aioe2e._text import counted
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage
@@ -103,7 +103,7 @@ class _Checks:
     def add(self, step: Step, item: object, *, force: bool) -> None:
         """Check a step against the listing and against the steps before it."""
         image = _image_in(item)
-        if self.known is not None and not ROWS[step.action].of_node:
+        if self.known is not None and not ACTIONS[step.action].of_node:
             if (listed := self.known.get(step.target)) is None:
                 self.warnings.append(
                     f"item {step.index}: image {step.target} is not in the listing"
@@ -112,7 +112,7 @@ class _Checks:
                 step = self._as_listed(step, listed)
                 image = listed
         if self._is_new(step):
-            if step.action is Action.DELETE and image is not None and image.in_use:
+            if ACTIONS[step.action].destroys and image is not None and image.in_use:
                 self._in_use(step, image, force=force)
             if step.name is not None and any(map(str.isspace, step.name)):
                 self.warnings.append(
@@ -138,7 +138,7 @@ class _Checks:
 
         It is not if it was given before, or if it cannot be done together with another one.
         """
-        kind = "node" if ROWS[step.action].of_node else "image"
+        kind = "node" if ACTIONS[step.action].of_node else "image"
         first = self._by_target.setdefault((kind == "node", step.target), step)
         if first is not step:
             if (first.action, first.name) == (step.action, step.name):
@@ -187,7 +187,7 @@ class _Checks:
         lost = [
             step
             for step in self.steps
-            if step.action is Action.RENAME and (step.previous is None or step.open)
+            if ACTIONS[step.action].renames and (step.previous is None or step.open)
         ]
         if lost:
             which = ", ".join(f"{step.target} (item {step.index})" for step in lost)

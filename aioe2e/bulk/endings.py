@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from aioe2e._actions import ROWS
+from aioe2e._actions import ACTIONS
 from aioe2e._record import CallRecord
 from aioe2e.errors import (
     ConfigError,
@@ -135,7 +135,7 @@ def still_open(step: Step) -> Ending:
 
 def _unknown(step: Step, text: str, attempts: int, last: E2EError | None) -> Ending:
     error = OutcomeUnknownError(
-        f"{text}; {ROWS[step.action].advice_in_run}",
+        f"{text}; {ACTIONS[step.action].advice_in_run}",
         action=step.action.value,
         target=step.target,
         attempts=attempts,

@@ -15,7 +15,7 @@ from collections.abc import (
 from typing import Any, Final, cast, overload
 
 from aioe2e import _check
-from aioe2e._actions import ROWS, Row
+from aioe2e._actions import ACTIONS, ActionSpec
 from aioe2e._text import counted
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage, image_id_of
@@ -46,7 +46,7 @@ def collection(
     """
     if to is not None:
         _check.require_callable("to", to, "lambda image: f'old-{image.name}'")
-    wanted = f"a collection of {'steps' if action is None else ROWS[action].items} is needed"
+    wanted = f"a collection of {'steps' if action is None else ACTIONS[action].items} is needed"
     if isinstance(source, str | bytes | bytearray):
         raise UsageError(
             f"{wanted}, not a bare {type(source).__name__}, which is read letter by letter:"
@@ -60,7 +60,7 @@ def collection(
         return source  # pyright: ignore[reportUnknownVariableType]  # likewise
     if to is not None:
         raise UsageError("to: a mapping names its images already")
-    if action is None or not ROWS[action].named:
+    if action is None or not ACTIONS[action].named:
         raise UsageError(
             f"{wanted}, not a mapping: say which of its keys or values you mean, with list(…)"
         )
@@ -100,11 +100,11 @@ def step_of(
             open=item.open,
             sent_at=item.sent_at,
         )
-    row = ROWS[action]
+    spec = ACTIONS[action]
     target, name = item, None
-    if row.named:
-        target, name = _pair(item) if to is None else (item, _named(row, item, to, known or {}))
-    return Step(action, row.checked_id(target), name, index=index, previous=current_name(target))
+    if spec.named:
+        target, name = _pair(item) if to is None else (item, _named(spec, item, to, known or {}))
+    return Step(action, spec.checked_id(target), name, index=index, previous=current_name(target))
 
 
 def _pair(item: Any) -> tuple[Any, Any]:
@@ -119,9 +119,9 @@ def _pair(item: Any) -> tuple[Any, Any]:
     )
 
 
-def _named(row: Row, item: Any, to: Namer, known: Mapping[str, SavedImage]) -> Any:
-    if row.of_node:
-        return to(row.checked_id(item))
+def _named(spec: ActionSpec, item: Any, to: Namer, known: Mapping[str, SavedImage]) -> Any:
+    if spec.of_node:
+        return to(spec.checked_id(item))
     image = item if isinstance(item, SavedImage) else known.get(image_id_of(item))
     if image is None:
         raise UsageError(
@@ -189,8 +189,8 @@ def _numbered(action: Action | None, item: Any, index: int, to: Namer | None, fo
     except UsageError as error:
         problem = str(error)
     else:
-        protected = action is Action.DELETE and not force
-        if not (protected and isinstance(item, SavedImage) and item.in_use):
+        protects = ACTIONS[step.action].destroys and not force
+        if not (protects and isinstance(item, SavedImage) and item.in_use):
             return step
         problem = f"{uses(item)}; {BY_FORCE}"
     raise UsageError(f"item {index}: {problem}")

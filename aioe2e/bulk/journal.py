@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol, Self, cast
 
-from aioe2e._actions import ROWS, Repeat
+from aioe2e._actions import ACTIONS, Repeatability
 from aioe2e._check import quoted
 from aioe2e.errors import SkippedError, UsageError
 
@@ -296,5 +296,5 @@ def _begin(path: str, whole: bytes, torn: bytes, plan: Journaled) -> str:
 
 def _is_past(step: Mapping[str, Any], record: StepRecord) -> bool:
     """Whether a step must not be sent any more: it is settled, or it is an open save."""
-    once = ROWS[step["action"]].repeat is Repeat.ONCE
+    once = ACTIONS[step["action"]].repeat is Repeatability.ONCE
     return record.settled or (once and record.status is Status.UNKNOWN)

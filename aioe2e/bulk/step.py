@@ -9,7 +9,7 @@ from typing import Any, Final, Self, cast
 import attrs
 
 from aioe2e import _check
-from aioe2e._actions import ROWS, Repeat
+from aioe2e._actions import ACTIONS, Repeatability
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, ImageLike, NodeLike, SavedImage, image_id_of, node_id_of
 
@@ -119,18 +119,18 @@ class Step:
         if action.__class__ is not Action:
             action = _action(action)
             object.__setattr__(self, "action", action)
-        row = ROWS[action]
-        target = row.checked_id(self.target)
+        spec = ACTIONS[action]
+        target = spec.checked_id(self.target)
         if target is not self.target:
             object.__setattr__(self, "target", target)
-        if row.named:
+        if spec.named:
             name = _check.checked_name(self.name)
             if name is not self.name:
                 object.__setattr__(self, "name", name)
         elif self.name is not None:
             raise UsageError(f"name: a {action} takes none, not {_check.quoted(self.name)}")
         if self.via is not None:
-            if action is not Action.RENAME:
+            if not spec.renames:
                 raise UsageError(
                     f"via: only a rename goes through a temporary name, not a {action}"
                 )
@@ -166,7 +166,7 @@ class Step:
     @property
     def repeatable(self) -> bool:
         """Whether it may be sent again when it is not known to be applied: not a save."""
-        return ROWS[self.action].repeat is not Repeat.ONCE
+        return ACTIONS[self.action].repeat is not Repeatability.ONCE
 
     @property
     def unchanged(self) -> bool:
@@ -176,7 +176,7 @@ class Step:
         return self.previous is not None and self.previous == self.name
 
     def __str__(self) -> str:
-        return ROWS[self.action].sentence.format(self.target, _check.quoted(self.name))
+        return ACTIONS[self.action].sentence.format(self.target, _check.quoted(self.name))
 
     def to_dict(self) -> dict[str, Any]:
         """The step in a form that JSON can hold; what has its default is left out."""

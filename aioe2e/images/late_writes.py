@@ -8,6 +8,7 @@ with: for `RetryPolicy.look` seconds after the lost request.
 
 from __future__ import annotations
 
+from aioe2e._actions import ACTIONS
 from aioe2e.models import Action
 
 from .sightings import trim
@@ -61,4 +62,4 @@ def _would_undo(earlier: Action, earlier_name: str, action: Action, name: str) -
     """Whether an earlier request that takes effect after a write leaves another state than it."""
     if (earlier, earlier_name) == (action, name):
         return False
-    return action is not Action.DELETE  # what is gone cannot be changed any more
+    return not ACTIONS[action].destroys  # what is gone cannot be changed any more

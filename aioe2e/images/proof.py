@@ -7,14 +7,16 @@ may be late: what it must not be late for is reckoned in `sightings`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from typing import assert_never
 
 import attrs
 
+from aioe2e._actions import ACTIONS, ProvenBy
 from aioe2e._call import Channel
 from aioe2e._fates import Fate
 from aioe2e._wire import Verdict
-from aioe2e.bulk import Outcome, Status
+from aioe2e.bulk import Outcome, Status, Step
 from aioe2e.config import RetryPolicy
 from aioe2e.errors import E2EError, NotFoundError, extended
 from aioe2e.models import Action, ActionResult, SaveAction
@@ -173,7 +175,7 @@ class WriteWitness:
 
         An account that speaks the other dialect may answer 404 to a route that it does not know.
         """
-        if self._action is not Action.DELETE:
+        if ACTIONS[self._action].proven_by is not ProvenBy.ABSENCE:
             return error
         memory, target = self._memory, self._target
         listing = await self._listing(until)
@@ -197,10 +199,19 @@ def proof_of(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float
         listing: A listing that was asked for after it.
         lag: Seconds by which the listing may be late.
     """
-    return _PROOFS[write.action](memory, write, listing, lag)
+    proven_by = ACTIONS[write.action].proven_by
+    match proven_by:
+        case ProvenBy.NAME:
+            return _by_name(write, listing, lag)
+        case ProvenBy.ABSENCE:
+            return _by_absence(memory, write, listing, lag)
+        case ProvenBy.NEW_IMAGE:
+            return _by_new_image(memory, write, listing)
+        case _:
+            assert_never(proven_by)
 
 
-def _of_rename(_: ImageMemory, write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
+def _by_name(write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
     image = listing.by_id.get(write.target)
     if image is None or image.name != write.name:
         return None
@@ -208,7 +219,9 @@ def _of_rename(_: ImageMemory, write: OpenWrite, listing: Listing, lag: float) -
     return Proof(Verdict(Fate.DONE), holds_from)
 
 
-def _of_delete(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
+def _by_absence(
+    memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float
+) -> Proof | None:
     if listing.partial or write.target in listing.by_id:
         return None
     if memory.saves.is_unborn(write.target):
@@ -217,19 +230,11 @@ def _of_delete(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: flo
     return Proof(Verdict(Fate.DONE), holds_from)
 
 
-def _of_save(memory: ImageMemory, write: OpenWrite, listing: Listing, _: float) -> Proof | None:
+def _by_new_image(memory: ImageMemory, write: OpenWrite, listing: Listing) -> Proof | None:
     image = None if write.ticket is None else memory.saves.product(write.ticket, listing)
     if image is None:
         return None
     return Proof(Verdict(Fate.DONE, data={"image_id": image.image_id}), listing.started)
-
-
-#: What of a listing tells that a write was carried out.
-_PROOFS: Mapping[Action, Callable[[ImageMemory, OpenWrite, Listing, float], Proof | None]] = {
-    Action.RENAME: _of_rename,
-    Action.DELETE: _of_delete,
-    Action.SAVE: _of_save,
-}
 
 
 def proven_outcomes(
@@ -250,7 +255,7 @@ def proven_outcomes(
     """
     for outcome in unknown:
         step = outcome.step
-        if step.action is Action.SAVE and step.sent_at is not None:
+        if _is_save(step) and step.sent_at is not None:
             # All saves of an earlier process are known before any is settled: each may have made
             # another's image.
             ago = channel.clock.wall() - step.sent_at
@@ -262,7 +267,7 @@ def proven_outcomes(
 def _proven(memory: ImageMemory, outcome: Outcome, listing: Listing, lag: float) -> Outcome | None:
     step = outcome.step
     result: SaveAction | ActionResult
-    if step.action is Action.SAVE:
+    if _is_save(step):
         image = memory.saves.settle(str(step.name), listing)
         if image is None:
             return None
@@ -276,3 +281,8 @@ def _proven(memory: ImageMemory, outcome: Outcome, listing: Listing, lag: float)
             return None
         result = ActionResult()
     return Outcome(step, Status.DONE, result, attempts=outcome.attempts, elapsed=outcome.elapsed)
+
+
+def _is_save(step: Step) -> bool:
+    """Whether a step is proven by an image of its own, and so needs a claim on it."""
+    return ACTIONS[step.action].proven_by is ProvenBy.NEW_IMAGE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from aioe2e._actions import ACTIONS
 from aioe2e._call import Call, Channel, Options
 from aioe2e._record import CallRecord
 from aioe2e._wire import Request, Verdict, describe, encode, save_action
@@ -111,7 +112,7 @@ class Writes:
                 record.lost_at = channel.clock.now()
             if record.lost_at is not None:
                 memory.late_writes.lost(image, action, name, record.lost_at)
-            if action is Action.RENAME and record.attempts:
+            if ACTIONS[action].renames and record.attempts:
                 memory.sightings.renamed(image, name, channel.clock.now())
 
     async def _wait_for_late_writes(

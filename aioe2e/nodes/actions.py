@@ -15,7 +15,7 @@ from typing import Final
 
 import attrs
 
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._call import Call, Channel, Options, closed_error
 from aioe2e._check import LONGEST_INTERVAL, require_callable, require_wait_times
 from aioe2e._record import CallOrders, CallRecord
@@ -172,7 +172,7 @@ class Nodes:
 
     async def _fetch(self, wanted: str, options: Options, record: CallRecord) -> Node:
         request = Request(
-            "get_node", wanted, Repeat.READ, "GET", f"nodes/{wanted}/", subject="get of node"
+            "get_node", wanted, Repeatability.READ, "GET", f"nodes/{wanted}/", subject="get of node"
         )
         verdict = await Call(self._channel, options, request, record).run()
         shown = node_of(verdict.data)
@@ -187,7 +187,7 @@ def _page(number: int) -> Request:
     return Request(
         "list_nodes",
         "",
-        Repeat.READ,
+        Repeatability.READ,
         "GET",
         "nodes/",
         query=query,

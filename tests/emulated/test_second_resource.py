@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from aioe2e import AuthenticationError, NotFoundError, ResponseError, RetryPolicy, Timeouts
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._call import Call, Channel, ChannelSettings, Options
 from aioe2e._clock import Clock
 from aioe2e._record import CallRecord
@@ -18,7 +18,9 @@ from aioe2e._wire import Context, Request
 from aioe2e.config import Dialect, Limits, checked_base_url
 from aioe2e.testing import FakeE2E
 
-LIST = Request("nodes", "", Repeat.READ, "GET", "nodes/", subject="listing the nodes", lists=True)
+LIST = Request(
+    "nodes", "", Repeatability.READ, "GET", "nodes/", subject="listing the nodes", lists=True
+)
 
 
 @attrs.frozen
@@ -41,7 +43,7 @@ class Servers:
 
     async def get(self, server: str) -> Server:
         path = f"nodes/{server}/"
-        request = Request("node", server, Repeat.READ, "GET", path, subject="get of node")
+        request = Request("node", server, Repeatability.READ, "GET", path, subject="get of node")
         return server_of(await self._data(request))
 
     async def _data(self, request: Request) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._call.retry import DECISIONS, Decision, decide, delays, longest_delays
 from aioe2e._fates import Fate
 from aioe2e._wire import Verdict
@@ -34,28 +34,28 @@ TABLE = [
     [
         (fate, doubt, kind, decision)
         for fate, doubt, *row in TABLE
-        for kind, decision in zip(Repeat, row, strict=True)
+        for kind, decision in zip(Repeatability, row, strict=True)
     ],
 )
 def test_every_row_of_the_table(
-    fate: Fate, in_doubt: bool, kind: Repeat, decision: Decision
+    fate: Fate, in_doubt: bool, kind: Repeatability, decision: Decision
 ) -> None:
     assert decide(Verdict(fate), kind, in_doubt=in_doubt) is decision
 
 
-@pytest.mark.parametrize("kind", [Repeat.IDEMPOTENT, Repeat.ONCE])
-def test_a_refusal_after_a_maybe_proves_nothing(kind: Repeat) -> None:
+@pytest.mark.parametrize("kind", [Repeatability.IDEMPOTENT, Repeatability.ONCE])
+def test_a_refusal_after_a_maybe_proves_nothing(kind: Repeatability) -> None:
     assert decide(Verdict(Fate.REFUSED), kind, in_doubt=True) is Decision.LOOK
 
 
 def test_the_table_is_complete() -> None:
     assert set(DECISIONS) == set(Fate)
-    assert all(set(row) == set(Repeat) for row in DECISIONS.values())
+    assert all(set(row) == set(Repeatability) for row in DECISIONS.values())
 
 
 def test_what_may_be_carried_out_once_is_never_repeated_in_doubt() -> None:
     for fate in Fate:
-        assert decide(Verdict(fate), Repeat.ONCE, in_doubt=True) is not Decision.RETRY
+        assert decide(Verdict(fate), Repeatability.ONCE, in_doubt=True) is not Decision.RETRY
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioe2e import errors
-from aioe2e._actions import Repeat
+from aioe2e._actions import Repeatability
 from aioe2e._fates import Fate
 from aioe2e._text import Redactor
 from aioe2e._wire.envelope import envelope_codes, flatten, says_failure, spoken
@@ -26,8 +26,8 @@ HTML = b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>"
 SAVE = encode(Action.SAVE, "101", "nightly", Dialect.DOCUMENTED)
 RENAME = encode(Action.RENAME, "2292", "golden", Dialect.DOCUMENTED)
 DELETE = encode(Action.DELETE, "2292", "", Dialect.DOCUMENTED)
-READ = Request("request", "nodes/", Repeat.READ, "GET", "nodes/")
-WRITE = Request("request", "nodes/", Repeat.ONCE, "POST", "nodes/")
+READ = Request("request", "nodes/", Repeatability.READ, "GET", "nodes/")
+WRITE = Request("request", "nodes/", Repeatability.ONCE, "POST", "nodes/")
 WRITES = (SAVE, RENAME, DELETE, WRITE)
 
 
@@ -170,9 +170,9 @@ def test_auto_tries_each_method_once_beginning_with_the_one_that_it_has_learned(
 
 def test_only_a_save_may_be_carried_out_just_once() -> None:
     assert (SAVE.repeat, RENAME.repeat, DELETE.repeat) == (
-        Repeat.ONCE,
-        Repeat.IDEMPOTENT,
-        Repeat.IDEMPOTENT,
+        Repeatability.ONCE,
+        Repeatability.IDEMPOTENT,
+        Repeatability.IDEMPOTENT,
     )
 
 
@@ -181,7 +181,7 @@ def test_the_listing_is_a_get_of_saved_images_without_a_body() -> None:
         "GET",
         "images/saved-images/",
         None,
-        Repeat.READ,
+        Repeatability.READ,
     )
 
 
