@@ -39,7 +39,7 @@ def parser_of(prog: str) -> argparse.ArgumentParser:
     _add_account(parser.add_argument_group("the account"))
     _add_faults(parser.add_argument_group("what goes wrong"))
     rules = parser.add_argument_group("rules", "What the account refuses, and how it behaves.")
-    texts = _comments(Rules)
+    texts = comments_of(Rules)
     for field in attrs.fields(Rules):
         _add_rule(rules, field, texts[field.name])
     return parser
@@ -144,9 +144,8 @@ def _add_faults(group: argparse._ArgumentGroup) -> None:
 
 def _add_rule(group: argparse._ArgumentGroup, field: attrs.Attribute[Any], text: str) -> None:
     knob: Knob = field.metadata["knob"]
-    default = _DEFAULTS.get(field.name, field.default)
-    shown = _shown(default)
-    help_text = f"{text.rstrip('.')}{f' ({shown})' if shown else ''}".replace("%", "%%")
+    shown = _shown(_DEFAULTS.get(field.name, field.default))
+    help_text = text.replace("`", "").rstrip(".").replace("%", "%%") + shown
     name = f"--{field.name.replace('_', '-')}"
     if knob.read is None:
         group.add_argument(
@@ -166,19 +165,19 @@ def _add_rule(group: argparse._ArgumentGroup, field: attrs.Attribute[Any], text:
 
 
 def _shown(default: object) -> str:
-    """A default as the help shows it; empty where its text says what None means."""
+    """A default as it stands behind a help text; nothing where that says what None means."""
     if default is None or default == ():
         return ""
     if isinstance(default, bool):
-        return "on" if default else "off"
-    return f"{default:g}" if isinstance(default, float) else str(default)
+        return " (on)" if default else " (off)"
+    return f" ({default:g})" if isinstance(default, float) else f" ({default})"
 
 
-def _comments(cls: type[object]) -> dict[str, str]:
+def comments_of(cls: type[object]) -> dict[str, str]:
     """The comments above the fields of a class, which also document them."""
     source = inspect.getsource(cls)
     found = re.findall(r"((?:^ +#: .*\n)+) +(\w+):", source, re.MULTILINE)
-    return {name: re.sub(r"\s*#: ", " ", lines).strip().replace("`", "") for lines, name in found}
+    return {name: re.sub(r"\s*#: ", " ", lines).strip() for lines, name in found}
 
 
 def _number(check: Callable[[str, float], object]) -> Callable[[str], float]:

@@ -353,7 +353,8 @@ def test_an_idle_connection_may_end_after_its_reply(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["stray-later", "stray-timeout", "stray-garbage"])
 def test_something_may_come_on_an_idle_connection(kind: str) -> None:
-    with FakeE2E(faults=[kind]) as fake, kept(fake) as connection:
+    # Later than a busy machine takes to read the reply.
+    with FakeE2E(faults=[Fault(kind, seconds=0.3)]) as fake, kept(fake) as connection:
         assert parse(say(connection, fake, LIST)).rest == b""
         stray = connection.recv(65536)
         assert stray
