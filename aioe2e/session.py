@@ -327,7 +327,7 @@ class Session:
                 harm.
 
         Returns:
-            The reply: of an envelope its ``data`` and message, of any other JSON the whole.
+            The reply. It has the ``data`` and message of an envelope, and any other JSON whole.
 
         Raises:
             UsageError: The method, the path, the query or the body cannot be sent. A path has
