@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import nox
@@ -127,6 +129,7 @@ def lint(session: nox.Session) -> None:
         "benchmarks",
         "examples",
         "docs",
+        ".github",
         *map(str, Path().glob("*.md")),
     )
 
@@ -159,6 +162,26 @@ def docs(session: nox.Session) -> None:
         str(site),
     )
     session.log("the site is in %s", site)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the two archives into ``dist/``, and check what is in them."""
+    session.install("build", "twine")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build")
+    session.run("python", "-m", "twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+    [wheel] = Path("dist").glob("*.whl")
+    strangers = [
+        name
+        for name in zipfile.ZipFile(wheel).namelist()
+        if not re.match(r"aioe2e(-[^/]+\.dist-info)?/", name) or "__pycache__" in name
+    ]
+    if strangers:
+        session.error(f"does not belong into a wheel: {strangers}")
+    session.install("--force-reinstall", f"{wheel}[{EXTRAS}]")
+    session.run("python", "-P", "-m", "aioe2e", "--version")
+    session.run("python", "-P", "-m", "aioe2e", "demo")
 
 
 @nox.session

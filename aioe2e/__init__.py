@@ -22,6 +22,7 @@ from .config import (
     RetryPolicy,
     Timeouts,
 )
+from .diagnosis import Check
 from .errors import (
     AmbiguousNameError,
     APIError,
@@ -92,6 +93,7 @@ __all__ = [
     "BulkError",
     "CallEvent",
     "CallStarted",
+    "Check",
     "ConfigError",
     "ConflictError",
     "ConnectError",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -35,6 +35,8 @@ class CallRecord:
     orders: CallOrders = NO_ORDERS
     #: Requests sent so far. Written when a request has its slot.
     attempts: int = 0
+    #: Whether a request of it has left, if only in part. Written when a request is over.
+    sent: bool = False
     #: Whether a write was sent and it is not known whether the server carried it out. Written when
     #: a request is over, even by a cancellation, and when its reply was judged.
     open: bool = False
@@ -46,3 +48,6 @@ class CallRecord:
     done: bool = False
     #: The error of the latest attempt. Written when it was judged, and at the end of the call.
     last: E2EError | None = None
+    #: The replies to requests that are `Request.inspected`, as they came. Written after each; None
+    #: if nobody wants them.
+    replies: list[Any] | None = None

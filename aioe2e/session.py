@@ -42,6 +42,7 @@ from . import _check
 from ._clock import Clock
 from ._record import CallRecord
 from ._version import __version__
+from .diagnosis import Check, check_session
 from .errors import ConfigError
 from .events import Hook
 from .models import RateLimit, Reply
@@ -223,6 +224,21 @@ class Session:
     def nodes(self) -> Nodes:
         """The nodes, read-only."""
         return Nodes(self._channel, self._options)
+
+    async def check(self) -> Check:
+        """Whether the session is set up right: one listing of images, and a second read if it fails.
+
+        Returns:
+            Whether key and token, project and location are accepted, what the request budget is,
+            how far the clocks differ, and sentences that a person can act on. What goes wrong on
+            the way is in it and is not raised.
+
+        May be repeated: it changes nothing.
+
+        Raises:
+            SessionError: The session is closed, or belongs to another loop or process.
+        """
+        return await check_session(self._channel, self._options)
 
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None

@@ -9,7 +9,7 @@ copyright = "the aioe2e developers"  # noqa: A001  # Sphinx's word for it
 release = metadata.version("aioe2e")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["README.md"]  # it is part of index.md
+exclude_patterns = ["README.md"]  # the index for readers on a code host
 html_theme = "furo"
 html_title = f"aioe2e {release}"
 

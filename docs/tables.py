@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 
+import aioe2e
 from aioe2e import (
     ConnectError,
     ConnectionLostError,
@@ -28,9 +29,18 @@ from aioe2e import (
 )
 from aioe2e._actions import ACTIONS, Repeatability
 from aioe2e._call import Decision, decide
-from aioe2e._fates import STATUS_FATES
 from aioe2e._text import Redactor
-from aioe2e._wire import LIST, RawReply, Request, Verdict, encode, judge, judge_failure, parse
+from aioe2e._wire import (
+    LIST,
+    STATUS_FATES,
+    RawReply,
+    Request,
+    Verdict,
+    encode,
+    judge,
+    judge_failure,
+    parse,
+)
 from aioe2e.models import Action
 from aioe2e.testing import KINDS, Effect, Rules
 from aioe2e.testing._options import comments_of
@@ -183,11 +193,51 @@ def shown(default: object) -> str:
 
 
 def attributes(owner: type[Any]) -> dict[str, str]:
-    """The ``Attributes:`` of a docstring, by name."""
-    text = inspect.getdoc(owner) or ""
-    section = text.partition("Attributes:\n")[2]
-    found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section, re.MULTILINE)
-    return {name: " ".join(words.split()) for name, words in found}
+    """What each field means: the ``#:`` comment above it, or its line under ``Attributes:``."""
+    section = (inspect.getdoc(owner) or "").partition("Attributes:\n")[2]
+    listed = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section, re.MULTILINE)
+    above = re.findall(r"((?:^    #: .*\n)+)    (\w+):", inspect.getsource(owner), re.MULTILINE)
+    found = [*listed, *((name, comment.replace("#: ", "")) for comment, name in above)]
+    return {name: " ".join(words.split()).replace("``", "`") for name, words in found}
+
+
+def error_tree() -> list[str]:
+    """The classes of errors as a tree, each with the builtin class that it is one of too."""
+
+    def also(error: type[Exception]) -> str:
+        builtin = [
+            base.__name__
+            for base in error.__bases__
+            if base.__module__ == "builtins" and base is not Exception
+        ]
+        return f" ({', '.join(builtin)})" if builtin else ""
+
+    def below(error: type[Exception], before: str) -> Iterator[str]:
+        kinds = [kind for kind in error_classes() if kind.__bases__[0] is error]
+        for kind in kinds:
+            last = kind is kinds[-1]
+            yield f"{before}{'└── ' if last else '├── '}{kind.__name__}{also(kind)}"
+            yield from below(kind, f"{before}{'    ' if last else '│   '}")
+
+    return ["```text", "E2EError", *below(E2EError, ""), "```"]
+
+
+def error_classes() -> list[type[Exception]]:
+    """Every public class of errors, in the order of the alphabet."""
+    names = [name for name in aioe2e.__all__ if name.endswith("Error")]
+    return [getattr(aioe2e, name) for name in names]
+
+
+def error_meanings() -> list[str]:
+    """What each class of errors means, in the first sentence of its docstring."""
+
+    def first(error: type[Exception]) -> str:
+        paragraph = (inspect.getdoc(error) or "").split("\n\n")[0]
+        return re.sub(r"`+([^`]+)`+", r"`\1`", " ".join(paragraph.split()))
+
+    return table(
+        ["error", "means"], [[f"`{error.__name__}`", first(error)] for error in error_classes()]
+    )
 
 
 def faults() -> list[str]:
@@ -227,6 +277,8 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "requests": requests,
     "settings": settings,
     "faults": faults,
+    "error_tree": error_tree,
+    "error_meanings": error_meanings,
     "rules": rules,
 }
 MARKED = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)

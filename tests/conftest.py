@@ -6,8 +6,9 @@ import asyncio
 import gc
 import inspect
 import signal
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
 
 import hypothesis
 
@@ -18,6 +19,11 @@ import pytest
 
 if TYPE_CHECKING:
     from redis_server import RedisServer
+
+try:
+    import uvloop
+except ImportError:  # none on Windows
+    uvloop = None  # type: ignore[assignment]
 
 # A busy machine makes examples slowly; that says nothing about the code under test.
 hypothesis.settings.register_profile(
@@ -39,11 +45,37 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the coroutine tests of a module on each of the event loops that its `LOOPS` names."""
+    kinds = [kind for kind in getattr(metafunc.module, "LOOPS", ()) if kind in _LOOPS]
+    if kinds and inspect.iscoroutinefunction(metafunc.function):
+        metafunc.fixturenames.append("loop_kind")
+        metafunc.parametrize("loop_kind", kinds)
+
+
+def _eager_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]  # from Python 3.12 on
+    return loop
+
+
+#: The event loops of this Python that a module's `LOOPS` may name.
+_LOOPS: Final[dict[str, Callable[[], asyncio.AbstractEventLoop]]] = {
+    "asyncio": asyncio.new_event_loop
+}
+if sys.version_info >= (3, 12):
+    _LOOPS["eager tasks"] = _eager_loop
+if uvloop is not None:
+    _LOOPS["uvloop"] = uvloop.new_event_loop
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    parameters = pyfuncitem.callspec.params if hasattr(pyfuncitem, "callspec") else {}
+    factory = _LOOPS[str(parameters.get("loop_kind", "asyncio"))]
 
     async def run() -> None:
         await pyfuncitem.obj(**arguments)
@@ -54,7 +86,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
             await asyncio.sleep(0.005)
         pytest.fail(f"tasks left behind: {asyncio.all_tasks() - {asyncio.current_task()}}")
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(run())
     gc.collect()
     return True
 

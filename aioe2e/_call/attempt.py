@@ -6,11 +6,11 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from aioe2e._actions import Repeatability
-from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
 from aioe2e._wire import (
     SMALL,
+    Fate,
     RawReply,
     Request,
     Verdict,
@@ -71,6 +71,8 @@ async def exchange(
         result = await _sent(channel, transport, options, request, record, in_flight, watch)
         if isinstance(result, RawReply):
             channel.read_rate_limit(result.headers)
+            if record.replies is not None and request.inspected:
+                record.replies.append(result)
             if not _is_large(request, result):
                 content = channel.redactor.scrub(parse(result.body), result.body)
                 verdict = _judged(channel, request, result, content)
@@ -79,6 +81,7 @@ async def exchange(
     finally:
         # Whatever comes next, be it a cancellation: what was sent may have been carried out.
         is_write = request.repeat is not Repeatability.READ
+        record.sent = record.sent or in_flight.sent
         record.open = is_open or (is_write and in_flight.sent)
         # Only now, so that no call that waits for the slot is let in before a throttle was read.
         channel.gate.leave()

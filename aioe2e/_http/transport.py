@@ -222,7 +222,9 @@ class Transport:
         headers: dict[str, tuple[str, ...]] = {}
         found = response.headers
         is_telling = request.repeat is Repeatability.READ or response.status >= 400
-        if is_telling or any(name in found for name in _OF_ACCEPTED_WRITES):
+        if request.inspected:
+            headers = {name.lower(): tuple(found.getall(name)) for name in found}
+        elif is_telling or any(name in found for name in _OF_ACCEPTED_WRITES):
             headers = {
                 name: tuple(values) for name in HEADERS if (values := found.getall(name, None))
             }

@@ -60,6 +60,8 @@ class Request:
     #: Whether its reply is a listing: ``data`` holds a list, which may be as large as
     #: `Limits.max_body` and is read in slices.
     lists: bool = False
+    #: Whether its reply is kept as it came, with all its headers.
+    inspected: bool = False
     #: What the elements of that list are.
     model: type[Any] | None = None
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
-
-from aioe2e._clock import Clock
 
 from .report import Outcome
 
@@ -25,16 +24,27 @@ class Brake:
     answered. While it is on, a worker waits for its `turn` before it starts a step: one step at a
     time, each after a back-off.
 
+    Args:
+        limit: Steps in a row.
+        rest: Sleeps that many seconds, but no longer than the session is open.
+        uniform: A random number between its two arguments.
+
     Attributes:
         on: Whether steps are started one at a time.
         row: Steps in a row, up to now, that met a fault that passes.
     """
 
-    def __init__(self, limit: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        limit: int,
+        rest: Callable[[float], Awaitable[None]],
+        uniform: Callable[[float, float], float],
+    ) -> None:
         self.on = False
-        self._limit = limit
-        self._clock = clock
         self.row = 0
+        self._limit = limit
+        self._rest = rest
+        self._uniform = uniform
         self._round = 0
         self._lock = asyncio.Lock()
         self._sleep: asyncio.Timeout | None = None
@@ -82,9 +92,9 @@ class Brake:
         self._sleep = scope = asyncio.timeout(None)
         try:
             async with scope:
-                await self._clock.sleep(self._clock.uniform(longest / 2, longest))
+                await self._rest(self._uniform(longest / 2, longest))
         except TimeoutError:
-            # `answered` ends the sleep through the scope. Any other one is the clock's own.
+            # `answered` ends the rest through the scope. Any other one is not meant for it.
             if not scope.expired():
                 raise
         finally:
@@ -112,7 +122,7 @@ class OutcomeQueue:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._released = False
-        self._over = False
+        self._last: Iterator[Outcome] | None = None
 
     def attach(self) -> None:
         """From now on a consumer takes the outcomes."""
@@ -137,8 +147,8 @@ class OutcomeQueue:
     async def take(self) -> Outcome | None:
         """The next outcome once it is there; None when the run is over and all are taken."""
         while not self._ready:
-            if self._over:
-                return None
+            if self._last is not None:
+                return next(self._last, None)
             self._news.clear()
             await self._news.wait()
         outcome = self._ready.popleft()
@@ -150,8 +160,13 @@ class OutcomeQueue:
         self._released = True
         self._room.set()
 
-    def end(self) -> None:
-        """No outcome will come any more."""
+    def end(self, last: Iterator[Outcome]) -> None:
+        """No outcome will be put in any more.
+
+        Args:
+            last: The outcomes that the consumer takes after those in the queue.
+        """
         self.release()
-        self._over = True
+        if self._last is None:
+            self._last = last
         self._news.set()

@@ -23,13 +23,15 @@ from aioe2e.errors import (
     SessionError,
     SkippedError,
     extended,
+    is_passing,
 )
-from aioe2e.models import ActionResult, SaveAction
+from aioe2e.models import Action, ActionResult, SaveAction
 
 from .step import Status, Step
 
 __all__ = [
     "Ending",
+    "FirstHalf",
     "Perform",
     "in_halves",
     "of_cancelled",
@@ -39,6 +41,16 @@ __all__ = [
     "skipped",
     "still_open",
 ]
+
+
+@attrs.frozen(eq=False, repr=False)
+class FirstHalf:
+    """What is known of a step of which the first half is done, and not the second."""
+
+    #: Requests sent for it.
+    attempts: int
+    #: Loop time at which it began.
+    began: float
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -76,8 +88,14 @@ def skipped(reason: str) -> Ending:
     return Ending(Status.SKIPPED, None, SkippedError(reason))
 
 
-def of_error(record: CallRecord, error: E2EError) -> Ending:
-    """The ending of a call that raised an error of the library."""
+def of_error(record: CallRecord, error: E2EError, *, too_late: str = "") -> Ending:
+    """The ending of a call that raised an error of the library.
+
+    Args:
+        record: The record of the call.
+        error: What it raised.
+        too_late: Why nothing more may be sent, if the run had come to its end by then.
+    """
     attempts = max(record.attempts, error.attempts)
     if isinstance(error, OutcomeUnknownError):
         return Ending(Status.UNKNOWN, None, bare(error), attempts)
@@ -85,20 +103,28 @@ def of_error(record: CallRecord, error: E2EError) -> Ending:
         return Ending(Status.SKIPPED, None, bare(error))
     if attempts == 0 and isinstance(error, _NOT_TRIED):
         return skipped(str(error))
+    if too_late and not record.sent and is_passing(error):
+        return skipped(too_late)
     return Ending(Status.FAILED, None, bare(error), attempts)
 
 
 def of_cancelled(step: Step, record: CallRecord, reason: str) -> Ending:
     """The ending of a call that a cancellation or an unforeseen exception ended."""
-    if record.open or record.done:
-        known = "it may have been applied"
-        if record.done:
-            known = "the server said that it is done"
-        what = f"the {step.action.value} of {step.target} had been sent, and {known}"
+    if record.done:
+        return Ending(Status.DONE, _result(step), None, record.attempts)
+    if record.open:
+        what = f"the {step.action.value} of {step.target} had been sent and may have been applied"
         return _unknown(step, f"{reason}; {what}", record.attempts, record.last)
     if record.attempts and record.last is not None:
         return Ending(Status.FAILED, None, bare(record.last), record.attempts)
     return skipped(reason)
+
+
+def _result(step: Step) -> SaveAction | ActionResult:
+    """What is known of a write that was carried out, where nothing else came through."""
+    if step.action is Action.SAVE:
+        return SaveAction(node_id=step.target, name=str(step.name))
+    return ActionResult()
 
 
 def still_open(step: Step) -> Ending:

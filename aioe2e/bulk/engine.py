@@ -18,12 +18,12 @@ import attrs
 from aioe2e._check import quoted
 from aioe2e._clock import Clock
 from aioe2e._record import CallOrders, CallRecord
-from aioe2e.errors import APIError, E2EError, SkippedError, UsageError, is_passing
+from aioe2e.errors import APIError, E2EError, SessionError, SkippedError, UsageError, is_passing
 from aioe2e.events import Event
 
 from . import endings
 from .backpressure import Brake, OutcomeQueue
-from .endings import Ending, Perform
+from .endings import Ending, FirstHalf, Perform
 from .journal import Journal
 from .plan import Plan
 from .progress import Meter, Progress, RunWatch, Standing
@@ -37,6 +37,9 @@ _T = TypeVar("_T")
 
 #: A worker whose steps never wait lets the loop run after so many of them.
 _STRETCH: Final = 32
+
+#: Seconds by which a timer of an event loop may fire early.
+_RESOLUTION: Final = 0.005
 
 CANCELLED: Final = "the run was cancelled"
 
@@ -75,6 +78,10 @@ class RunSettings:
     #: Requests that the session may have in flight: as set, and as it stands now.
     session_limit: int
     current_limit: Callable[[], int]
+    #: Sleeps that many seconds, but no longer than the session is open.
+    rest: Callable[[float], Awaitable[None]]
+    #: Whether the session is closed.
+    is_closed: Callable[[], bool]
     clock: Clock
     #: Told of the run and its steps; None where nobody listens.
     tell: Callable[[Event], None] | None = None
@@ -89,14 +96,6 @@ class RunSettings:
     def workers(self) -> int:
         """Steps that may be under way at the same time."""
         return self.session_limit if self.limit is None else self.limit
-
-
-@attrs.frozen(eq=False, repr=False)
-class _Half:
-    """What is known of a step of which the first half is done, and not the second."""
-
-    attempts: int
-    began: float
 
 
 class Engine:
@@ -123,7 +122,7 @@ class Engine:
         self._queue = queue
         self._now = settings.clock.now
         self._outcomes = ReportBuilder(plan)
-        self._brake = Brake(settings.workers, settings.clock)
+        self._brake = Brake(settings.workers, settings.rest, settings.clock.uniform)
         self._meter: Meter | None = None
         if settings.progress is not None:
             self._meter = Meter(settings.progress, standing=self.standing, clock=settings.clock)
@@ -131,7 +130,7 @@ class Engine:
         self._journal: Journal | None = None
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Task[object]] = set()
-        self._halves: dict[int | None, _Half] = {}
+        self._halves: dict[int | None, FirstHalf] = {}
         self._in_flight = 0
         self._began = 0.0
         self._elapsed = 0.0
@@ -167,9 +166,9 @@ class Engine:
             self._meter.start()
         if settings.deadline is not None:
             self._deadline = self._began + settings.deadline
-            reason = f"the deadline of the run ({settings.deadline:g} s) is over"
+            left = max(0.0, self._deadline - self._now())
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(settings.deadline, self.cancel, reason)
+            self._timer = loop.call_later(left, self.cancel, self._deadline_reason())
         if self._source.more and not self._ended:
             self._hire()
         else:
@@ -256,7 +255,7 @@ class Engine:
         self.stop(f"the run was ended by an exception ({type(error).__name__})")
 
     async def _work(self) -> None:
-        queue, brake = self._queue, self._brake
+        queue = self._queue
         stretch = 0
         if asyncio.current_task() not in self._workers:
             # A task factory began this task at once (asyncio.eager_task_factory), before `_hire`
@@ -264,16 +263,7 @@ class Engine:
             await asyncio.sleep(0)
         try:
             while not self._ended:
-                if not brake.on:
-                    worked = await self._one_step()
-                elif await self._interruptible(brake.turn()):
-                    try:
-                        worked = await self._one_step()
-                    finally:
-                        brake.give_back()
-                else:
-                    continue
-                if not worked:
+                if not await self._turn():
                     return
                 while queue.full:
                     await queue.room()
@@ -284,6 +274,22 @@ class Engine:
         except BaseException as error:
             self._fail(error)
             raise
+
+    async def _turn(self) -> bool:
+        """See a step through when one may be started; False if there is none to take."""
+        if not self._brake.on:
+            return await self._one_step()
+        if not await self._interruptible(self._brake.turn()):
+            return True
+        try:
+            self._stop_if_closed()
+            return bool(self._ended) or await self._one_step()
+        finally:
+            self._brake.give_back()
+
+    def _stop_if_closed(self) -> None:
+        if self._settings.is_closed():
+            self.stop("the session was closed while the run was under way")
 
     async def _one_step(self) -> bool:
         """Take a step and see it through; False if there is none to take."""
@@ -329,33 +335,48 @@ class Engine:
             before_send = self._journal.before_send(step, 1 + second)
         record = CallRecord(CallOrders(self._deadline, before_send))
         began = self._now()
-        self._in_flight += 1
         try:
-            performed = await self._settings.perform(part, record)
-        except E2EError as error:
-            ending = endings.of_error(record, error)
-            self._note_error(error)
+            ending = await self._perform(part, record)
         except BaseException as error:
             reason = self._cancelled
             if not reason:
                 reason = f"the run was ended by an exception ({type(error).__name__})"
             self._settle(step, number, endings.of_cancelled(step, record, reason), began)
             raise
-        else:
-            if self._brake.row:
-                self._answered()
-            if self._counts_only and performed.status is Status.DONE:
-                self._outcomes.done += 1
-                return
-            ending = Ending(performed.status, performed.result, None, record.attempts)
+        if self._counts_only and ending.status is Status.DONE:
+            self._outcomes.done += 1
+            return
+        self._settle(step, number, ending, began)
+
+    async def _perform(self, part: Step, record: CallRecord) -> Ending:
+        """How the call of a step ended; an error of the library is an ending, too."""
+        self._in_flight += 1
+        try:
+            performed = await self._settings.perform(part, record)
+        except E2EError as error:
+            self._note_error(error)
+            return endings.of_error(record, error, too_late=self._too_late())
         finally:
             self._in_flight -= 1
-        self._settle(step, number, ending, began)
+        if self._brake.row:
+            self._answered()
+        return Ending(performed.status, performed.result, None, record.attempts)
+
+    def _too_late(self) -> str:
+        """Why nothing more may be sent; empty while that is not so."""
+        if self._deadline is not None and self._now() >= self._deadline - _RESOLUTION:
+            return self._deadline_reason()
+        return self._cancelled
+
+    def _deadline_reason(self) -> str:
+        return f"the deadline of the run ({self._settings.deadline:g} s) is over"
 
     def _note_error(self, error: E2EError) -> None:
         """See what an error says of the server, and whether the run can go on."""
-        if isinstance(error, SkippedError):  # the journal cannot be written: nothing more is sent
+        if isinstance(error, SkippedError):  # the journal cannot be written
             self.stop(error.reason)
+        elif isinstance(error, SessionError):  # no other step can be sent, either
+            self.stop(str(error))
         elif is_passing(error):
             was_on = self._brake.on
             self._brake.faulted()
@@ -380,7 +401,7 @@ class Engine:
             elif ending.error is None:
                 if self._journal is not None:
                     self._journal.half_done(cast("int", step.index))
-                self._halves[step.index] = _Half(ending.attempts, began)
+                self._halves[step.index] = FirstHalf(ending.attempts, began)
                 if (cause := self._source.halved(step)) is None:
                     return
                 ending = self._given_up(step, endings.of_predecessor(cause))
@@ -423,18 +444,17 @@ class Engine:
         self._queue.put(outcome)
 
     def _close_books(self) -> None:
-        """Give every step that has none its outcome, and let go of all that is held."""
-        for step in self._source.steps:
-            if not self._outcomes.has(step.index):
-                self._write(step, self._given_up(step, endings.skipped(self._ended)))
+        """Take every step that has no outcome for ended, and let go of all that is held."""
+        over_at = self._now()
         self._over = True
-        self._elapsed = self._now() - self._began
+        self._elapsed = over_at - self._began
+        others = self._outcomes.close(self._ended, self._halves, over_at)
         if self._timer is not None:
             self._timer.cancel()
         if self._journal is not None:
             self._journal.close()
         self._watch.ended(self._elapsed)
-        self._queue.end()
+        self._queue.end(others)
         if self._meter is not None:
             self._meter.end()
 

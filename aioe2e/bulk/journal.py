@@ -15,6 +15,7 @@ import logging
 import os
 import sys
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol, Self, cast
@@ -56,6 +57,7 @@ class Journal:
         self._path = path
         self._size = size
         self._complained = False
+        _open_journals.add(self)
         #: Writes under way that have their line, by step and half: a second attempt needs none.
         self._noted: set[tuple[int, int]] = set()
 
@@ -168,6 +170,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; again does nothing."""
+        _open_journals.discard(self)
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -215,6 +218,19 @@ class Journal:
             _log.warning(
                 "the journal %s cannot be mended: %s", quoted(self._path), error.strerror or error
             )
+
+
+#: Those of this process, so that a forked child lets go of them: it shares their locks.
+_open_journals: Final[weakref.WeakSet[Journal]] = weakref.WeakSet()
+
+
+def _let_go_in_child() -> None:
+    for journal in tuple(_open_journals):
+        journal.close()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def _opened(path: str) -> int:

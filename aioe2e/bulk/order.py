@@ -108,11 +108,10 @@ def _unused(step: Step, used: set[str]) -> str:
 
 
 def is_runnable(steps: Sequence[Step]) -> bool:
-    """Whether every step comes up in the end: each `after` is in the plan, and no circle of waiting
-    is left.
+    """Whether every step comes up in the end.
 
-    The first request of a step with a `via` waits for nothing, and nothing waits for its second
-    one.
+    Each `after` must be in the plan, and no steps may wait for each other in a circle. The first
+    request of a step with a `via` waits for nothing, and nothing waits for its second one.
     """
     place_of = {_index(step): place for place, step in enumerate(steps)}
     waits = [0] * len(steps)

@@ -33,6 +33,13 @@ __all__ = ["Plan", "remaining_plan"]
 VERSION: Final = 1
 
 
+#: What the text of a plan says above saves that an earlier run sent.
+_IN_DOUBT: Final = (
+    "Sent, not known to be carried out, and never sent again:",
+    "(to settle them: report = await session.images.reconcile(await session.images.run(plan)))",
+)
+
+
 def _digest(steps: Iterable[Step]) -> str:
     text = json.dumps([step.to_dict() for step in steps], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -67,6 +74,8 @@ class Plan(Sequence[Step]):
     unknown: tuple[Step, ...] = attrs.field(default=(), converter=_as_steps, kw_only=True)
     #: The digest of the first plan, of which this is what remains; None for a first plan.
     origin: str | None = attrs.field(default=None, kw_only=True)
+    #: The journal that `Plan.resume` read, of this plan or of one that it remains of.
+    journal: str | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         indices = [step.index for step in (*self.steps, *self.unknown)]
@@ -196,13 +205,16 @@ class Plan(Sequence[Step]):
     def resume(cls, path: str | os.PathLike[str]) -> Plan:
         """What remains of a run that kept a journal, by the rule of `Report.remaining`.
 
-        Run it with ``journal=`` and the same path: the journal goes on.
+        It is true while there are steps to run or saves in doubt (`unknown`), which
+        `Images.reconcile` can settle. Run it with ``journal=`` and the same path: the journal goes
+        on. Without it, the next `resume` would offer the same steps again, and a warning says so.
 
         Raises:
             UsageError: The file cannot be read, is no journal, or is damaged before its last line.
         """
         plan, records = journal_reader.read(path)
-        return remaining_plan(cls.from_dict(plan), records)
+        resumed = attrs.evolve(cls.from_dict(plan), journal=os.fspath(path))
+        return remaining_plan(resumed, records)
 
     @overload
     def __getitem__(self, place: int) -> Step: ...
@@ -213,6 +225,10 @@ class Plan(Sequence[Step]):
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def __bool__(self) -> bool:
+        """Whether anything is left to see to: steps to run, or saves that are in doubt."""
+        return bool(self.steps or self.unknown)
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
@@ -238,7 +254,8 @@ class Plan(Sequence[Step]):
         return actions.pop() if len(actions) == 1 else None
 
     def __repr__(self) -> str:
-        parts = [_counted_steps(self.steps)]
+        idle = "nothing to send" if self.unknown else "nothing to do"
+        parts = [_counted_steps(self.steps) or idle]
         if self.unknown:
             parts.append(f"{len(self.unknown)} unknown")
         if self.warnings:
@@ -248,13 +265,12 @@ class Plan(Sequence[Step]):
     def __str__(self) -> str:
         """The whole plan as a table, and its warnings."""
         title = "What remains of a plan" if self.resumed else "Plan"
-        lines = [f"{title}: {_counted_steps(self.steps)}"]
+        lines = [f"{title}: {self._summary()}"]
         if self.steps:
             header = ("step", "action", "target", "current name", "new name", "notes")
             lines += table(header, map(_row, self.steps))
         if self.unknown:
-            title = "Sent, not known to be carried out, never sent again (see Images.reconcile):"
-            lines += ["", title]
+            lines += ["", *_IN_DOUBT]
             lines += table(
                 ("step", "action", "target", "name"),
                 ((s.index, s.action, s.target, s.name) for s in self.unknown),
@@ -262,6 +278,14 @@ class Plan(Sequence[Step]):
         if self.warnings:
             lines += ["", "Warnings:", *(f"  {escape(warning)}" for warning in self.warnings)]
         return "\n".join(lines)
+
+    def _summary(self) -> str:
+        in_doubt = counted(len(self.unknown), "save")
+        if not self.unknown:
+            return _counted_steps(self.steps) or "nothing to do"
+        if not self.steps:
+            return f"nothing to send, but {in_doubt} in doubt"
+        return f"{_counted_steps(self.steps)}; and {in_doubt} in doubt"
 
     def to_dict(self) -> dict[str, Any]:
         """The plan in a form that JSON can hold."""
@@ -328,12 +352,11 @@ def remaining_plan(plan: Plan, records: Mapping[int, StepRecord]) -> Plan:
         unknown=remaining.unknown,
         warnings=remaining.warnings,
         origin=plan.digest,
+        journal=plan.journal,
     )
 
 
 def _counted_steps(steps: Sequence[Step]) -> str:
-    if not steps:
-        return "nothing to do"
     by_action = Counter(step.action for step in steps)
     return ", ".join(counted(number, action.value) for action, number in by_action.items())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Self, overload
 
 import attrs
@@ -18,6 +19,7 @@ from aioe2e.errors import (
 )
 from aioe2e.models import ActionResult, SaveAction
 
+from .endings import FirstHalf, of_second_half, skipped
 from .plan import Plan, remaining_plan
 from .step import Status, Step, StepRecord
 
@@ -116,14 +118,68 @@ def _result(result: SaveAction | ActionResult) -> dict[str, Any]:
     }
 
 
+@attrs.frozen(eq=False, repr=False)
+class _PlanOutcomes:
+    """The outcomes of all steps of a plan.
+
+    Those of the steps that a run did not come to are made when they are asked for: a run of many
+    thousand steps whose deadline is over has no time for them.
+    """
+
+    #: All steps of the plan.
+    steps: Sequence[Step]
+    #: The outcomes of those that ended, by index.
+    ended: Mapping[int | None, Outcome]
+    #: Why the others did not.
+    reason: str
+    #: Those of the others of which the first half is done, by index.
+    halves: Mapping[int | None, FirstHalf]
+    #: Loop time at which the run was over.
+    over_at: float
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        for step in self.steps:
+            ended = self.ended.get(step.index)
+            yield self._outcome(step) if ended is None else ended
+
+    def of_the_others(self) -> Iterator[Outcome]:
+        """The outcomes of the steps that did not end."""
+        return (self._outcome(step) for step in self.steps if step.index not in self.ended)
+
+    def _outcome(self, step: Step) -> Outcome:
+        ending = skipped(self.reason)
+        half = self.halves.get(step.index)
+        if half is None:
+            return Outcome(step, ending.status, error=ending.error)
+        ending = of_second_half(step, ending, half.attempts)
+        return Outcome(
+            step,
+            ending.status,
+            error=ending.error,
+            attempts=ending.attempts,
+            elapsed=self.over_at - half.began,
+            halfway=True,
+        )
+
+
 def _in_order(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
     """By index. A step without one (run by itself) keeps its place at the end."""
-    return tuple(
-        sorted(outcomes, key=lambda outcome: (outcome.step.index is None, outcome.step.index or 0))
-    )
+
+    def place(outcome: Outcome) -> tuple[bool, int]:
+        index = outcome.step.index
+        return index is None, index or 0
+
+    return tuple(sorted(outcomes, key=place))
 
 
-@attrs.frozen(slots=False, repr=False)
+def _as_given(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...] | _PlanOutcomes:
+    return outcomes if isinstance(outcomes, _PlanOutcomes) else _in_order(outcomes)
+
+
+@attrs.frozen(slots=False, repr=False, eq=False)
 class Report(Sequence[Outcome]):
     """The outcomes of a run, in the order of the plan.
 
@@ -137,12 +193,29 @@ class Report(Sequence[Outcome]):
         elapsed: Seconds that the run took.
     """
 
-    outcomes: tuple[Outcome, ...] = attrs.field(converter=_in_order)
+    _given: tuple[Outcome, ...] | _PlanOutcomes = attrs.field(converter=_as_given, alias="outcomes")
     plan: Plan | None = attrs.field(kw_only=True)
-    _counts: Mapping[Status, int] | None = attrs.field(
-        default=None, alias="counts", kw_only=True, hash=False
-    )
-    elapsed: float = attrs.field(default=0.0, kw_only=True, eq=False)
+    _counts: Mapping[Status, int] | None = attrs.field(default=None, alias="counts", kw_only=True)
+    elapsed: float = attrs.field(default=0.0, kw_only=True)
+
+    @cached_property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes, in the order of the plan."""
+        return self._given if isinstance(self._given, tuple) else _in_order(self._given)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Report):
+            return NotImplemented
+        return self._compared() == other._compared()
+
+    def __hash__(self) -> int:
+        return hash((self.outcomes, self.plan))
+
+    def _compared(self) -> tuple[object, ...]:
+        return self.outcomes, self.plan, self.counts()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _report, (self.outcomes, self.plan, self._counts, self.elapsed)
 
     @overload
     def __getitem__(self, place: int) -> Outcome: ...
@@ -152,7 +225,7 @@ class Report(Sequence[Outcome]):
         return self.outcomes[place]
 
     def __len__(self) -> int:
-        return len(self.outcomes)
+        return len(self._given)
 
     def __iter__(self) -> Iterator[Outcome]:
         return iter(self.outcomes)
@@ -167,11 +240,9 @@ class Report(Sequence[Outcome]):
 
     def counts(self) -> dict[Status, int]:
         """How many steps ended with each status; every status is there."""
-        known = (
-            Counter(outcome.status for outcome in self.outcomes)
-            if self._counts is None
-            else self._counts
-        )
+        known = self._counts
+        if known is None:
+            known = Counter(outcome.status for outcome in self.outcomes)
         return {status: known.get(status, 0) for status in Status}
 
     def where(self, *statuses: Status) -> tuple[Outcome, ...]:
@@ -319,6 +390,7 @@ class ReportBuilder:
     def __init__(self, plan: Plan | None) -> None:
         self._plan = plan
         self._by_index: dict[int | None, Outcome] = {}
+        self._all: _PlanOutcomes | None = None
         self._kept: list[Outcome] = []
         self._others = dict.fromkeys(Status, 0)
         self.done = 0
@@ -349,14 +421,45 @@ class ReportBuilder:
         """How many steps have each status."""
         return {**self._others, Status.DONE: self.done}
 
-    def has(self, index: int | None) -> bool:
-        """Whether the step of a plan has its outcome."""
-        return index in self._by_index
+    def close(
+        self, reason: str, halves: Mapping[int | None, FirstHalf], over_at: float
+    ) -> Iterator[Outcome]:
+        """Take the steps of the plan that have no outcome for ended, too.
+
+        Args:
+            reason: Why they did not end.
+            halves: Those among them of which the first half is done, by index.
+            over_at: Loop time of now.
+
+        Returns:
+            Their outcomes.
+        """
+        if self._plan is None:
+            return iter(())
+        steps = (*self._plan.unknown, *self._plan)
+        self._all = _PlanOutcomes(steps, self._by_index, reason, dict(halves), over_at)
+        self._others[Status.FAILED] += len(halves)
+        self._others[Status.SKIPPED] += len(steps) - len(self._by_index) - len(halves)
+        return self._all.of_the_others()
 
     def report(self, elapsed: float) -> Report:
         """What is known after so many seconds; of every step of a plan once the run is over."""
-        outcomes = self._kept if self._plan is None else self._by_index.values()
+        outcomes: Iterable[Outcome] = self._kept
+        if self._all is not None:
+            outcomes = self._all
+        elif self._plan is not None:
+            outcomes = self._by_index.values()
         return Report(outcomes, plan=self._plan, counts=self.counts(), elapsed=elapsed)
+
+
+def _report(
+    outcomes: Iterable[Outcome],
+    plan: Plan | None,
+    counts: Mapping[Status, int] | None,
+    elapsed: float,
+) -> Report:
+    """Make a report anew from what `Report.__reduce__` wrote."""
+    return Report(outcomes, plan=plan, counts=counts, elapsed=elapsed)
 
 
 def _error(outcome: Outcome) -> E2EError:

@@ -8,10 +8,12 @@ callable that performs one.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Callable, Iterable
+import warnings
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Final, Literal, Self, TypedDict, Unpack
 
+from aioe2e._check import quoted
 from aioe2e._clock import Clock
 from aioe2e.config import Limits
 from aioe2e.errors import UsageError
@@ -80,6 +82,8 @@ class Stream:
         session_limit: Requests that the session may have in flight.
         current_limit: Gives the in-flight limit of the session as it stands now, for
             `Progress.limit`.
+        rest: Sleeps that many seconds, but no longer than the session is open.
+        is_closed: Says whether the session is closed.
         clock: Time and chance.
         tell: Told of the run and its steps; see `aioe2e.events`.
         options: See `RunOptions`.
@@ -95,6 +99,8 @@ class Stream:
         perform: Perform,
         session_limit: int = Limits().in_flight,
         current_limit: Callable[[], int] | None = None,
+        rest: Callable[[float], Awaitable[None]] | None = None,
+        is_closed: Callable[[], bool] = lambda: False,
         clock: Clock = _CLOCK,
         tell: Callable[[Event], None] | None = None,
         **options: Unpack[RunOptions],
@@ -103,6 +109,8 @@ class Stream:
             perform=perform,
             session_limit=session_limit,
             current_limit=current_limit or (lambda: session_limit),
+            rest=rest or clock.sleep,
+            is_closed=is_closed,
             clock=clock,
             tell=tell,
             **options,
@@ -112,6 +120,8 @@ class Stream:
             raise UsageError(
                 "journal: it needs a Plan; the remaining steps of a stream are not known"
             )
+        if plan is not None and plan.journal is not None and settings.journal is None:
+            _warn_of_missing_journal(plan.journal)
         self._limit = settings.workers
         self._queue = OutcomeQueue(settings.workers)
         self._engine = Engine(source_of(steps), plan=plan, settings=settings, queue=self._queue)
@@ -145,7 +155,7 @@ class Stream:
             await self._engine.join()
         finally:
             self._state = "left"
-            self._queue.end()
+            self._queue.end(iter(()))
         self._raise_once()
         return self.report
 
@@ -196,10 +206,18 @@ class Stream:
         except BaseException:
             self._state = "left"
             self._raised = True
-            self._queue.end()
+            self._queue.end(iter(()))
             raise
 
     def _raise_once(self) -> None:
         if self._engine.error is not None and not self._raised:
             self._raised = True
             raise self._engine.error
+
+
+def _warn_of_missing_journal(path: str) -> None:
+    warnings.warn(
+        f"this plan was resumed from the journal {quoted(path)} and runs without journal=:"
+        " a later Plan.resume would offer the same steps again",
+        stacklevel=4,
+    )

@@ -412,6 +412,8 @@ class Images:
             ),
             session_limit=self._channel.limits.in_flight,
             current_limit=lambda: self._channel.gate.limit,
+            rest=self._channel.rest,
+            is_closed=lambda: self._channel.closed,
             clock=self._channel.clock,
             tell=self._channel.emit if self._channel.settings.hooks else None,
             **options,

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snippets import INDIA, ROOT, blocks_of, run_page, tables, use_in_environment
+from snippets import INDIA, ROOT, blocks_of, load, run_page, tables, use_in_environment
 
 import aioe2e
 from aioe2e.testing import FakeE2E, made_images
 
-PAGES = sorted(
-    set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "index.md"}
-)  # that one is for Sphinx alone
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+#: Has a test of its own, which follows it step by step.
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 ALL = [*PAGES, *sorted(ROOT.glob("*.md"))]
 
 
@@ -38,7 +38,9 @@ def run(name: str, fake: FakeE2E) -> dict[str, Any]:
     return run_page(ROOT / "docs" / name, fake)
 
 
-@pytest.mark.parametrize("page", [page.name for page in PAGES if any(blocks_of(page))])
+@pytest.mark.parametrize(
+    "page", [page.name for page in PAGES if any(blocks_of(page)) and page != TUTORIAL]
+)
 def test_every_python_block_runs(page: str, fake: FakeE2E) -> None:
     run(page, fake)
 
@@ -92,6 +94,13 @@ def test_the_tables_are_what_the_code_says_today(page: Path) -> None:
     assert tables().with_tables(text) == text
 
 
+@pytest.mark.parametrize("name", ["call", "house"])
+def test_the_pictures_are_what_the_code_says_today(name: str) -> None:
+    # To draw them anew: python docs/pictures.py
+    drawn = (ROOT / "docs" / "pictures" / f"{name}.svg").read_text(encoding="utf-8")
+    assert drawn == load(ROOT / "docs" / "pictures.py").PICTURES[name]()
+
+
 def test_a_row_of_the_retry_table_whose_examples_are_not_treated_alike_is_refused() -> None:
     with pytest.raises(ValueError, match="not treated alike"):
         tables().retry_row("409 and 500", [(409, {}), (500, {})], in_doubt=False)
@@ -112,15 +121,21 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(place), target
 
 
-def test_the_index_names_every_page() -> None:
+def test_the_index_for_code_hosts_names_every_page() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     for page in PAGES:
-        assert page.name == "README.md" or f"({page.name})" in index
+        assert page.name in ("README.md", "index.md") or f"({page.name})" in index, page.name
+
+
+def test_every_example_is_on_the_page_of_examples() -> None:
+    page = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+    for example in (ROOT / "examples").glob("*.py"):
+        assert f"../examples/{example.name}" in page
 
 
 def test_the_site_has_every_page_and_the_reference_every_public_name() -> None:
     site = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
-    assert [page.stem for page in PAGES if page.stem not in site] == ["README"]
+    assert [page.stem for page in PAGES if page.stem not in site] == ["README", "index"]
     reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\.\. autoclass:: (\w+)$", reference, re.MULTILINE))
     for name in re.findall(r"^\.\. automodule:: ([\w.]+)$", reference, re.MULTILINE):

@@ -16,6 +16,7 @@ from aioe2e import (
     APIError,
     AttemptEvent,
     BulkError,
+    Check,
     ConflictError,
     Credentials,
     Dialect,
@@ -85,6 +86,7 @@ async def sessions(http: aiohttp.ClientSession) -> None:
     assert_type(session.with_options(timeouts=Timeouts(), retry=RetryPolicy.none()), Session)
     assert_type(session.images, Images)
     assert_type(session.nodes, Nodes)
+    assert_type(await session.check(), Check)
     assert_type(Session.discover("work").ok, bool)
     assert_type(session.at(location="Chennai", project_id=7), Session)
     assert_type(session.closed, bool)

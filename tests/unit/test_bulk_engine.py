@@ -30,6 +30,9 @@ from aioe2e.errors import (
     UsageError,
 )
 
+#: What a run promises must not depend on how the loop starts its tasks.
+LOOPS = ("asyncio", "eager tasks", "uvloop")
+
 DONE = Ending(Status.DONE)
 
 

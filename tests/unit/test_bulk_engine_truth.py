@@ -6,7 +6,10 @@ import asyncio
 import functools
 import gc
 import json
+import pickle
 import random
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,20 @@ from aioe2e._clock import Clock
 from aioe2e._record import CallRecord
 from aioe2e.bulk import Ending, Plan, Report, Status, Step, Stream
 from aioe2e.bulk.backpressure import Brake
-from aioe2e.errors import ConflictError, E2EError, OutcomeUnknownError, ServerError, SkippedError
-from aioe2e.models import Action, SavedImage
+from aioe2e.errors import (
+    ConflictError,
+    ConnectError,
+    DeadlineExceededError,
+    E2EError,
+    OutcomeUnknownError,
+    ServerError,
+    SessionError,
+    SkippedError,
+)
+from aioe2e.models import Action, ActionResult, SaveAction, SavedImage
+
+#: What a run promises must not depend on how the loop starts its tasks.
+LOOPS = ("asyncio", "eager tasks", "uvloop")
 
 DONE = Ending(Status.DONE)
 
@@ -674,7 +689,7 @@ async def test_a_journal_that_cannot_be_opened_is_an_error_before_anything_is_se
 
 
 async def test_a_brake_that_is_let_go_and_on_again_in_one_turn_cancels_nobody() -> None:
-    brake = Brake(1, Clock(uniform=lambda _low, _high: 0.05))
+    brake = Brake(1, asyncio.sleep, lambda _low, _high: 0.05)
     brake.faulted()
     waiting = asyncio.create_task(brake.turn())
     await asyncio.sleep(0.01)
@@ -684,17 +699,144 @@ async def test_a_brake_that_is_let_go_and_on_again_in_one_turn_cancels_nobody() 
     brake.give_back()
 
 
-async def test_an_exception_after_the_server_said_yes_leaves_the_step_unknown_and_not_skipped() -> (
-    None
-):
+class Whim(BaseException):
+    """What a hook or a signal handler may raise."""
+
+
+@pytest.mark.parametrize("error", [KeyError("not foreseen"), Whim("not even an Exception")])
+async def test_a_write_that_the_server_carried_out_stays_done_whatever_is_raised_after_it(
+    error: BaseException,
+) -> None:
     async def perform(_: Step, record: CallRecord) -> Ending:
         record.attempts, record.done = 1, True
-        raise KeyError("nobody foresaw this")
+        raise error
 
-    stream = Stream(Plan.save({"1": "a"}), perform=perform)
-    with pytest.raises(KeyError):
-        await stream.drain()
-    (outcome,) = stream.report
-    assert outcome.status is Status.UNKNOWN
-    assert "the server said that it is done" in str(outcome.error)
-    assert not stream.report.remaining().steps
+    for plan, result in (
+        (Plan.save({"1": "a"}), SaveAction(node_id="1", name="a")),
+        (Plan.delete(["1"]), ActionResult()),
+    ):
+        stream = Stream(plan, perform=perform)
+        with pytest.raises(type(error)):
+            await stream.drain()
+        (outcome,) = stream.report
+        assert (outcome.status, outcome.result, outcome.attempts) == (Status.DONE, result, 1)
+        assert not stream.report.remaining().steps
+
+
+# the end of a long run
+
+
+async def stuck(step: Step, record: CallRecord) -> Ending:
+    record.attempts, record.sent, record.open = 1, True, True
+    await asyncio.sleep(3600)
+    raise AssertionError(step)
+
+
+@pytest.mark.parametrize("how", ["deadline", "stop", "cancel"])
+async def test_a_run_of_50000_steps_ends_without_going_through_all_of_them(how: str) -> None:
+    stream = Stream(Plan.delete(range(1, 50_001)), perform=stuck, limit=8)
+    task = asyncio.create_task(stream.drain())
+    await asyncio.sleep(0.01)
+    before = time.process_time()
+    if how == "deadline":
+        stream._engine.cancel("the deadline of the run is over")
+    elif how == "cancel":
+        task.cancel()
+    else:
+        stream.stop()
+        for worker in stream._engine._workers:
+            worker.cancel()
+    await asyncio.wait([task])
+    report = stream.report
+    assert report.counts()[Status.SKIPPED] == 49_992
+    assert report.counts()[Status.UNKNOWN] == len(report) - 49_992 == 8
+    assert not report.ok
+    assert time.process_time() - before < 0.05  # going through all of them takes ten times as long
+    assert len(report.outcomes) == 50_000
+    assert all(outcome.error for outcome in report)
+    assert [outcome.step.index for outcome in report] == list(range(50_000))
+
+
+async def test_a_consumer_gets_the_outcomes_of_steps_that_never_began_one_by_one() -> None:
+    plan = Plan.delete(range(1, 1001))
+    async with Stream(plan, perform=stuck, limit=4, deadline=0.01) as outcomes:
+        taken = [outcome async for outcome in outcomes]
+    assert {outcome.step.target for outcome in taken} == {step.target for step in plan}
+    assert Counter(outcome.status for outcome in taken) == {Status.UNKNOWN: 4, Status.SKIPPED: 996}
+    assert {outcome.step.index: outcome.status for outcome in taken} == {
+        outcome.step.index: outcome.status for outcome in outcomes.report
+    }
+
+
+def test_a_report_with_steps_that_never_began_survives_pickle() -> None:
+    async def cut_short() -> Report:
+        return await Stream(Plan.delete(range(1, 9)), perform=stuck, limit=2, deadline=0.01).drain()
+
+    report = asyncio.run(cut_short())
+    again = pickle.loads(pickle.dumps(report))
+    assert [(o.step, o.status) for o in again] == [(o.step, o.status) for o in report]
+    assert again.counts() == report.counts()
+
+
+async def test_a_swap_that_the_deadline_caught_between_its_halves_is_failed_and_can_go_on() -> None:
+    a, b = SavedImage(image_id="1", name="a"), SavedImage(image_id="2", name="b")
+    plan = Plan.rename([(a, "b"), (b, "a")])
+
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        if step.name is not None and step.name.startswith("aioe2e-tmp-"):
+            record.attempts = 1
+            return DONE
+        return await stuck(step, record)
+
+    report = await Stream(plan, perform=perform, limit=1, deadline=0.02).drain()
+    (half,) = report.where(Status.FAILED)
+    assert half.halfway
+    assert half.attempts == 1
+    assert "carries the temporary name" in str(half.error)
+    assert {step.index for step in report.remaining()} == {0, 1}
+
+
+async def test_what_the_deadline_came_too_early_for_is_skipped_and_not_failed(
+    tmp_path: Path,
+) -> None:
+    async def late(step: Step, record: CallRecord) -> Ending:
+        record.attempts = 1
+        last = ConnectError("no connection in the time for one attempt", sent=False)
+        raise DeadlineExceededError("not done in time", attempts=1, last=last)
+
+    plan = Plan.delete(range(1, 100))
+    # Opening the journal takes longer than that.
+    stream = Stream(plan, perform=late, limit=8, deadline=1e-9, journal=tmp_path / "j")
+    report = await stream.drain()
+    assert report.counts()[Status.SKIPPED] == 99
+    assert "the deadline of the run (1e-09 s) is over" in str(report[0].error)
+    assert len(report.remaining()) == len(Plan.resume(tmp_path / "j")) == 99
+
+
+async def test_what_was_sent_and_refused_before_the_deadline_is_failed() -> None:
+    now = 0.0
+
+    async def late(step: Step, record: CallRecord) -> Ending:
+        nonlocal now
+        record.attempts, record.sent = 1, True
+        now = 61.0
+        raise ServerError("no", status=503, attempts=1)
+
+    clock = Clock(now=lambda: now)
+    report = await Stream(Plan.delete(["1"]), perform=late, deadline=60, clock=clock).drain()
+    assert report.counts()[Status.FAILED] == 1
+
+
+async def test_a_closed_session_ends_a_run_at_once() -> None:
+    asked = 0
+
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        nonlocal asked
+        asked += 1
+        raise SessionError("this session is closed: build a new one")
+
+    report = await Stream(Plan.delete(range(1, 1001)), perform=perform, limit=3).drain()
+    assert asked <= 3
+    assert report.counts()[Status.SKIPPED] == 1000
+    assert "closed" in str(report[999].error)
+    assert len(report.remaining()) == 1000

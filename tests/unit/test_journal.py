@@ -17,7 +17,8 @@ from bulk_model import CrashError, Run, Store, images_named, renamings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioe2e.bulk import Plan
+from aioe2e._record import CallRecord
+from aioe2e.bulk import Ending, Plan, Status, Step, Stream
 from aioe2e.bulk.journal import Journal
 from aioe2e.bulk.journal_reader import read
 from aioe2e.bulk.order import is_temporary
@@ -390,7 +391,7 @@ def test_no_save_is_made_twice_however_often_a_run_crashes(
         with Journal.open(path, plan) as journal, contextlib.suppress(CrashError):
             Run(store, dice, faults=0.2 if crash else 0.0, journal=journal, crash=crash)(plan)
         plan = Plan.resume(path)
-    assert not plan
+    assert not plan.steps
     assert all(count == 1 for count in store.saves.values())
     unknown = {step.target for step in plan.unknown}
     done = {
@@ -405,3 +406,74 @@ def test_no_save_is_made_twice_however_often_a_run_crashes(
     }
     assert done <= store.saves.keys() <= done | unknown
     assert done | unknown | refused == {step.target for step in first}
+
+
+def test_saves_in_doubt_are_something_to_see_to(path: Path) -> None:
+    with Journal.open(path, SAVES) as journal:
+        for index in range(3):
+            journal.sent(index)
+    left = Plan.resume(path)
+    assert left
+    assert len(left) == 0
+    assert repr(left) == "<Plan: nothing to send, 3 unknown, 3 warnings>"
+    text = str(left)
+    assert text.startswith("What remains of a plan: nothing to send, but 3 saves in doubt")
+    assert "images.reconcile" in text
+    assert all(step.name is not None and step.name in text for step in SAVES)
+
+
+async def test_a_resumed_plan_that_runs_without_its_journal_gets_a_warning(path: Path) -> None:
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        return Ending(Status.DONE)
+
+    with Journal.open(path, SAVES) as journal:
+        journal.sent(0)
+        journal.ended(0, "failed", passing=True)
+    left = Plan.resume(path)
+    with pytest.warns(
+        UserWarning, match=r"runs without journal=: a later Plan\.resume would offer"
+    ):
+        report = await Stream(left, perform=perform).drain()
+    assert report.ok
+    assert len(Plan.resume(path)) == 3
+    report = await Stream(Plan.resume(path), perform=perform, journal=path).drain()
+    assert not Plan.resume(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_does_not_keep_the_lock_of_a_journal_and_cannot_write_to_it(
+    path: Path,
+) -> None:
+    journal = Journal.open(path, SAVES)
+    go, tell = os.pipe()
+    told, answer = os.pipe()
+    child = os.fork()
+    if not child:  # pragma: no cover  # a process without the coverage's end
+        try:
+            journal.sent(0)
+        except SkippedError:
+            os.write(answer, b"refused")
+        os.read(go, 1)  # the parent has closed its journal by then
+        os._exit(0)
+    try:
+        assert os.read(told, 7) == b"refused"
+        journal.sent(1)  # the child has let go of the file for itself only
+        journal.close()
+        Journal.open(path, Plan.resume(path)).close()
+    finally:
+        os.write(tell, b".")
+        os.waitpid(child, 0)
+        for descriptor in (go, tell, told, answer):
+            os.close(descriptor)
+
+
+def test_the_journal_of_another_version_is_named_and_left_as_it_is(path: Path) -> None:
+    with Journal.open(path, SAVES):
+        pass
+    newer = path.read_text().replace('"aioe2e":1', '"aioe2e":2')
+    path.write_text(newer)
+    with pytest.raises(UsageError, match="has format 2, and format 1 is needed"):
+        Plan.resume(path)
+    with pytest.raises(UsageError, match="has format 2, and format 1 is needed"):
+        Journal.open(path, SAVES)
+    assert path.read_text() == newer

@@ -17,6 +17,9 @@ from aioe2e.bulk import Ending, Plan, Progress, Status, Step, Stream
 from aioe2e.bulk.progress import Meter, Standing
 from aioe2e.errors import ConflictError, ServerError
 
+#: What a run promises must not depend on how the loop starts its tasks.
+LOOPS = ("asyncio", "eager tasks")
+
 DONE = Ending(Status.DONE)
 
 

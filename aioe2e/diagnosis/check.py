@@ -1,0 +1,184 @@
+"""Is the session set up right? One or two reads, and sentences that a person can act on."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+
+from aioe2e._call import Channel, Options
+from aioe2e._plain import as_json
+from aioe2e._wire import Context
+from aioe2e.errors import (
+    APIError,
+    AuthenticationError,
+    ConfigError,
+    ConnectError,
+    E2EError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ResponseError,
+    ServerError,
+)
+from aioe2e.models import RateLimit
+
+from .inspection import IMAGES, Inspection, inspect, reading
+
+__all__ = ["Check", "check_session"]
+
+#: Seconds by which two clocks may differ without a word.
+_TOLERATED_SKEW: Final = 60.0
+#: Asked without project and location; one of the vendor's clients checks credentials with it.
+_ACCOUNT: Final = reading("iam/multi-crn/", "reading the account")
+
+
+@attrs.frozen(kw_only=True)
+class Check:
+    """What `Session.check` found. Printed, it is a few sentences."""
+
+    #: Whether images can be listed.
+    ok: bool
+    #: Whether the server takes the api key and the token; None where that is not known.
+    credentials_accepted: bool | None = None
+    #: Whether it takes the project and the location; None where that is not known.
+    place_accepted: bool | None = None
+    #: How many saved images the listing shows; None where there was none.
+    images: int | None = None
+    #: Seconds that the listing took.
+    seconds: float | None = None
+    #: Seconds by which the server's clock is ahead of the local one; None if it did not say.
+    clock_skew: float | None = None
+    #: The request budget; None if the server did not speak of one.
+    rate_limit: RateLimit | None = None
+    #: What is so, and what to do about what is wrong; for people.
+    sentences: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as ``json.dumps`` takes it."""
+        found = {field.name: getattr(self, field.name) for field in attrs.fields(Check)}
+        return {name: as_json(value) for name, value in found.items()}
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
+
+
+async def check_session(channel: Channel, options: Options) -> Check:
+    """Check a session; see `Session.check`."""
+    listing = await inspect(channel, options, IMAGES)
+    sentences = [f"Requests go to {channel.settings.base}, for {_place(options.context)}."]
+    images: int | None = None
+    credentials: bool | None = True
+    place: bool | None = True
+    if listing.error is not None:
+        credentials, place, said = await _of_failure(channel, options, listing.error)
+        sentences += said
+    elif listing.verdict is not None:
+        images = len(listing.verdict.data)
+        sentences += _of_images(images, options.context)
+    sentences += _of_clock(listing) + _of_budget(listing)
+    return Check(
+        ok=listing.error is None,
+        credentials_accepted=credentials,
+        place_accepted=place,
+        images=images,
+        seconds=listing.seconds if listing.error is None else None,
+        clock_skew=listing.clock_skew,
+        rate_limit=listing.rate_limit,
+        sentences=tuple(sentences),
+    )
+
+
+def _place(context: Context) -> str:
+    project = f"project {context.project_id}" if context.project_id else "no project"
+    location = f"location {context.location}" if context.location else "no location"
+    return f"{project} and {location}"
+
+
+def _of_images(images: int, context: Context) -> list[str]:
+    said = [f"Key and token are accepted; the listing shows {images} saved images."]
+    if images == 1:
+        said = ["Key and token are accepted; the listing shows 1 saved image."]
+    if images == 0:
+        said.append(
+            "An empty listing is also what a wrong project or location may give:"
+            " if images should be there, check both."
+        )
+    if context.project_id is None:
+        said.append("No project is set: set E2E_PROJECT_ID, or pass project_id=.")
+    if context.location is None:
+        said.append("No location is set: set E2E_LOCATION, or pass location=.")
+    return said
+
+
+async def _of_failure(
+    channel: Channel, options: Options, error: E2EError
+) -> tuple[bool | None, bool | None, list[str]]:
+    """Whether credentials and place are accepted, where the images cannot be listed; and why."""
+    refused = isinstance(error, APIError) and not isinstance(error, RateLimitedError | ServerError)
+    if not refused:
+        return None, None, [_advice(error)]
+    account = await inspect(channel, attrs.evolve(options, context=Context()), _ACCOUNT)
+    if account.verdict is not None:
+        said = f"Key and token are accepted, but the images cannot be listed: {error.detail}."
+        advice = (
+            f"Check the project and the location ({_place(options.context)}),"
+            " and whether the token may read images."
+        )
+        return True, False, [said, advice]
+    if _is_of_credentials(error) and _is_of_credentials(account.error):
+        return False, None, [_advice(error)]
+    return None, None, [_advice(error)]
+
+
+def _is_of_credentials(error: E2EError | None) -> bool:
+    return isinstance(error, AuthenticationError | PermissionDeniedError)
+
+
+def _advice(error: E2EError) -> str:
+    """What went wrong and what to do, in a sentence."""
+    if isinstance(error, AuthenticationError | PermissionDeniedError):
+        return (
+            f"The server refuses the api key or the token ({error.detail}):"
+            " get both from MyAccount (API & IAM), and check that the token has not expired."
+        )
+    if isinstance(error, RateLimitedError):
+        wait = "" if error.retry_after is None else f" for {error.retry_after:g} s"
+        return f"The server throttles this account ({error.detail}): leave it alone{wait}."
+    if isinstance(error, ServerError):
+        return f"The server is not well ({error.detail}): try again later."
+    if isinstance(error, ConnectError):
+        return (
+            f"No connection could be made ({error.detail}):"
+            " check base_url, the network, and whether a proxy is needed (trust_env=True)."
+        )
+    if isinstance(error, ConfigError):
+        return f"No token could be had: {error.detail}."
+    if isinstance(error, ResponseError):
+        return f"What answers does not look like the API ({error.detail}): check base_url."
+    if isinstance(error, APIError):
+        return (
+            f"The server refuses to list the images ({error.detail}):"
+            " check base_url, the project and the location."
+        )
+    return f"The images could not be listed: {error.detail}."
+
+
+def _of_clock(listing: Inspection) -> list[str]:
+    skew = listing.clock_skew
+    if skew is None or abs(skew) <= _TOLERATED_SKEW:
+        return []
+    direction = "behind" if skew > 0 else "ahead of"
+    sentence = (
+        f"This machine's clock is {abs(skew):.0f} s {direction} the server's:"
+        " set it, since dates of images are compared with it."
+    )
+    return [sentence]
+
+
+def _of_budget(listing: Inspection) -> list[str]:
+    budget = listing.rate_limit
+    if budget is None or budget.remaining is None:
+        return []
+    of = "" if budget.limit is None else f" of {budget.limit}"
+    until = "" if budget.reset_at is None else f" until {budget.reset_at:%H:%M:%S} UTC"
+    return [f"{budget.remaining}{of} requests are left{until}."]

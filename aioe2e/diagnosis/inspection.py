@@ -1,0 +1,106 @@
+"""One request looked at closely: its reply as it came, whatever the library makes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from aioe2e._actions import Repeatability
+from aioe2e._call import Call, Channel, Options
+from aioe2e._record import CallRecord
+from aioe2e._wire import (
+    LIST,
+    RawReply,
+    Request,
+    Verdict,
+    images_in_slices,
+    parse,
+    rate_limit,
+    server_time,
+)
+from aioe2e.errors import E2EError
+from aioe2e.models import RateLimit, SavedImage
+
+#: The list of saved images, its reply kept whole.
+IMAGES = attrs.evolve(LIST, inspected=True)
+
+
+def reading(path: str, what: str, *, lists: bool = False) -> Request:
+    """A request that reads a path, its reply kept whole."""
+    return Request(
+        "check", "", Repeatability.READ, "GET", path, subject=what, lists=lists, inspected=True
+    )
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Inspection:
+    """A request, and what came of it.
+
+    Attributes:
+        reply: The latest reply; None where there was none.
+        content: Its body as JSON, without secrets; an `Unreadable` where it is none.
+        verdict: What the library made of it; None where that is an error.
+        error: The error; None where there is none.
+        seconds: How long the call took.
+        wall: Local time at which the reply was there, in seconds since the epoch.
+    """
+
+    reply: RawReply | None
+    content: Any
+    verdict: Verdict | None
+    error: E2EError | None
+    seconds: float
+    wall: float
+
+    @property
+    def clock_skew(self) -> float | None:
+        """Seconds by which the server's clock is ahead of the local one; None if it did not say.
+
+        A ``Date`` has whole seconds, so that it is taken for the middle of one.
+        """
+        date = None if self.reply is None else server_time(self.reply.headers)
+        return None if date is None else date.timestamp() + 0.5 - self.wall
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """The request budget, if the reply speaks of one."""
+        return None if self.reply is None else rate_limit(self.reply.headers, self.wall)
+
+
+async def inspect(channel: Channel, options: Options, request: Request) -> Inspection:
+    """Make a call and look at its reply.
+
+    Args:
+        channel: The session's.
+        options: Of the view.
+        request: With `inspected`.
+
+    Raises:
+        SessionError: The session is closed, or belongs to another loop or process.
+    """
+    channel.enter()
+    record = CallRecord(replies=[])
+    begun = channel.clock.now()
+    verdict: Verdict | None = None
+    failure: E2EError | None = None
+    try:
+        call = Call(channel, options, request, record)
+        verdict = await call.run()
+        if request.lists and request.model is SavedImage:
+            await call.in_slices(images_in_slices(verdict.data, channel.limits.max_elements))
+    except E2EError as error:
+        verdict, failure = None, error
+    replies = record.replies or []
+    reply: RawReply | None = replies[-1] if replies else None
+    content = None
+    if reply is not None:
+        content = channel.redactor.scrub(parse(reply.body), reply.body)
+    return Inspection(
+        reply=reply,
+        content=content,
+        verdict=verdict,
+        error=failure,
+        seconds=channel.clock.now() - begun,
+        wall=channel.clock.wall(),
+    )
