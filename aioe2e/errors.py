@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
-from ._fates import Fate, fate_of
-
 __all__ = [
     "APIError",
     "AmbiguousNameError",
@@ -387,6 +385,10 @@ class SkippedError(E2EError):
         self.reason = reason
 
 
+#: Below 500: the server waited too long for the request, or throttled it.
+_PASSING_STATUSES = frozenset({408, 429})
+
+
 def is_passing(error: E2EError | None) -> bool:
     """Whether what ended a step is a fault that passes, so that the step is worth running again.
 
@@ -395,7 +397,7 @@ def is_passing(error: E2EError | None) -> bool:
     a `ConfigError`, which a call raises only where the callable that gives the token failed.
     """
     if isinstance(error, APIError):
-        return error.passing or fate_of(error.status) in (Fate.WAIT, Fate.MAYBE)
+        return error.passing or error.status in _PASSING_STATUSES or error.status >= 500
     return isinstance(
         error,
         TransportError | ResponseError | DeadlineExceededError | OutcomeUnknownError | ConfigError,

@@ -10,9 +10,8 @@ from functools import partial
 
 import aioe2e
 from aioe2e._call import Call
-from aioe2e._fates import Fate
 from aioe2e._record import CallRecord
-from aioe2e._wire import Verdict, encode
+from aioe2e._wire import Fate, Verdict, encode
 
 from ._measure import Rounds, cpu_seconds, interleaved
 from ._peers import Rename, blocking, library, naive, session, tuned

@@ -29,9 +29,18 @@ from aioe2e import (
 )
 from aioe2e._actions import ACTIONS, Repeatability
 from aioe2e._call import Decision, decide
-from aioe2e._fates import STATUS_FATES
 from aioe2e._text import Redactor
-from aioe2e._wire import LIST, RawReply, Request, Verdict, encode, judge, judge_failure, parse
+from aioe2e._wire import (
+    LIST,
+    STATUS_FATES,
+    RawReply,
+    Request,
+    Verdict,
+    encode,
+    judge,
+    judge_failure,
+    parse,
+)
 from aioe2e.models import Action
 from aioe2e.testing import KINDS, Effect, Rules
 from aioe2e.testing._options import comments_of

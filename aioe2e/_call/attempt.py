@@ -6,11 +6,11 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from aioe2e._actions import Repeatability
-from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
 from aioe2e._wire import (
     SMALL,
+    Fate,
     RawReply,
     Request,
     Verdict,

@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 import attrs
 
 from aioe2e._actions import Repeatability
-from aioe2e._fates import Fate
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
-from aioe2e._wire import RawReply, Request, Verdict, in_next_dialect
+from aioe2e._wire import Fate, RawReply, Request, Verdict, in_next_dialect
 from aioe2e.errors import (
     APIError,
     ConfigError,

@@ -14,8 +14,7 @@ from itertools import islice
 import backoff
 
 from aioe2e._actions import Repeatability
-from aioe2e._fates import Fate
-from aioe2e._wire import Verdict
+from aioe2e._wire import Fate, Verdict
 from aioe2e.config import RetryPolicy
 
 

@@ -9,11 +9,10 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from aioe2e._actions import ACTIONS
-from aioe2e._fates import Fate
 from aioe2e._http import InFlight
 from aioe2e._record import CallRecord
 from aioe2e._text import shorten
-from aioe2e._wire import RawReply, Request, Verdict, describe
+from aioe2e._wire import Fate, RawReply, Request, Verdict, describe
 from aioe2e.errors import (
     AttemptTimeoutError,
     ConflictError,

@@ -1,6 +1,7 @@
 """No I/O: a request to bytes, a reply to a verdict, a verdict to a model."""
 
 from .codec import images_in_slices, node_of, nodes_in_slices, save_action
+from .fates import STATUS_FATES, Fate, fate_of
 from .json import SMALL, Unreadable, is_array, is_object, parse
 from .judge import RawReply, Verdict, judge, judge_failure
 from .listing import read_listing
@@ -12,13 +13,16 @@ __all__ = [
     "LIST",
     "RATE_LIMIT_HEADERS",
     "SMALL",
+    "STATUS_FATES",
     "Context",
+    "Fate",
     "RawReply",
     "Request",
     "Unreadable",
     "Verdict",
     "describe",
     "encode",
+    "fate_of",
     "images_in_slices",
     "in_next_dialect",
     "is_array",

@@ -18,7 +18,6 @@ from typing import Any
 import attrs
 
 from aioe2e._actions import Repeatability
-from aioe2e._fates import Fate, fate_of
 from aioe2e._text import Redactor
 from aioe2e.errors import E2EError, ResponseError, extended
 
@@ -33,6 +32,7 @@ from .envelope import (
     says_failure,
     spoken,
 )
+from .fates import Fate, fate_of
 from .json import Unreadable, is_array, is_object
 from .refusal import means_missing, refusal
 from .request import Request, describe

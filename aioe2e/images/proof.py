@@ -14,8 +14,7 @@ import attrs
 
 from aioe2e._actions import ACTIONS, ProvenBy
 from aioe2e._call import Channel
-from aioe2e._fates import Fate
-from aioe2e._wire import Verdict
+from aioe2e._wire import Fate, Verdict
 from aioe2e.bulk import Outcome, Status, Step
 from aioe2e.config import RetryPolicy
 from aioe2e.errors import E2EError, NotFoundError, extended

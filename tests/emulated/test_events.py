@@ -270,7 +270,7 @@ async def test_an_outage_is_told_and_its_end(caplog: pytest.LogCaptureFixture) -
     caplog.set_level(logging.INFO)
     none = RetryPolicy(attempts=1, look=0.02)
     async with FakeE2E(images=6) as fake, fake.session(hooks=[heard], retry=none) as session:
-        fake.faults = Faults.script(*["503-json"] * 2)
+        fake.faults = Faults.on("delete", "503-json", times=2)
         await session.images.run(Plan.delete([*fake.images]), limit=2)
     assert [event.state for event in heard.of(RunEvent)] == [
         "started",

@@ -24,9 +24,8 @@ from aioe2e import (
 from aioe2e._call import Call, Channel, ChannelSettings, Options
 from aioe2e._call.errors import STOP_TEXTS, Stop, stop_text
 from aioe2e._clock import Clock
-from aioe2e._fates import Fate
 from aioe2e._record import CallRecord
-from aioe2e._wire import Context, Request, Verdict, encode
+from aioe2e._wire import Context, Fate, Request, Verdict, encode
 from aioe2e.models import Action
 
 RENAME = encode(Action.RENAME, "5", "golden", Dialect.DOCUMENTED)

@@ -9,8 +9,7 @@ import pytest
 
 from aioe2e._actions import Repeatability
 from aioe2e._call.retry import DECISIONS, Decision, decide, delays, longest_delays
-from aioe2e._fates import Fate
-from aioe2e._wire import Verdict
+from aioe2e._wire import Fate, Verdict
 from aioe2e.config import RetryPolicy
 
 _RETRY, _LOOK, _RAISE, _RETURN = Decision.RETRY, Decision.LOOK, Decision.RAISE, Decision.RETURN

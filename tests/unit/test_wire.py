@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from aioe2e import errors
 from aioe2e._actions import Repeatability
-from aioe2e._fates import Fate
 from aioe2e._text import Redactor
+from aioe2e._wire import Fate
 from aioe2e._wire.envelope import envelope_codes, flatten, says_failure, spoken
 from aioe2e._wire.json import parse
 from aioe2e._wire.judge import RawReply, Verdict, judge, judge_failure
