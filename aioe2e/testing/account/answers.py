@@ -126,7 +126,7 @@ def _refuse_elsewhere(call: RecordedRequest, account: Account) -> WireReply | No
         if not call.query.get(name):
             return _invalid(name, f"{name} is required", "This field is required.")
     project, location = call.query.get("project_id"), call.query.get("location")
-    if project and not project.isdecimal():
+    if project and not (project.isascii() and project.isdecimal()):
         return _invalid("project_id", "Invalid project_id", "A valid integer is required.")
     if project and rules.projects is not None and project not in rules.projects:
         return refusal(404, "Project not found")

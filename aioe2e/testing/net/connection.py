@@ -30,6 +30,8 @@ _BODILESS = re.compile(
     rb"(?:(?!(?i:content-length|transfer-encoding)[ \t]*:)[^\r\n]+\r\n)*\r\n"
 )
 _REQUEST = re.compile(rb"[A-Z]+ ")
+#: What aiohttp says of bytes that it cannot read ends with those bytes.
+_BYTES_THAT_CAME = re.compile(r":?(\n| (bytearray\()?b').*", re.DOTALL)
 #: What every reply begins with.
 _FIRST_BYTE = b"H"
 
@@ -133,9 +135,8 @@ class Connection(web.RequestHandler):
         """Refuse what is no HTTP: the client's mistake, of which aiohttp would log a traceback."""
         if status >= 500:
             return super().handle_error(request, status, exc, message)
-        response = response_of(refusal(status, message or "Bad Request"))
-        response.force_close()
-        return response
+        what = _BYTES_THAT_CAME.sub("", message or "Bad Request")
+        return self.end_with(refusal(status, what))
 
     async def read(self, request: web.BaseRequest) -> bytes:
         """The body of a request.
@@ -210,12 +211,6 @@ class Connection(web.RequestHandler):
         """Wait until the client has read most of what was written."""
         with contextlib.suppress(ConnectionError):
             await self._drain_helper()
-
-
-def response_of(reply: WireReply) -> web.Response:
-    """A reply for aiohttp to send."""
-    headers = [("Content-Type", reply.content_type or ""), *reply.headers]
-    return web.Response(status=reply.status, body=reply.body, headers=headers)
 
 
 class Server(web.Server):

@@ -120,7 +120,7 @@ def split_url(url: str) -> tuple[str, str]:
     if not url.startswith("/") and "://" in url:
         parts = urlsplit(url)
         return parts.path or "/", parts.query
-    path, _, query = url.partition("?")
+    path, _, query = url.partition("#")[0].partition("?")
     return path, query
 
 

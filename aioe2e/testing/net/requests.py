@@ -13,6 +13,10 @@ import attrs
 from .paths import NOWHERE, Route, action_of, route_of, segments_of, split_url
 
 
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
 @attrs.define(kw_only=True, eq=False, slots=False, repr=False)
 class RecordedRequest:
     """A request that arrived. The emulator fills in what became known while it was answered."""
@@ -64,12 +68,13 @@ class RecordedRequest:
     @cached_property
     def _read(self) -> tuple[Any, bool]:
         """The body as JSON, and whether it could be read."""
+        if not self.body:
+            return None, True
         try:
-            return (json.loads(self.body) if self.body else None), True
-        except (
-            ValueError,
-            RecursionError,
-        ):  # the latter for a body of too many lists in each other
+            # Not from bytes: they may be UTF-16 then, too.
+            return json.loads(self.body.decode(), parse_constant=_no_json), True
+        except (ValueError, RecursionError):
+            # The latter comes of too many lists in each other.
             return None, False
 
     @cached_property
