@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
@@ -36,16 +37,16 @@ from aioe2e.config import (
     from_files,
     settings_with_secrets,
 )
-from aioe2e.images import ImageMemory, Images
+from aioe2e.images import ImageMemory, Images, Writes
 
 from . import _check
 from ._clock import Clock
 from ._record import CallRecord
 from ._version import __version__
-from .diagnosis import Check, check_session
-from .errors import ConfigError
+from .diagnosis import Check, FieldReport, Trial, check_session, read_field_report
+from .errors import ConfigError, UsageError
 from .events import Hook
-from .models import RateLimit, Reply
+from .models import NodeLike, RateLimit, Reply, node_id_of
 from .nodes import Nodes
 
 __all__ = ["Session", "SessionOptions"]
@@ -240,6 +241,64 @@ class Session:
         """
         return await check_session(self._channel, self._options)
 
+    async def field_report(
+        self,
+        node: NodeLike | None = None,
+        *,
+        writes: bool = False,
+        tell: Callable[[str], object] | None = None,
+        timeout: float = 1800.0,
+        interval: float = 5.0,
+    ) -> FieldReport:
+        """How this account's API behaves, to paste into an issue: nothing says whose account it is.
+
+        It reads the images and the nodes, and one of each. Names, ids and addresses are counted or
+        replaced. With ``writes=True`` it also saves an image of a node under a name of its own,
+        renames it and deletes it: that answers what only a write can show. It touches no other
+        image, stops if anything is not as expected, and leaves nothing behind.
+
+        Args:
+            node: The node that is saved, with ``writes=True``; running or powered off.
+            writes: Whether to make that trial.
+            tell: Told before each step of the trial what it will do, such as `print`; the log by
+                default.
+            timeout: Seconds that each wait of the trial may take, above 0.
+            interval: Seconds between two listings of the trial, 0.01 to 60.
+
+        Returns:
+            The report; what failed on the way is in it and is not raised.
+
+        Raises:
+            UsageError: ``writes=True`` without a node, a node without it, or an argument that
+                cannot be meant. Nothing was sent.
+            SessionError: The session is closed, or belongs to another loop or process.
+        """
+        _check.require_bool("writes", writes)
+        if timeout is None:  # pyright: ignore[reportUnnecessaryComparison]  # callers without types
+            raise UsageError("timeout must be a number of seconds: a trial does not wait for ever")
+        _check.require_wait_times(timeout, interval)
+        if tell is not None:
+            _check.require_callable("tell", tell, "print")
+        if writes and node is None:
+            raise UsageError("node: writes=True needs the node whose image is saved")
+        if node is not None and not writes:
+            raise UsageError("node: it is for writes=True; without that, nothing is saved")
+        node_id = None if node is None else node_id_of(node)
+        report = await read_field_report(self._channel, self._options)
+        if node_id is None:
+            return report
+        trial = Trial(
+            self._channel,
+            self.images,
+            self.nodes,
+            Writes(self._channel, self._memory, self._options),
+            tell=tell or partial(logging.getLogger("aioe2e").warning, "field report: %s"),
+            timeout=timeout,
+            interval=interval,
+        )
+        await trial.run(node_id)
+        return attrs.evolve(report, answers=trial.answers)
+
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
     ) -> Self:
@@ -327,7 +386,7 @@ class Session:
                 harm.
 
         Returns:
-            The reply: of an envelope its ``data`` and message, of any other JSON the whole.
+            The reply. It has the ``data`` and message of an envelope, and any other JSON whole.
 
         Raises:
             UsageError: The method, the path, the query or the body cannot be sent. A path has

@@ -84,7 +84,6 @@ class Channel:
             self.entrance = Turns(
                 settings.limiter,
                 self.gate,
-                settings.limits,
                 settings.clock,
                 self.bounded,
                 self._turn_ended,

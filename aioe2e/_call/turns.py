@@ -13,6 +13,8 @@ from aioe2e.errors import ConfigError
 
 from .gate import Gate
 
+#: Calls that ask the limiter at a time. A retry waits for no more turns than these.
+_ASKING: Final = 4
 #: A turn that is older than this many seconds when its slot comes is taken anew, so that turns
 #: which piled up behind a slow server are not spent all at once.
 _FRESH: Final = 1.0
@@ -27,13 +29,12 @@ class Bounded(Protocol):
 class Turns:
     """Stands before a gate and takes a turn of the limiter for each request.
 
-    Calls ask the limiter in the order of the gate (those under way first), and no more of them at a
-    time than may be in flight: the rest stand in line here, where they cost the limiter nothing.
+    Calls ask the limiter in the order of the gate (those under way first), and only a few of them
+    at a time. The rest stand in line here, where a retry can go before ten thousand new calls.
 
     Args:
         limiter: The user's.
         gate: The slots behind it.
-        limits: Of the session.
         clock: Where the time comes from.
         bounded: Ends a wait with the session.
         on_turn: Told of each turn: the seconds waited, and the exception if the limiter raised one.
@@ -43,7 +44,6 @@ class Turns:
         self,
         limiter: Limiter,
         gate: Gate,
-        limits: Limits,
         clock: Clock,
         bounded: Bounded,
         on_turn: Callable[[float, Exception | None], None],
@@ -54,7 +54,7 @@ class Turns:
         self._sleep = clock.sleep
         self._bounded = bounded
         self._on_turn = on_turn
-        self._asking = Gate(Limits(in_flight=limits.in_flight, adaptive=False), clock)
+        self._asking = Gate(Limits(in_flight=_ASKING, adaptive=False), clock)
 
     def try_enter(self, *, under_way: bool) -> bool:  # noqa: ARG002  # as Gate.try_enter
         """Never without waiting: a turn has to be asked for."""

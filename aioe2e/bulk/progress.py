@@ -7,12 +7,13 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final, Self
 
 import attrs
 
 from aioe2e import _check
 from aioe2e._clock import Clock
+from aioe2e._plain import Reader, as_json, checked_fields, number, optional, whole, yes_or_no
 from aioe2e.errors import E2EError, OutcomeUnknownError
 from aioe2e.events import Event, RunEvent, RunState, StepEvent
 
@@ -52,6 +53,33 @@ class Progress:
     paused: bool = False
     #: Seconds left at this rate; None where that cannot be said.
     eta: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value in a form that JSON can hold."""
+        return {name: as_json(getattr(self, name)) for name in _STORED}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The value that `to_dict` wrote, equal to the one that was written.
+
+        Raises:
+            UsageError: It is damaged.
+        """
+        required = [name for name in _STORED if name not in ("paused", "eta")]
+        return cls(**checked_fields("a stored progress", data, _STORED, required=required))
+
+
+#: How the fields of a stored `Progress` are read.
+_STORED: Final[Mapping[str, Reader]] = {
+    "total": optional(whole),
+    "finished": whole,
+    "failed": whole,
+    "in_flight": whole,
+    "limit": whole,
+    "rate": number,
+    "paused": yes_or_no,
+    "eta": optional(number),
+}
 
 
 @attrs.frozen

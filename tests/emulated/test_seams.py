@@ -154,7 +154,7 @@ async def test_in_a_pause_the_limiter_is_not_asked_and_is_told_of_it() -> None:
     assert limiter.pauses == [pytest.approx(0.4)]
 
 
-async def test_no_more_calls_than_may_be_in_flight_ask_at_a_time() -> None:
+async def test_only_a_few_calls_ask_at_a_time() -> None:
     asking = most = 0
 
     async def count(_: int) -> None:
@@ -165,10 +165,27 @@ async def test_no_more_calls_than_may_be_in_flight_ask_at_a_time() -> None:
         asking -= 1
 
     async with FakeE2E() as fake:
-        limits = Limits(in_flight=4)
-        async with fake.session(limiter=Turnstile(count), limits=limits) as session:
+        async with fake.session(limiter=Turnstile(count)) as session:
             await asyncio.gather(*(session.request("GET", "nodes/") for _ in range(40)))
     assert most == 4
+
+
+async def test_a_retry_asks_before_calls_that_have_not_begun() -> None:
+    async def paced(_: int) -> None:
+        await asyncio.sleep(0.02)
+
+    async with (
+        FakeE2E(images=200) as fake,
+        fake.session(limiter=Turnstile(paced), retry=FAST) as session,
+    ):
+        fake.faults = Faults.script("503-json")
+        first = asyncio.create_task(session.images.list())
+        while not fake.calls:
+            await asyncio.sleep(0.001)
+        others = [asyncio.create_task(session.request("GET", "nodes/")) for _ in range(40)]
+        await first
+        assert sum(task.done() for task in others) < 15
+        await asyncio.gather(*others)
 
 
 async def test_turns_that_grow_old_behind_a_slow_server_are_taken_anew() -> None:

@@ -21,6 +21,7 @@ from aioe2e import (
     Credentials,
     Dialect,
     E2EError,
+    FieldReport,
     Images,
     ImageState,
     Limits,
@@ -87,6 +88,8 @@ async def sessions(http: aiohttp.ClientSession) -> None:
     assert_type(session.images, Images)
     assert_type(session.nodes, Nodes)
     assert_type(await session.check(), Check)
+    report = await session.field_report(5, writes=True, tell=print)
+    assert_type(FieldReport.from_dict(report.to_dict()), FieldReport)
     assert_type(Session.discover("work").ok, bool)
     assert_type(session.at(location="Chennai", project_id=7), Session)
     assert_type(session.closed, bool)
