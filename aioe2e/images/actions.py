@@ -182,7 +182,8 @@ class Images:
         May be repeated. (``POST images/{id}/`` with ``{"action_type": "rename", "name": …}``.)
 
         Raises:
-            NotFoundError, ConflictError: There is no such image; the name is taken.
+            NotFoundError: There is no such image.
+            ConflictError: The name is taken.
             OutcomeUnknownError: It was sent, no reply came, and the listing does not show the new
                 name.
         """
@@ -198,8 +199,8 @@ class Images:
             missing_ok: Whether an image that is not there is fine (as in `pathlib.Path.unlink`).
 
         Returns:
-            What the server said: of an image that was not there with `missing_ok`, that it was not
-            found; an empty message where the reply was lost and the listing proved the delete.
+            What the server said. The message says that the image was not found where `missing_ok`
+            forgave that, and is empty where the reply was lost and the listing proved the delete.
 
         May be repeated: "not found" after a lost reply counts as done when the listing does not
         show the image. (``POST images/{id}/`` with ``{"action_type": "delete_image"}``.)
@@ -372,7 +373,7 @@ class Images:
                 `journal` and `wait_for_budget`.
 
         Returns:
-            The report. Failures are in it and are not raised: see `Report.raise_for_errors`.
+            The report. Failures are in it and are not raised; see `Report.raise_for_errors`.
 
         Raises:
             UsageError: An argument cannot be meant, or the journal is not this plan's. Nothing was
@@ -499,7 +500,7 @@ class Images:
             options: As for `run`.
 
         Returns:
-            The report; see `run`. Calling again makes second images: run `Report.remaining`
+            The report; see `run`. Calling again makes second images. Run `Report.remaining`
             instead, which leaves out every save that may have been carried out.
 
         Raises:

@@ -6,7 +6,7 @@ import argparse
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
@@ -18,6 +18,8 @@ from aioe2e.testing.net import DIALECTS
 from . import _checks as checks
 
 _T = TypeVar("_T")
+#: Adds an option to a group of them.
+_Add: TypeAlias = Callable[..., argparse.Action]
 
 #: Rules whose default is another one here: a person looks slower than a test.
 _DEFAULTS: dict[str, Any] = {"save_seconds": 5.0}
@@ -35,13 +37,13 @@ def parser_of(prog: str) -> argparse.ArgumentParser:
         description="Serve an emulated MyAccount image API on this machine, without any account.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=79),
     )
-    _add_server(parser.add_argument_group("the server"))
-    _add_account(parser.add_argument_group("the account"))
-    _add_faults(parser.add_argument_group("what goes wrong"))
+    _add_server(parser.add_argument_group("the server").add_argument)
+    _add_account(parser.add_argument_group("the account").add_argument)
+    _add_faults(parser.add_argument_group("what goes wrong").add_argument)
     rules = parser.add_argument_group("rules", "What the account refuses, and how it behaves.")
     texts = comments_of(Rules)
     for field in attrs.fields(Rules):
-        _add_rule(rules, field, texts[field.name])
+        _add_rule(rules.add_argument, field, texts[field.name])
     return parser
 
 
@@ -58,8 +60,7 @@ def faults_of(options: argparse.Namespace) -> Faults:
     return sum(single, Faults()) + Faults.random(options.faults, seed=options.seed)
 
 
-def _add_server(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
+def _add_server(add: _Add) -> None:
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     add(
         "--port",
@@ -95,8 +96,7 @@ def _add_server(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_account(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
+def _add_account(add: _Add) -> None:
     add(
         "--images",
         type=_source,
@@ -121,8 +121,7 @@ def _add_account(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_faults(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
+def _add_faults(add: _Add) -> None:
     add(
         "--faults",
         type=_number(checks.share),
@@ -142,20 +141,20 @@ def _add_faults(group: argparse._ArgumentGroup) -> None:
     add("--list-faults", action="store_true", help="list the kinds of faults, and end")
 
 
-def _add_rule(group: argparse._ArgumentGroup, field: attrs.Attribute[Any], text: str) -> None:
+def _add_rule(add: _Add, field: attrs.Attribute[Any], text: str) -> None:
     knob: Knob = field.metadata["knob"]
     shown = _shown(_DEFAULTS.get(field.name, field.default))
     help_text = text.replace("`", "").rstrip(".").replace("%", "%%") + shown
     name = f"--{field.name.replace('_', '-')}"
     if knob.read is None:
-        group.add_argument(
+        add(
             name,
             action=argparse.BooleanOptionalAction,
             default=argparse.SUPPRESS,
             help=help_text,
         )
     else:
-        group.add_argument(
+        add(
             name,
             type=_value(knob.read, knob.check),
             default=argparse.SUPPRESS,
