@@ -70,6 +70,7 @@ class Transport:
         user_agent: The User-Agent header.
         trust_env: Whether proxies and certificates that the environment names are used; not with a
             borrowed session.
+        tls: The user's own TLS context; None for the system's certificates.
         borrowed: The user's session.
     """
 
@@ -82,6 +83,7 @@ class Transport:
         redactor: Redactor,
         user_agent: str,
         trust_env: bool,
+        tls: ssl.SSLContext | None,
         borrowed: aiohttp.ClientSession | None,
     ) -> None:
         #: Whether any connection took a request.
@@ -117,8 +119,9 @@ class Transport:
         self._wire = Wire(Head(self._headers, api_key=api_key, key_in=key_in))
         # Made by the first request, in a thread. Where a pool is borrowed or the environment is
         # trusted, the choice is aiohttp's.
-        self._makes_tls = url.scheme == "https" and self._owned and not trust_env
-        self._tls: ssl.SSLContext | bool = True
+        uses_own_tls = self._owned and tls is None and not trust_env
+        self._makes_tls = url.scheme == "https" and uses_own_tls
+        self._tls: ssl.SSLContext | bool = tls or True
         # What is asked of this very machine does not leave it, whatever the environment says.
         self._trust_env = trust_env and self._owned and not is_loopback(url.raw_host or "")
         self._http = aiohttp.ClientSession(
