@@ -9,14 +9,16 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
+from os import PathLike
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 import attrs
 
 from aioe2e._call import Call, Channel, ChannelSettings, Options
-from aioe2e._http import ClientSession
-from aioe2e._wire import Context, plain_request
+from aioe2e._http import ClientSession, given_context
+from aioe2e._wire import Context, RawReply, plain_request, told_headers
 from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
@@ -70,6 +72,7 @@ class SessionOptions(TypedDict, total=False):
     hooks: Iterable[Hook]
     user_agent: str | None
     trust_env: bool
+    ssl: SSLContext | str | PathLike[str] | None
     limiter: Limiter | None
     guard: Guard | None
 
@@ -97,6 +100,9 @@ class Session:
         hooks: Callables that are told of every attempt and pause; see `aioe2e.events`.
         user_agent: Put before the library's own User-Agent.
         trust_env: Whether the proxies and certificates that the environment names are used.
+        ssl: A TLS context of your own that verifies; or the path of a file of certificates in PEM,
+            of which those and no others are trusted. By default the system's are. Not with `http`,
+            whose connector has its own.
         limiter: Paces the requests of all processes that share an account; see `Limiter` and
             `aioe2e.fleet.RedisLimiter`.
         guard: Keeps the writers of all processes that share an account apart; see `Guard` and
@@ -121,6 +127,7 @@ class Session:
         hooks: Iterable[Hook] = (),
         user_agent: str | None = None,
         trust_env: bool = False,
+        ssl: SSLContext | str | PathLike[str] | None = None,
         limiter: Limiter | None = None,
         guard: Guard | None = None,
         _clock: Clock | None = None,
@@ -143,6 +150,7 @@ class Session:
             hooks=_hooks(hooks),
             user_agent=_agent(user_agent),
             trust_env=_instance("trust_env", trust_env, bool),
+            tls=_own_tls(ssl, http),
             clock=_clock or Clock(),
             limiter=checked_limiter(limiter, api_key),
             guard=checked_guard(guard, api_key),
@@ -395,11 +403,16 @@ class Session:
             E2EError: Otherwise as the coroutines of `Images`.
         """
         request = plain_request(method, path, query, json, repeatable)
-        record = CallRecord()
+        replies: list[RawReply] = []
+        record = CallRecord(replies=replies)
         verdict = await Call(self._channel, self._options, request, record).run()
         status = 200 if verdict.http_status is None else verdict.http_status
         return Reply(
-            status=status, data=verdict.data, message=verdict.message, attempts=record.attempts
+            status=status,
+            data=verdict.data,
+            message=verdict.message,
+            attempts=record.attempts,
+            headers=told_headers(replies[-1], self._channel.redactor),
         )
 
     async def close(self) -> None:
@@ -507,6 +520,13 @@ def _agent(user_agent: object) -> str:
     if not isinstance(user_agent, str) or not _AGENT.fullmatch(user_agent):
         raise ConfigError("user_agent must be 1 to 200 characters of printable ASCII")
     return f"{_check.as_str(user_agent)} {own}"
+
+
+def _own_tls(given: object, http: object) -> SSLContext | None:
+    context = given_context(given)
+    if context is not None and http is not None:
+        raise ConfigError("ssl has no effect with http=: give it to the connector of that session")
+    return context
 
 
 def _borrowed(http: Any) -> Any:

@@ -369,8 +369,8 @@ class Images:
                 `limit` only.
             missing_ok: Whether an image that is not there makes a delete UNCHANGED instead of
                 FAILED.
-            options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline` and
-                `journal`.
+            options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline`,
+                `journal` and `wait_for_budget`.
 
         Returns:
             The report. Failures are in it and are not raised; see `Report.raise_for_errors`.
@@ -415,6 +415,7 @@ class Images:
             current_limit=lambda: self._channel.gate.limit,
             rest=self._channel.rest,
             is_closed=lambda: self._channel.closed,
+            longest_wait=self._options.retry.max_retry_after,
             clock=self._channel.clock,
             tell=self._channel.emit if self._channel.settings.hooks else None,
             **options,

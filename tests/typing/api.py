@@ -81,6 +81,7 @@ async def sessions(http: aiohttp.ClientSession) -> None:
         hooks=[hook],
         user_agent="mine/1",
         trust_env=False,
+        ssl="ca.pem",
     )
     assert_type(Session.from_env(location="Chennai"), Session)
     assert_type(Session.from_profile("work", project_id="7"), Session)
