@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, cast
 
 import attrs
 
-from aioe2e._check import quoted, require_bool
+from aioe2e._check import is_number, quoted, require_bool, require_whole
 from aioe2e._clock import Clock
 from aioe2e._record import CallOrders, CallRecord
 from aioe2e.errors import APIError, E2EError, SessionError, SkippedError, UsageError, is_passing
@@ -45,10 +45,8 @@ CANCELLED: Final = "the run was cancelled"
 
 
 def _check_limit(_: object, __: object, value: Any) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"limit: a whole number of 1 or more is needed, not {quoted(value)}")
+    if value is not None:
+        require_whole("limit", value, 1)
 
 
 def _check_on_error(_: object, __: object, value: Any) -> None:
@@ -59,7 +57,7 @@ def _check_on_error(_: object, __: object, value: Any) -> None:
 def _check_deadline(_: object, __: object, value: Any) -> None:
     if value is None:
         return
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not is_number(value):
         raise UsageError(f"deadline: a number of seconds is needed, not {quoted(value)}")
     if not 0 < value < math.inf:
         raise UsageError(f"deadline: a number of seconds above 0 is needed, not {quoted(value)}")

@@ -488,15 +488,16 @@ class Images:
         *,
         to: Callable[[str], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
+        same_names: bool = False,
         **options: Unpack[RunOptions],
     ) -> Report:
         """Plan an image of each node and save them, in one go.
 
-        ``[outcome.result for outcome in report.where(Status.DONE)]`` are what `wait_saved` takes,
-        one by one.
+        `Report.saved` gives what `wait_saved` takes, one by one.
 
         Args:
-            nodes, to, existing: As for `Plan.save`; any iterable without a length is streamed.
+            nodes, to, existing, same_names: As for `Plan.save`; any iterable without a length is
+                streamed.
             options: As for `run`.
 
         Returns:
@@ -506,9 +507,8 @@ class Images:
         Raises:
             UsageError: Some inputs cannot be right. Nothing was sent.
         """
-        source = steps_or_plan(
-            Action.SAVE, nodes, to, existing, partial(Plan.save, to=to, existing=existing)
-        )
+        plan = partial(Plan.save, to=to, existing=existing, same_names=same_names)
+        source = steps_or_plan(Action.SAVE, nodes, to, existing, plan)
         return await self.run(source, **options)
 
     async def reconcile(self, report: Report) -> Report:
