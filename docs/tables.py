@@ -59,7 +59,7 @@ WRITES = {
     name: request for name, request in REQUESTS.items() if request.repeat is not Repeatability.READ
 }
 
-#: What became of one attempt: a status with a body, or the error for which there was no reply.
+#: How one attempt ended: a status with a body, or the error for which there was no reply.
 Attempt = tuple[int, object] | E2EError
 PAGE = "<!DOCTYPE html><html><title>Bad Gateway</title></html>"
 
@@ -140,14 +140,14 @@ def retry_row(text: str, attempts: Sequence[Attempt], *, in_doubt: bool) -> list
 def retry() -> list[str]:
     """What is done after a failed attempt of which nothing was lost before."""
     rows = (retry_row(text, attempts, in_doubt=False) for text, attempts in ATTEMPTS.items())
-    return table(["what became of the attempt", *REQUESTS], rows)
+    return table(["the attempt", *REQUESTS], rows)
 
 
 def doubt() -> list[str]:
     """What is done after a failed attempt when an earlier one of the same write may have been
     carried out."""
     rows = (retry_row(text, attempts, in_doubt=True) for text, attempts in ATTEMPTS.items())
-    return table(["what became of the later attempt", *WRITES], rows)
+    return table(["the later attempt", *WRITES], rows)
 
 
 def requests() -> list[str]:
