@@ -196,4 +196,5 @@ def bench(session: nox.Session) -> None:
     """Speed and memory, as ratios against named peers in one interleaved run."""
     session.install(f".[{EXTRAS}]")
     _group(session, "bench")
-    session.run("python", "-m", "benchmarks", *session.posargs)
+    written = ["--json", "docs/benchmarks.json", "--svg", "docs/benchmarks.svg"]
+    session.run("python", "-m", "benchmarks", *(session.posargs or written))

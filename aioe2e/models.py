@@ -303,7 +303,7 @@ class Reply(_Told):
     #: How many requests were sent for it.
     attempts: int = 1
     #: Headers of the reply by lower-case name, but for cookies.
-    headers: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
 
     @property
     def request_id(self) -> str | None:

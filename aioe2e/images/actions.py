@@ -37,6 +37,7 @@ from .listing import Listing
 from .memory import ImageMemory
 from .naming import named, similar
 from .proof import proven_outcomes
+from .verify import Verification
 from .waits import WaitTold, poll
 from .writes import Writes
 
@@ -370,7 +371,7 @@ class Images:
             missing_ok: Whether an image that is not there makes a delete UNCHANGED instead of
                 FAILED.
             options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline`,
-                `journal` and `wait_for_budget`.
+                `journal`, `wait_for_budget` and `verify`.
 
         Returns:
             The report. Failures are in it and are not raised; see `Report.raise_for_errors`.
@@ -415,6 +416,7 @@ class Images:
             current_limit=lambda: self._channel.gate.limit,
             rest=self._channel.rest,
             is_closed=lambda: self._channel.closed,
+            check=Verification(self._channel, self._memory),
             longest_wait=self._options.retry.max_retry_after,
             clock=self._channel.clock,
             tell=self._channel.emit if self._channel.settings.hooks else None,
