@@ -392,7 +392,7 @@ class Session:
 
         Args:
             method: GET and HEAD are retried like a listing; all others are sent again only when the
-                first request was surely not carried out.
+                first request was certainly not carried out.
             path: Below the base URL, without a query: ``nodes/``.
             query: More query parameters, text or whole numbers. A ``project_id`` or ``location``
                 among them stands above the session's; the api key is added.
