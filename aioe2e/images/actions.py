@@ -49,10 +49,10 @@ T = TypeVar("T")
 class Images:
     """Saved images of the session's project and location. Made by the session: ``session.images``.
 
-    Every coroutine may raise, beside what it names: `UsageError` (an argument cannot be sent;
+    Every coroutine may raise, besides what it names: `UsageError` (an argument cannot be sent;
     nothing was), `SessionError` (closed, or another event loop), `TransportError` (no reply),
     `DeadlineExceededError` (`Timeouts.total` is over), `APIError` and its subclasses (the server
-    says no), `ResponseError` (a reply nobody can read), and `ConfigError` where a callable that
+    says no), `ResponseError` (a reply that cannot be read), and `ConfigError` where a callable that
     gives the token does not work.
     """
 
@@ -159,7 +159,7 @@ class Images:
             the reply was lost and the listing proved the save.
 
         Must not be repeated blindly: a second save makes a second image. The library sends it again
-        only when the first was surely not carried out, and looks for it in the listing for
+        only when the first was certainly not carried out, and looks for it in the listing for
         `RetryPolicy.look` seconds when its reply was lost. (``POST nodes/{node}/actions/`` with
         ``{"type": "save_images", "name": …}``.)
 

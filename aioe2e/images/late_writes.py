@@ -44,7 +44,7 @@ class LateWrites:
 
     def _forget_settled(self, now: float) -> None:
         """Forget the images of which no lost request can take effect any more."""
-        settled = []
+        settled: list[str] = []
         for image_id, requests in self._lost.items():
             if max(requests.values()) + self._longest_lag >= now:
                 break
