@@ -132,7 +132,14 @@ class Session:
         guard: Guard | None = None,
         _clock: Clock | None = None,
     ) -> None:
-        _instance("credentials", credentials, Credentials)
+        untyped: object = credentials  # callers without types
+        if not isinstance(untyped, Credentials):
+            given = type(credentials).__name__
+            del (
+                credentials,
+                untyped,
+            )  # the traceback keeps this frame, and it may be the two secrets
+            raise ConfigError(f"credentials must be of type Credentials, not {given}")
         if problem := _mixed_up(credentials, project_id, location, base_url, user_agent):
             del project_id, location, base_url, user_agent  # the traceback keeps this frame
             raise ConfigError(problem)
