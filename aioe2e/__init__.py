@@ -22,7 +22,7 @@ from .config import (
     RetryPolicy,
     Timeouts,
 )
-from .diagnosis import Check
+from .diagnosis import Check, FieldReport
 from .errors import (
     AmbiguousNameError,
     APIError,
@@ -104,6 +104,7 @@ __all__ = [
     "Discovery",
     "E2EError",
     "Event",
+    "FieldReport",
     "FoundProfile",
     "FoundSetting",
     "Guard",

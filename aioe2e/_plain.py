@@ -5,16 +5,29 @@ Instants are ISO 8601 text with their zone, enums are their values, tuples are l
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
+from . import errors
 from ._check import quoted
-from .errors import UsageError
+from .errors import E2EError, UsageError
 
-__all__ = ["Reader", "as_json", "checked_fields", "instant", "optional", "sequence", "text"]
+__all__ = [
+    "Reader",
+    "as_json",
+    "checked_fields",
+    "error_as_json",
+    "error_of_json",
+    "instant",
+    "optional",
+    "sequence",
+    "text",
+]
 
 #: Gives the value that a JSON value stands for, or raises `Unfit`.
 Reader = Callable[[Any], Any]
@@ -204,3 +217,59 @@ READERS: Mapping[Any, Reader] = {
     Mapping[str, Any]: mapping,
     Any: as_json,
 }
+
+#: Attributes of errors that have another name in JSON, where theirs is taken or a private one.
+_NAMES_IN_JSON: Mapping[str, str] = {"message": "server_message", "__notes__": "notes"}
+_NAMES_IN_ERRORS: Mapping[str, str] = {there: here for here, there in _NAMES_IN_JSON.items()}
+
+
+def error_as_json(error: E2EError) -> dict[str, Any]:
+    """An error as JSON: its class (``type``), its text (``message``) and its attributes.
+
+    Attributes that have their default are left out. Notes are kept, and a cause is not.
+    """
+    found: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    defaults = _defaults(cast("Any", type(error)))
+    for name, value in vars(error).items():
+        if name in defaults and value == defaults[name]:
+            continue
+        is_error = isinstance(value, E2EError)
+        found[_NAMES_IN_JSON.get(name, name)] = error_as_json(value) if is_error else as_json(value)
+    return found
+
+
+def error_of_json(data: object) -> E2EError:
+    """The error that `error_as_json` told, of the same class where this version has it.
+
+    Raises:
+        UsageError: It is no stored error.
+    """
+    stored = data if isinstance(data, Mapping) else {}
+    name, message = stored.get("type"), stored.get("message")
+    if not isinstance(name, str) or not isinstance(message, str):
+        raise UsageError(f"a stored error has a type and a message, not {quoted(data)}")
+    kind = getattr(errors, name, None)
+    if not isinstance(kind, type) or not issubclass(kind, E2EError):
+        kind = E2EError  # of a newer version
+    state = dict(_defaults(kind))
+    for key, value in stored.items():
+        if key not in ("type", "message"):
+            attribute = _NAMES_IN_ERRORS.get(key, key)
+            state[attribute] = list(value) if key == "notes" else _attribute(value)
+    error = kind.__new__(kind, message)
+    error.args = (message,)
+    error.__dict__.update(state)
+    return error
+
+
+def _attribute(value: Any) -> Any:
+    if isinstance(value, Mapping) and "type" in value:
+        return error_of_json(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=64)
+def _defaults(kind: Any) -> Mapping[str, Any]:
+    """What the attributes of an error are where its maker says nothing."""
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}

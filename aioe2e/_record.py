@@ -48,6 +48,5 @@ class CallRecord:
     done: bool = False
     #: The error of the latest attempt. Written when it was judged, and at the end of the call.
     last: E2EError | None = None
-    #: The replies to requests that are `Request.inspected`, as they came. Written after each; None
-    #: if nobody wants them.
+    #: The replies, as they came. Written after each; None if they are not wanted.
     replies: list[Any] | None = None

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
+from os import PathLike
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 import attrs
 
 from aioe2e._call import Call, Channel, ChannelSettings, Options
-from aioe2e._http import ClientSession
-from aioe2e._wire import Context, plain_request
+from aioe2e._http import ClientSession, given_context
+from aioe2e._wire import Context, RawReply, plain_request, told_headers
 from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
@@ -36,16 +39,16 @@ from aioe2e.config import (
     from_files,
     settings_with_secrets,
 )
-from aioe2e.images import ImageMemory, Images
+from aioe2e.images import ImageMemory, Images, Writes
 
 from . import _check
 from ._clock import Clock
 from ._record import CallRecord
 from ._version import __version__
-from .diagnosis import Check, check_session
-from .errors import ConfigError
+from .diagnosis import Check, FieldReport, Trial, check_session, read_field_report
+from .errors import ConfigError, UsageError
 from .events import Hook
-from .models import RateLimit, Reply
+from .models import NodeLike, RateLimit, Reply, node_id_of
 from .nodes import Nodes
 
 __all__ = ["Session", "SessionOptions"]
@@ -69,6 +72,7 @@ class SessionOptions(TypedDict, total=False):
     hooks: Iterable[Hook]
     user_agent: str | None
     trust_env: bool
+    ssl: SSLContext | str | PathLike[str] | None
     limiter: Limiter | None
     guard: Guard | None
 
@@ -96,6 +100,9 @@ class Session:
         hooks: Callables that are told of every attempt and pause; see `aioe2e.events`.
         user_agent: Put before the library's own User-Agent.
         trust_env: Whether the proxies and certificates that the environment names are used.
+        ssl: A TLS context of your own that verifies; or the path of a file of certificates in PEM,
+            of which those and no others are trusted. By default the system's are. Not with `http`,
+            whose connector has its own.
         limiter: Paces the requests of all processes that share an account; see `Limiter` and
             `aioe2e.fleet.RedisLimiter`.
         guard: Keeps the writers of all processes that share an account apart; see `Guard` and
@@ -120,6 +127,7 @@ class Session:
         hooks: Iterable[Hook] = (),
         user_agent: str | None = None,
         trust_env: bool = False,
+        ssl: SSLContext | str | PathLike[str] | None = None,
         limiter: Limiter | None = None,
         guard: Guard | None = None,
         _clock: Clock | None = None,
@@ -142,6 +150,7 @@ class Session:
             hooks=_hooks(hooks),
             user_agent=_agent(user_agent),
             trust_env=_instance("trust_env", trust_env, bool),
+            tls=_own_tls(ssl, http),
             clock=_clock or Clock(),
             limiter=checked_limiter(limiter, api_key),
             guard=checked_guard(guard, api_key),
@@ -240,6 +249,64 @@ class Session:
         """
         return await check_session(self._channel, self._options)
 
+    async def field_report(
+        self,
+        node: NodeLike | None = None,
+        *,
+        writes: bool = False,
+        tell: Callable[[str], object] | None = None,
+        timeout: float = 1800.0,
+        interval: float = 5.0,
+    ) -> FieldReport:
+        """How this account's API behaves, to paste into an issue: nothing says whose account it is.
+
+        It reads the images and the nodes, and one of each. Names, ids and addresses are counted or
+        replaced. With ``writes=True`` it also saves an image of a node under a name of its own,
+        renames it and deletes it: that answers what only a write can show. It touches no other
+        image, stops if anything is not as expected, and leaves nothing behind.
+
+        Args:
+            node: The node that is saved, with ``writes=True``; running or powered off.
+            writes: Whether to make that trial.
+            tell: Told before each step of the trial what it will do, such as `print`; the log by
+                default.
+            timeout: Seconds that each wait of the trial may take, above 0.
+            interval: Seconds between two listings of the trial, 0.01 to 60.
+
+        Returns:
+            The report; what failed on the way is in it and is not raised.
+
+        Raises:
+            UsageError: ``writes=True`` without a node, a node without it, or an argument that
+                cannot be meant. Nothing was sent.
+            SessionError: The session is closed, or belongs to another loop or process.
+        """
+        _check.require_bool("writes", writes)
+        if timeout is None:  # pyright: ignore[reportUnnecessaryComparison]  # callers without types
+            raise UsageError("timeout must be a number of seconds: a trial does not wait for ever")
+        _check.require_wait_times(timeout, interval)
+        if tell is not None:
+            _check.require_callable("tell", tell, "print")
+        if writes and node is None:
+            raise UsageError("node: writes=True needs the node whose image is saved")
+        if node is not None and not writes:
+            raise UsageError("node: it is for writes=True; without that, nothing is saved")
+        node_id = None if node is None else node_id_of(node)
+        report = await read_field_report(self._channel, self._options)
+        if node_id is None:
+            return report
+        trial = Trial(
+            self._channel,
+            self.images,
+            self.nodes,
+            Writes(self._channel, self._memory, self._options),
+            tell=tell or partial(logging.getLogger("aioe2e").warning, "field report: %s"),
+            timeout=timeout,
+            interval=interval,
+        )
+        await trial.run(node_id)
+        return attrs.evolve(report, answers=trial.answers)
+
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
     ) -> Self:
@@ -327,7 +394,7 @@ class Session:
                 harm.
 
         Returns:
-            The reply: of an envelope its ``data`` and message, of any other JSON the whole.
+            The reply. It has the ``data`` and message of an envelope, and any other JSON whole.
 
         Raises:
             UsageError: The method, the path, the query or the body cannot be sent. A path has
@@ -336,11 +403,16 @@ class Session:
             E2EError: Otherwise as the coroutines of `Images`.
         """
         request = plain_request(method, path, query, json, repeatable)
-        record = CallRecord()
+        replies: list[RawReply] = []
+        record = CallRecord(replies=replies)
         verdict = await Call(self._channel, self._options, request, record).run()
         status = 200 if verdict.http_status is None else verdict.http_status
         return Reply(
-            status=status, data=verdict.data, message=verdict.message, attempts=record.attempts
+            status=status,
+            data=verdict.data,
+            message=verdict.message,
+            attempts=record.attempts,
+            headers=told_headers(replies[-1], self._channel.redactor),
         )
 
     async def close(self) -> None:
@@ -448,6 +520,13 @@ def _agent(user_agent: object) -> str:
     if not isinstance(user_agent, str) or not _AGENT.fullmatch(user_agent):
         raise ConfigError("user_agent must be 1 to 200 characters of printable ASCII")
     return f"{_check.as_str(user_agent)} {own}"
+
+
+def _own_tls(given: object, http: object) -> SSLContext | None:
+    context = given_context(given)
+    if context is not None and http is not None:
+        raise ConfigError("ssl has no effect with http=: give it to the connector of that session")
+    return context
 
 
 def _borrowed(http: Any) -> Any:

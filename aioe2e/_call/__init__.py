@@ -5,6 +5,7 @@ from .channel import Channel, ChannelSettings
 from .errors import closed_error
 from .options import Options
 from .retry import Decision, decide
+from .slices import in_slices
 from .witness import Witness
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "Witness",
     "closed_error",
     "decide",
+    "in_slices",
 ]

@@ -71,7 +71,7 @@ async def exchange(
         result = await _sent(channel, transport, options, request, record, in_flight, watch)
         if isinstance(result, RawReply):
             channel.read_rate_limit(result.headers)
-            if record.replies is not None and request.inspected:
+            if record.replies is not None:
                 record.replies.append(result)
             if not _is_large(request, result):
                 content = channel.redactor.scrub(parse(result.body), result.body)

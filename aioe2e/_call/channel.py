@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import ssl
 import warnings
 import weakref
 from collections.abc import Awaitable, Mapping, Sequence
@@ -57,6 +58,8 @@ class ChannelSettings:
     hooks: tuple[Hook, ...]
     user_agent: str
     trust_env: bool
+    #: The user's own TLS context.
+    tls: ssl.SSLContext | None = None
     clock: Clock
     limiter: Limiter | None = None
     guard: Guard | None = None
@@ -145,6 +148,7 @@ class Channel:
             redactor=self.redactor,
             user_agent=settings.user_agent,
             trust_env=settings.trust_env,
+            tls=settings.tls,
             borrowed=self._borrowed,
         )
         if isinstance(settings.credentials.auth_token, str):

@@ -1,6 +1,7 @@
 """One request, sent once over HTTP."""
 
 from .in_flight import InFlight
+from .tls import given_context
 from .transport import ClientSession, ConnectTimeout, Transport
 
-__all__ = ["ClientSession", "ConnectTimeout", "InFlight", "Transport"]
+__all__ = ["ClientSession", "ConnectTimeout", "InFlight", "Transport", "given_context"]

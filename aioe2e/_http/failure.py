@@ -22,8 +22,9 @@ from aioe2e.errors import (
 )
 
 from .reply import MOST_HEADERS, TooManyHeadersError
-from .request import SentTwice, SpokeFirst
+from .request import SentTwice
 from .unpack import BodyTooLargeError, BrokenBodyError
+from .write import SpokeFirst
 
 _log: Final = logging.getLogger("aioe2e")
 

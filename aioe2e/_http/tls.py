@@ -5,15 +5,60 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import ssl
 import sys
+from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
+
+from aioe2e._check import quoted
+from aioe2e.errors import ConfigError
 
 _log: Final = logging.getLogger("aioe2e")
 
 #: Windows keeps the certificates of authorities in these stores.
 _WINDOWS_STORES: Final = ("ROOT", "CA")
+
+
+def given_context(value: object) -> ssl.SSLContext | None:
+    """The TLS context of a user's own: given as one, or as a file of certificates.
+
+    Args:
+        value: An `ssl.SSLContext`; the path of a file with certificates of authorities in PEM, of
+            which those and no others are trusted; or None for none.
+
+    Raises:
+        ConfigError: It is nothing of that, the file cannot be used, or the context would believe
+            any server.
+    """
+    if value is None:
+        return None
+    if isinstance(value, ssl.SSLContext):
+        if value.verify_mode is not ssl.CERT_REQUIRED or not value.check_hostname:
+            raise ConfigError(
+                "ssl must verify certificates and host names (verify_mode=CERT_REQUIRED,"
+                " check_hostname=True): else anybody on the way could read the credentials"
+            )
+        return value
+    if not isinstance(value, str | PathLike):
+        raise ConfigError(
+            "ssl must be an ssl.SSLContext or the path of a file of certificates,"
+            f" not of type {type(value).__name__}"
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    path = os.fspath(cast("str | PathLike[str]", value))
+    problem = ""
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError:
+        problem = "there is no certificate in PEM in it"
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or type(error).__name__
+    if problem:
+        raise ConfigError(f"ssl: the file {quoted(path)} cannot be used: {problem}")
+    return context
 
 
 async def verified_context() -> ssl.SSLContext:

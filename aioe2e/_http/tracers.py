@@ -1,4 +1,4 @@
-"""Trace configs of the requests that go over a borrowed pool: the user's, and one that keeps time."""
+"""Trace configs over a borrowed pool: the user's, and one that keeps time."""
 
 from __future__ import annotations
 

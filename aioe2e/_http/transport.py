@@ -17,13 +17,15 @@ from aioe2e._wire import RATE_LIMIT_HEADERS, Context, RawReply, Request
 from aioe2e.config import is_loopback
 from aioe2e.errors import E2EError, SessionError
 
+from .direct import Destination, is_watched, send_directly
 from .failure import failure
 from .head import Head, KeyIn, encoded
 from .in_flight import InFlight
-from .reply import Reply, read
-from .request import OneSendRequest, Wire, sending, until_fresh
+from .reply import Reply, Response, read, read_at_once, read_watched
+from .request import OneSendRequest, sending, until_fresh
 from .tls import verified_context
 from .tracers import line_watch, without_twins
+from .write import Wire
 
 #: The headers of a reply that the library reads.
 HEADERS: Final = ("date", "retry-after", "x-request-id", *RATE_LIMIT_HEADERS)
@@ -68,6 +70,7 @@ class Transport:
         user_agent: The User-Agent header.
         trust_env: Whether proxies and certificates that the environment names are used; not with a
             borrowed session.
+        tls: The user's own TLS context; None for the system's certificates.
         borrowed: The user's session.
     """
 
@@ -80,13 +83,14 @@ class Transport:
         redactor: Redactor,
         user_agent: str,
         trust_env: bool,
+        tls: ssl.SSLContext | None,
         borrowed: aiohttp.ClientSession | None,
     ) -> None:
         #: Whether any connection took a request.
         self.sent: bool = False
         self._redactor = redactor
         url = URL(base, encoded=True)
-        self._scheme, self._authority, self._root = url.scheme, url.raw_authority, url.raw_path
+        self._base, self._root = url, url.raw_path
         #: The query of requests that have none of their own; a session has few contexts.
         self._queries: dict[Context, str] = {}
         self._owned = borrowed is None
@@ -110,11 +114,14 @@ class Transport:
             self._headers["Connection"] = "close"
         #: Whether a request may have to wait for a connection of the pool.
         self._has_line = bool(connector.limit or connector.limit_per_host)
+        self._connector: aiohttp.BaseConnector = connector
+        self._to_server: Destination | None = None
         self._wire = Wire(Head(self._headers, api_key=api_key, key_in=key_in))
         # Made by the first request, in a thread. Where a pool is borrowed or the environment is
         # trusted, the choice is aiohttp's.
-        self._makes_tls = url.scheme == "https" and self._owned and not trust_env
-        self._tls: ssl.SSLContext | bool = True
+        uses_own_tls = self._owned and tls is None and not trust_env
+        self._makes_tls = url.scheme == "https" and uses_own_tls
+        self._tls: ssl.SSLContext | bool = tls or True
         # What is asked of this very machine does not leave it, whatever the environment says.
         self._trust_env = trust_env and self._owned and not is_loopback(url.raw_host or "")
         self._http = aiohttp.ClientSession(
@@ -160,9 +167,9 @@ class Transport:
         """
         task = in_flight.task = cast("asyncio.Task[Any]", asyncio.current_task())
         cancelling = task.cancelling()
-        token = sending.set((self._wire, in_flight))
+        query = self._query(request, context)
         try:
-            return await self._exchange(request, self._query(request, context), timeout, max_body)
+            return await self._exchange(request, query, in_flight, timeout, max_body)
         except asyncio.CancelledError:
             cancelled_from_outside = task.cancelling() > cancelling + 1
             if not in_flight.aborted or cancelled_from_outside:
@@ -176,7 +183,6 @@ class Transport:
             in_flight.task = None
             if in_flight.aborted:
                 task.uncancel()
-            sending.reset(token)
             self.sent = self.sent or in_flight.sent
 
     def _failure(self, error: Exception, in_flight: InFlight, max_body: int) -> E2EError:
@@ -192,33 +198,34 @@ class Transport:
         return known
 
     async def _exchange(
-        self, request: Request, query: str, timeout: ConnectTimeout, max_body: int
+        self,
+        request: Request,
+        query: str,
+        in_flight: InFlight,
+        timeout: ConnectTimeout,
+        max_body: int,
     ) -> RawReply:
         if self._makes_tls and self._tls is True:
             self._tls = await verified_context()
-        url = URL.build(
-            scheme=self._scheme,
-            authority=self._authority,
-            path=f"{self._root}{request.path}",
-            query_string=query,
-            encoded=True,
-        )
-        # Tracers and proxies are shown headers; without them there is nothing to make them for.
-        is_watched = self._trust_env or self._http.trace_configs
-        response = await self._http.request(
-            request.method,
-            url,
-            data=request.body,
-            headers=self._headers if is_watched else None,
-            allow_redirects=False,
-            timeout=timeout.of_limited_pool if self._has_line else timeout.of_free_pool,
-            ssl=self._tls,
-        )
-        try:
-            body = await read(response, max_body)
-        except BaseException:
-            response.close()
-            raise
+        response: Response
+        body: bytes | None
+        if self._is_watched():
+            response, body = await self._send_watched(request, query, in_flight, timeout, max_body)
+        else:
+            response = await send_directly(
+                self._connector,
+                self._destination(),
+                timeout.of_free_pool,
+                self._wire,
+                in_flight,
+                method=request.method,
+                path=f"{self._root}{request.path}",
+                query=query,
+                body=request.body,
+            )
+            body = read_at_once(response, max_body)
+            if body is None:
+                body = await read(response, max_body)
         headers: dict[str, tuple[str, ...]] = {}
         found = response.headers
         is_telling = request.repeat is Repeatability.READ or response.status >= 400
@@ -229,6 +236,48 @@ class Transport:
                 name: tuple(values) for name in HEADERS if (values := found.getall(name, None))
             }
         return RawReply(response.status, headers, body)
+
+    def _is_watched(self) -> bool:
+        """Whether a tracer or a proxy needs aiohttp's own way."""
+        return self._trust_env or is_watched(self._http)
+
+    def _destination(self) -> Destination:
+        if self._to_server is None:
+            self._to_server = Destination(
+                "GET", self._base, loop=self._loop, session=self._http, ssl=self._tls
+            )
+        return self._to_server
+
+    async def _send_watched(
+        self,
+        request: Request,
+        query: str,
+        in_flight: InFlight,
+        timeout: ConnectTimeout,
+        max_body: int,
+    ) -> tuple[Response, bytes]:
+        base = self._base
+        url = URL.build(
+            scheme=base.scheme,
+            authority=base.raw_authority,
+            path=f"{self._root}{request.path}",
+            query_string=query,
+            encoded=True,
+        )
+        token = sending.set((self._wire, in_flight))
+        try:
+            response = await self._http.request(
+                request.method,
+                url,
+                data=request.body,
+                headers=self._headers,
+                allow_redirects=False,
+                timeout=timeout.of_limited_pool if self._has_line else timeout.of_free_pool,
+                ssl=self._tls,
+            )
+            return response, await read_watched(response, max_body)
+        finally:
+            sending.reset(token)
 
     async def close(self) -> None:
         """Close what this transport opened: never the user's pool."""

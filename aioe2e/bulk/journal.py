@@ -20,9 +20,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol, Self, cast
 
+import attrs
+
 from aioe2e._actions import ACTIONS, Repeatability
 from aioe2e._check import quoted
 from aioe2e.errors import SkippedError, UsageError
+from aioe2e.models import SaveAction
 
 from .journal_reader import FORMAT, Key, content_of, parsed, path_text
 from .report import Outcome
@@ -108,6 +111,10 @@ class Journal:
             passing=outcome.passing,
             refused=outcome.refused,
             error=None if outcome.error is None else type(outcome.error).__name__,
+            http=outcome.http,
+            attempts=outcome.attempts,
+            elapsed=outcome.elapsed,
+            save=outcome.result if isinstance(outcome.result, SaveAction) else None,
         )
 
     def sent(self, index: int, half: int = 1) -> None:
@@ -146,6 +153,10 @@ class Journal:
         passing: bool = False,
         refused: bool = False,
         error: str | None = None,
+        http: int | None = None,
+        attempts: int = 0,
+        elapsed: float = 0.0,
+        save: SaveAction | None = None,
     ) -> None:
         """Note how a step ended.
 
@@ -155,7 +166,11 @@ class Journal:
             halfway: Whether the image carries the step's temporary name.
             passing: Whether what ended it is a fault that passes.
             refused: Of an unknown one, whether the server's latest word was a refusal.
-            error: The class of what ended it, for people who read the file; never its text.
+            error: The class of what ended it; never its text.
+            http: The HTTP status of it.
+            attempts: Requests sent for it.
+            elapsed: Seconds that it took.
+            save: What the server said to a save, as far as `Images.wait_saved` needs it.
         """
         line: dict[str, Any] = {Key.ENDED: index, Key.STATUS: str(status)}
         if halfway:
@@ -166,6 +181,14 @@ class Journal:
             line[Key.REFUSED] = True
         if error is not None:
             line[Key.ERROR] = error
+        if http is not None:
+            line[Key.HTTP] = http
+        if attempts:
+            line[Key.ATTEMPTS] = attempts
+        if elapsed:
+            line[Key.ELAPSED] = round(elapsed, 3)
+        if save is not None:
+            line[Key.SAVE] = _needed(save)
         self._note(json.dumps(line, separators=(",", ":")) + "\n")
 
     def close(self) -> None:
@@ -218,6 +241,12 @@ class Journal:
             _log.warning(
                 "the journal %s cannot be mended: %s", quoted(self._path), error.strerror or error
             )
+
+
+def _needed(save: SaveAction) -> dict[str, Any]:
+    """What a later process needs to wait for a save: no text of the server."""
+    kept = attrs.evolve(save, status="", extra={}).to_dict()
+    return {key: value for key, value in kept.items() if value}
 
 
 #: Those of this process, so that a forked child lets go of them: it shares their locks.

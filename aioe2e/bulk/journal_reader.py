@@ -13,6 +13,7 @@ import attrs
 
 from aioe2e._check import quoted
 from aioe2e.errors import UsageError
+from aioe2e.models import SaveAction
 
 from .step import Status, StepRecord
 
@@ -44,6 +45,11 @@ class Key(enum.StrEnum):
     PASSING = "passing"
     REFUSED = "refused"
     ERROR = "error"
+    HTTP = "http"
+    ATTEMPTS = "attempts"
+    ELAPSED = "elapsed"
+    # What the server said to a save that is done.
+    SAVE = "save"
 
 
 _BY_WORD: Final = {status.value: status for status in Status}
@@ -183,11 +189,15 @@ class _Reader:
         if kind == Key.SENT:
             at = line.get(Key.AT)
             second = line.get(Key.HALF) == 2
-            sent_at = at if isinstance(at, int | float) else None
-            return StepRecord(Status.UNKNOWN, halfway=known.halfway or second, sent_at=sent_at)
+            return StepRecord(
+                Status.UNKNOWN,
+                halfway=known.halfway or second,
+                sent_at=at if isinstance(at, int | float) else None,
+                attempts=max(known.attempts, self._before_of(index).attempts + 1),
+            )
         if kind == Key.HALF_DONE:
             # The second request has not gone out yet, so it was not applied.
-            return StepRecord(Status.FAILED, passing=True, halfway=True)
+            return StepRecord(Status.FAILED, passing=True, halfway=True, attempts=known.attempts)
         status = _BY_WORD.get(str(line.get(Key.STATUS)))
         if kind == Key.ENDED and status is not None:
             return self._ended(index, status, line, known)
@@ -196,17 +206,52 @@ class _Reader:
     def _ended(
         self, index: int, status: Status, line: Mapping[str, Any], known: StepRecord
     ) -> StepRecord:
-        ended = StepRecord(status, passing=line.get(Key.PASSING) is True)
+        before = self._before_of(index)
+        ended = StepRecord(
+            status,
+            passing=line.get(Key.PASSING) is True,
+            attempts=before.attempts + _number(line, Key.ATTEMPTS, 0),
+            elapsed=before.elapsed + _number(line, Key.ELAPSED, 0.0),
+            error=_text(line, Key.ERROR),
+            http=_number(line, Key.HTTP, None),
+            save=_save(line.get(Key.SAVE)),
+        )
         if ended.settled:
             return ended
         halfway = known.halfway or line.get(Key.HALFWAY) is True
-        before = self._before.get(index, _NOTHING)
         was_open = before.status is Status.UNKNOWN
         refused = line.get(Key.REFUSED) is True and was_open
         still_open = was_open and before.halfway == halfway
         if still_open and (status is Status.SKIPPED or ended.passing):
-            return attrs.evolve(before, refused=refused)
+            return attrs.evolve(
+                before, refused=refused, attempts=ended.attempts, elapsed=ended.elapsed
+            )
         return attrs.evolve(ended, halfway=halfway, sent_at=known.sent_at, refused=refused)
+
+    def _before_of(self, index: int) -> StepRecord:
+        return self._before.get(index, _NOTHING)
+
+
+def _number(line: Mapping[str, Any], key: Key, default: Any) -> Any:
+    """The number under a key; the default where there is none."""
+    value = line.get(key)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else default
+
+
+def _text(line: Mapping[str, Any], key: Key) -> str | None:
+    value = line.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _save(stored: object) -> SaveAction | None:
+    """What the server said to a save; None where that is not there, or damaged."""
+    if not isinstance(stored, Mapping):
+        return None
+    try:
+        return SaveAction.from_dict(cast("Mapping[str, Any]", stored))
+    except UsageError:
+        return None
 
 
 #: What is known of a step before its first line.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -9,16 +11,33 @@ from typing import Any, Final, Self, overload
 
 import attrs
 
+from aioe2e._check import quoted
+from aioe2e._plain import (
+    Reader,
+    Unfit,
+    checked_fields,
+    error_as_json,
+    error_of_json,
+    mapping,
+    number,
+    one_of,
+    optional,
+    sequence,
+    whole,
+    yes_or_no,
+)
 from aioe2e._text import counted, shorten, table
 from aioe2e.errors import (
     APIError,
     E2EError,
     OutcomeUnknownError,
     SkippedError,
+    UsageError,
     is_passing,
 )
-from aioe2e.models import ActionResult, SaveAction
+from aioe2e.models import Action, ActionResult, SaveAction
 
+from . import journal_reader
 from .endings import FirstHalf, of_second_half, skipped
 from .plan import Plan, remaining_plan
 from .step import Status, Step, StepRecord
@@ -33,8 +52,24 @@ SHOWN_IN_ERROR: Final = 3
 _LOUDEST: Final = (Status.UNKNOWN, Status.FAILED, Status.SKIPPED)
 _OK: Final = frozenset({Status.DONE, Status.UNCHANGED})
 
-#: What `Outcome.to_dict` says of an error beside its class and text, where the error has it.
-_DETAILS: Final = ("status", "code", "retry_after", "sent", "reason", "attempts")
+#: The version of what `Report.to_dict` writes.
+VERSION: Final = 1
+
+#: How the fields of a stored outcome are read.
+_STORED: Final[Mapping[str, Reader]] = {
+    "step": Step.from_dict,
+    "status": one_of({status.value: status for status in Status}),
+    "attempts": whole,
+    "elapsed": number,
+    "halfway": yes_or_no,
+    "result": mapping,
+    "error": error_of_json,
+}
+
+
+def _comparable(error: E2EError | None) -> str:
+    """Two errors are equal when they say the same."""
+    return "" if error is None else json.dumps(error_as_json(error), sort_keys=True)
 
 
 @attrs.frozen
@@ -49,7 +84,7 @@ class Outcome:
     #: `ActionResult`.
     result: SaveAction | ActionResult | None = None
     #: Why it is not DONE or UNCHANGED; None when it is.
-    error: E2EError | None = None
+    error: E2EError | None = attrs.field(default=None, eq=_comparable)
     #: Requests sent for it.
     attempts: int = 0
     #: Seconds from its first slot to its end.
@@ -83,8 +118,20 @@ class Outcome:
     def record(self) -> StepRecord:
         """The part of it that decides what a later run has to do."""
         return StepRecord(
-            self.status, self.passing, self.halfway, refused=self.refused and self.step.open
+            self.status,
+            self.passing,
+            self.halfway,
+            sent_at=self.step.sent_at,
+            refused=self.refused and self.step.open,
         )
+
+    @property
+    def http(self) -> int | None:
+        """The HTTP status of what ended it, where the server said one."""
+        error = self.error
+        if isinstance(error, OutcomeUnknownError):
+            error = error.last
+        return error.status if isinstance(error, APIError) else None
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome in a form that JSON can hold."""
@@ -92,30 +139,76 @@ class Outcome:
             "step": self.step.to_dict(),
             "status": self.status.value,
             "attempts": self.attempts,
-            "elapsed": round(self.elapsed, 6),
+            "elapsed": self.elapsed,
         }
         if self.halfway:
             found["halfway"] = True
         if self.result is not None:
-            found["result"] = _result(self.result)
+            found["result"] = self.result.to_dict()
         if self.error is not None:
-            details = {key: getattr(self.error, key, None) for key in _DETAILS}
-            said = {key: value for key, value in details.items() if value is not None}
-            found["error"] = {"type": type(self.error).__name__, "message": str(self.error), **said}
+            found["error"] = error_as_json(self.error)
         return found
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The outcome that `to_dict` wrote, equal to the one that was written.
 
-def _result(result: SaveAction | ActionResult) -> dict[str, Any]:
-    if isinstance(result, ActionResult):
-        return {"message": result.message}
-    return {
-        "action_id": result.action_id,
-        "node_id": result.node_id,
-        "name": result.name,
-        "status": result.status,
-        "created_at": None if result.created_at is None else result.created_at.isoformat(),
-        "image_id": result.image_id,
+        Raises:
+            UsageError: It is no stored outcome, or it is damaged.
+        """
+        fields = checked_fields("a stored outcome", data, _STORED, required=("step", "status"))
+        step: Step = fields["step"]
+        result = fields.pop("result", None)
+        if result is not None:
+            kind = SaveAction if step.action is Action.SAVE else ActionResult
+            fields["result"] = kind.from_dict(result)
+        return cls(**fields)
+
+    @classmethod
+    def of_record(cls, step: Step, record: StepRecord) -> Self:
+        """The outcome of a step of which a journal has the record: its errors have no text."""
+        result: SaveAction | ActionResult | None = None
+        if record.status is Status.UNKNOWN:
+            step = attrs.evolve(step, sent_at=record.sent_at)
+        if record.status is Status.DONE:
+            result = ActionResult()
+            if step.action is Action.SAVE:
+                result = record.save or SaveAction(node_id=step.target, name=str(step.name))
+        return cls(
+            step,
+            record.status,
+            result,
+            None if record.settled else _error_of_record(step, record),
+            record.attempts,
+            record.elapsed,
+            record.halfway and not record.settled,
+        )
+
+
+def _error_of_record(step: Step, record: StepRecord) -> E2EError:
+    """Why a step is not done, as far as a journal says it."""
+    if record.status is Status.UNKNOWN:
+        last = APIError("it was refused", status=record.http or 400) if record.refused else None
+        return OutcomeUnknownError(
+            "by its journal it was sent, and may have been carried out",
+            action=step.action.value,
+            target=step.target,
+            attempts=record.attempts,
+            last=last,
+            looked=record.refused,
+            subject=str(step),
+        )
+    if record.status is Status.SKIPPED or record.error in (None, "SkippedError"):
+        return SkippedError("the run ended before its turn came")
+    said = "" if record.http is None else f" (HTTP {record.http})"
+    stored: dict[str, Any] = {
+        "type": record.error,
+        "message": f"{step}: by its journal it failed with {record.error}{said}",
+        "attempts": record.attempts,
     }
+    if record.http is not None:
+        stored |= {"status": record.http, "passing": record.passing}
+    return error_of_json(stored)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -197,6 +290,9 @@ class Report(Sequence[Outcome]):
     plan: Plan | None = attrs.field(kw_only=True)
     _counts: Mapping[Status, int] | None = attrs.field(default=None, alias="counts", kw_only=True)
     elapsed: float = attrs.field(default=0.0, kw_only=True)
+    #: Seconds after which the server wants to be asked again, where its request budget was used up
+    #: when the run ended; else None.
+    retry_after: float | None = attrs.field(default=None, kw_only=True)
 
     @cached_property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -215,7 +311,7 @@ class Report(Sequence[Outcome]):
         return self.outcomes, self.plan, self.counts()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _report, (self.outcomes, self.plan, self._counts, self.elapsed)
+        return _report, (self.outcomes, self.plan, self._counts, self.elapsed, self.retry_after)
 
     @overload
     def __getitem__(self, place: int) -> Outcome: ...
@@ -293,16 +389,108 @@ class Report(Sequence[Outcome]):
         counts.update(outcome.status for outcome in merged)
         if self.plan is None:
             merged = [outcome for outcome in merged if not outcome.ok]
-        return Report(merged, plan=self.plan, counts=counts, elapsed=self.elapsed)
+        return Report(
+            merged,
+            plan=self.plan,
+            counts=counts,
+            elapsed=self.elapsed,
+            retry_after=self.retry_after,
+        )
+
+    def saved(self) -> list[SaveAction]:
+        """What the server said to the saves that are DONE: what `Images.wait_saved` takes.
+
+        Raises:
+            UsageError: It is the report of a stream, which does not keep what went well.
+        """
+        if self.plan is None and self.counts()[Status.DONE]:
+            raise UsageError(
+                "the report of a stream does not keep the steps that are DONE:"
+                " take their results from the stream"
+            )
+        results = (outcome.result for outcome in self.where(Status.DONE))
+        return [result for result in results if isinstance(result, SaveAction)]
+
+    def merged(self, earlier: Report) -> Report:
+        """This report of a resumed run together with that of the run before it.
+
+        The result has every step of the earlier plan, as the last run left it. What an earlier run
+        left UNKNOWN stays so until a later one settles it: a step that was then skipped may still
+        have been carried out.
+
+        Args:
+            earlier: The report of the run before, or one that was merged already. Of a run that was
+                killed, `from_journal` has it.
+
+        Raises:
+            UsageError: It is the report of another plan, or of a stream.
+        """
+        if not isinstance(earlier, Report):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+            raise UsageError(f"earlier: a Report is needed, not {quoted(earlier)}")
+        if self.plan is None or earlier.plan is None:
+            raise UsageError("only reports of plans can be merged, not those of streams")
+        if self.plan.digest != earlier.plan.digest:
+            raise UsageError("the earlier report is that of another plan")
+        later = {outcome.step.index: outcome for outcome in self}
+        return Report(
+            (_merged(outcome, later.get(outcome.step.index)) for outcome in earlier),
+            plan=earlier.plan,
+            elapsed=earlier.elapsed + self.elapsed,
+            retry_after=self.retry_after,
+        )
+
+    @classmethod
+    def from_journal(cls, path: str | os.PathLike[str]) -> Self:
+        """The report of all runs of a plan that kept one journal.
+
+        Every step of the plan is there, as the journal's last word on it says. Results have no text
+        of the server, and errors have their class and HTTP status only. A save that is DONE has
+        what `Images.wait_saved` needs. The file is only read, also while a run is writing it.
+
+        Raises:
+            UsageError: The file cannot be read, is no journal, or is damaged before its last line.
+        """
+        stored, records = journal_reader.read(path)
+        plan = attrs.evolve(Plan.from_dict(stored), journal=os.fspath(path))
+        never_sent = StepRecord(Status.SKIPPED)
+        outcomes = [
+            Outcome.of_record(step, records.get(step.index or 0, never_sent))
+            for step in (*plan.unknown, *plan)
+        ]
+        return cls(outcomes, plan=plan, elapsed=sum(outcome.elapsed for outcome in outcomes))
 
     def to_dict(self) -> dict[str, Any]:
-        """The report in a form that JSON can hold, for a log or a file."""
+        """The report in a form that JSON can hold."""
         return {
+            "version": VERSION,
             "ok": self.ok,
             "counts": {status.value: number for status, number in self.counts().items()},
-            "elapsed": round(self.elapsed, 6),
+            "elapsed": self.elapsed,
+            "retry_after": self.retry_after,
             "outcomes": [outcome.to_dict() for outcome in self.outcomes],
+            "plan": None if self.plan is None else self.plan.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The report that `to_dict` wrote, equal to the one that was written.
+
+        Raises:
+            UsageError: It is no stored report, one of another version, or it is damaged.
+        """
+        stored = isinstance(data, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
+        if not stored or data.get("version") != VERSION:
+            raise UsageError(
+                f"this is no report that Report.to_dict wrote in version {VERSION}: {quoted(data)}"
+            )
+        fields = checked_fields(
+            "a stored report",
+            data,
+            _STORED_REPORT,
+            required=("counts", "elapsed", "outcomes", "plan"),
+            ignored=("version", "ok"),
+        )
+        return cls(**fields)
 
     def __repr__(self) -> str:
         said = ", ".join(f"{status} {number}" for status, number in self.counts().items() if number)
@@ -442,14 +630,57 @@ class ReportBuilder:
         self._others[Status.SKIPPED] += len(steps) - len(self._by_index) - len(halves)
         return self._all.of_the_others()
 
-    def report(self, elapsed: float) -> Report:
+    def report(self, elapsed: float, retry_after: float | None = None) -> Report:
         """What is known after so many seconds; of every step of a plan once the run is over."""
         outcomes: Iterable[Outcome] = self._kept
         if self._all is not None:
             outcomes = self._all
         elif self._plan is not None:
             outcomes = self._by_index.values()
-        return Report(outcomes, plan=self._plan, counts=self.counts(), elapsed=elapsed)
+        return Report(
+            outcomes,
+            plan=self._plan,
+            counts=self.counts(),
+            elapsed=elapsed,
+            retry_after=retry_after,
+        )
+
+
+def _merged(before: Outcome, now: Outcome | None) -> Outcome:
+    """How a step stands after two runs; None if the second one did not have it."""
+    if now is None:
+        return before
+    attempts, elapsed = before.attempts + now.attempts, before.elapsed + now.elapsed
+    was_open = before.status is Status.UNKNOWN and not now.ok
+    halfway = before.halfway or now.halfway
+    if was_open and before.halfway == halfway and (now.status is Status.SKIPPED or now.passing):
+        # UNKNOWN again, or not tried: what may have been carried out may still have been.
+        return attrs.evolve(before, attempts=attempts, elapsed=elapsed)
+    return attrs.evolve(
+        now,
+        step=before.step,
+        attempts=attempts,
+        elapsed=elapsed,
+        halfway=halfway and not now.ok,
+    )
+
+
+def _counts_of_json(stored: Any) -> dict[Status, int]:
+    words = {status.value: status for status in Status}
+    counts = mapping(stored)
+    if counts.keys() != words.keys():
+        raise Unfit(f"a number for each of {', '.join(words)}")
+    return {words[word]: whole(found) for word, found in counts.items()}
+
+
+#: How the fields of a stored report are read.
+_STORED_REPORT: Final[Mapping[str, Reader]] = {
+    "counts": _counts_of_json,
+    "elapsed": number,
+    "retry_after": optional(number),
+    "outcomes": sequence(Outcome.from_dict),
+    "plan": optional(Plan.from_dict),
+}
 
 
 def _report(
@@ -457,9 +688,10 @@ def _report(
     plan: Plan | None,
     counts: Mapping[Status, int] | None,
     elapsed: float,
+    retry_after: float | None,
 ) -> Report:
     """Make a report anew from what `Report.__reduce__` wrote."""
-    return Report(outcomes, plan=plan, counts=counts, elapsed=elapsed)
+    return Report(outcomes, plan=plan, counts=counts, elapsed=elapsed, retry_after=retry_after)
 
 
 def _error(outcome: Outcome) -> E2EError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, Self, cast
 
 import attrs
@@ -11,7 +12,15 @@ import attrs
 from aioe2e import _check
 from aioe2e._actions import ACTIONS, Repeatability
 from aioe2e.errors import UsageError
-from aioe2e.models import Action, ImageLike, NodeLike, SavedImage, image_id_of, node_id_of
+from aioe2e.models import (
+    Action,
+    ImageLike,
+    NodeLike,
+    SaveAction,
+    SavedImage,
+    image_id_of,
+    node_id_of,
+)
 
 __all__ = ["ImageLike", "NodeLike", "Status", "Step", "StepRecord"]
 
@@ -46,6 +55,13 @@ class StepRecord:
     #: Of a write that was in doubt when the run began, and still is: whether the server's latest
     #: answer to it was a refusal that will not pass.
     refused: bool = False
+    #: What a journal says besides: requests sent, seconds taken, the class of the error and its
+    #: HTTP status, and what the server said to a save.
+    attempts: int = 0
+    elapsed: float = 0.0
+    error: str | None = None
+    http: int | None = None
+    save: SaveAction | None = None
 
     @property
     def settled(self) -> bool:
@@ -65,6 +81,13 @@ def _is_indices(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_index, cast("list[object]", value)))
 
 
+def _is_instant(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
 #: The fields that a plan fills in: what a stored step may hold there.
 _STORED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
     "index": (_is_index, "a whole number from 0 on"),
@@ -72,10 +95,7 @@ _STORED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
     "after": (_is_indices, "a list of indices"),
     "via": (_is_text, "a string"),
     "open": (lambda value: isinstance(value, bool), "true or false"),
-    "sent_at": (
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-        "a number of seconds",
-    ),
+    "sent_at": (_is_instant, "a date and time of ISO 8601 with its zone"),
 }
 
 
@@ -181,9 +201,11 @@ class Step:
     def to_dict(self) -> dict[str, Any]:
         """The step in a form that JSON can hold; what has its default is left out."""
         found: dict[str, Any] = {"action": self.action.value, "target": self.target}
-        for key in ("name", "index", "previous", "via", "sent_at"):
+        for key in ("name", "index", "previous", "via"):
             if (value := getattr(self, key)) is not None:
                 found[key] = value
+        if self.sent_at is not None:
+            found["sent_at"] = datetime.fromtimestamp(self.sent_at, UTC).isoformat()
         if self.after:
             found["after"] = list(self.after)
         if self.open:
@@ -210,6 +232,8 @@ class Step:
                 raise UsageError(f"{key}: {expected} is needed, not {_check.quoted(value)}")
         if "after" in rest:
             rest["after"] = tuple(rest["after"])
+        if "sent_at" in rest:
+            rest["sent_at"] = datetime.fromisoformat(rest["sent_at"]).timestamp()
         return cls(_action(data.get("action")), data.get("target", ""), data.get("name"), **rest)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from aioe2e._actions import Repeatability
-from aioe2e._call import Call, Channel, Options
+from aioe2e._call import Call, Channel, Options, in_slices
 from aioe2e._record import CallRecord
 from aioe2e._wire import (
     LIST,
@@ -15,8 +15,8 @@ from aioe2e._wire import (
     Request,
     Verdict,
     images_in_slices,
-    parse,
     rate_limit,
+    read_listing,
     server_time,
 )
 from aioe2e.errors import E2EError
@@ -68,6 +68,11 @@ class Inspection:
         return None if self.reply is None else rate_limit(self.reply.headers, self.wall)
 
 
+async def _content(channel: Channel, reply: RawReply) -> Any:
+    reading = read_listing(reply.body, None, channel.limits.max_elements, channel.redactor)
+    return await in_slices(reading, channel.clock, None)
+
+
 async def inspect(channel: Channel, options: Options, request: Request) -> Inspection:
     """Make a call and look at its reply.
 
@@ -93,9 +98,7 @@ async def inspect(channel: Channel, options: Options, request: Request) -> Inspe
         verdict, failure = None, error
     replies = record.replies or []
     reply: RawReply | None = replies[-1] if replies else None
-    content = None
-    if reply is not None:
-        content = channel.redactor.scrub(parse(reply.body), reply.body)
+    content = None if reply is None else await _content(channel, reply)
     return Inspection(
         reply=reply,
         content=content,

@@ -2,5 +2,7 @@
 
 from .actions import Images
 from .memory import ImageMemory
+from .naming import fits
+from .writes import Writes
 
-__all__ = ["ImageMemory", "Images"]
+__all__ = ["ImageMemory", "Images", "Writes", "fits"]

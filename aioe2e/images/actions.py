@@ -189,7 +189,8 @@ class Images:
         May be repeated. (``POST images/{id}/`` with ``{"action_type": "rename", "name": …}``.)
 
         Raises:
-            NotFoundError, ConflictError: There is no such image; the name is taken.
+            NotFoundError: There is no such image.
+            ConflictError: The name is taken.
             OutcomeUnknownError: It was sent, no reply came, and the listing does not show the new
                 name.
         """
@@ -205,8 +206,8 @@ class Images:
             missing_ok: Whether an image that is not there is fine (as in `pathlib.Path.unlink`).
 
         Returns:
-            What the server said: of an image that was not there with `missing_ok`, that it was not
-            found; an empty message where the reply was lost and the listing proved the delete.
+            What the server said. The message says that the image was not found where `missing_ok`
+            forgave that, and is empty where the reply was lost and the listing proved the delete.
 
         May be repeated: "not found" after a lost reply counts as done when the listing does not
         show the image. (``POST images/{id}/`` with ``{"action_type": "delete_image"}``.)
@@ -379,11 +380,11 @@ class Images:
                 `limit` only.
             missing_ok: Whether an image that is not there makes a delete UNCHANGED instead of
                 FAILED.
-            options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline` and
-                `journal`.
+            options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline`,
+                `journal` and `wait_for_budget`.
 
         Returns:
-            The report. Failures are in it and are not raised: see `Report.raise_for_errors`.
+            The report. Failures are in it and are not raised; see `Report.raise_for_errors`.
 
         Raises:
             UsageError: An argument cannot be meant, or the journal is not this plan's. Nothing was
@@ -425,6 +426,7 @@ class Images:
             current_limit=lambda: self._channel.gate.limit,
             rest=self._channel.rest,
             is_closed=lambda: self._channel.closed,
+            longest_wait=self._options.retry.max_retry_after,
             clock=self._channel.clock,
             tell=self._channel.emit if self._channel.settings.hooks else None,
             **options,
@@ -497,27 +499,27 @@ class Images:
         *,
         to: Callable[[str], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
+        same_names: bool = False,
         **options: Unpack[RunOptions],
     ) -> Report:
         """Plan an image of each node and save them, in one go.
 
-        ``[outcome.result for outcome in report.where(Status.DONE)]`` are what `wait_saved` takes,
-        one by one.
+        `Report.saved` gives what `wait_saved` takes, one by one.
 
         Args:
-            nodes, to, existing: As for `Plan.save`; any iterable without a length is streamed.
+            nodes, to, existing, same_names: As for `Plan.save`; any iterable without a length is
+                streamed.
             options: As for `run`.
 
         Returns:
-            The report; see `run`. Calling again makes second images: run `Report.remaining`
+            The report; see `run`. Calling again makes second images. Run `Report.remaining`
             instead, which leaves out every save that may have been carried out.
 
         Raises:
             UsageError: Some inputs cannot be right. Nothing was sent.
         """
-        source = steps_or_plan(
-            Action.SAVE, nodes, to, existing, partial(Plan.save, to=to, existing=existing)
-        )
+        plan = partial(Plan.save, to=to, existing=existing, same_names=same_names)
+        source = steps_or_plan(Action.SAVE, nodes, to, existing, plan)
         return await self.run(source, **options)
 
     async def reconcile(self, report: Report) -> Report:

@@ -59,7 +59,7 @@ class Nodes:
             match: Keeps the nodes for which it is true.
 
         Returns:
-            The nodes. A list shows less of each than `get`: see `Node`.
+            The nodes. A list shows less of each than `get`; see `Node`.
 
         May be repeated: it changes nothing, and is retried after every fault that passes.
 

@@ -60,8 +60,13 @@ def dialect_names(dialects: Dialect | str | Collection[Dialect | str] | None) ->
     """
     if dialects is None:
         return tuple(DIALECTS)
-    given = [dialects] if isinstance(dialects, Dialect | str) else dialects
-    names = [name for item in given for name in _names(item)] if checks.is_several(given) else []
+    given: object = dialects
+    if isinstance(dialects, Dialect | str):
+        given = [dialects]
+    names: list[str] = []
+    if checks.is_several(given):
+        for dialect in given:
+            names += _names(dialect)
     if not names:
         checks.refuse(
             "dialects", f"one or several of {', '.join(DIALECTS)}, or None for all", dialects

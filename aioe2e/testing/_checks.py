@@ -55,15 +55,17 @@ def share(name: str, value: object) -> float:
 
 def whole(name: str, value: object, *, least: int = 0, most: int | None = None) -> int:
     """A whole number from `least` on, up to `most`."""
+    expected = f"a whole number of {least} or more"
+    if most is not None:
+        expected = f"a number from {least} to {most}"
     if not is_whole(value, least=least) or (most is not None and value > most):
-        refuse(
-            name,
-            f"a whole number of {least} or more"
-            if most is None
-            else f"a number from {least} to {most}",
-            value,
-        )
+        refuse(name, expected, value)
     return value
+
+
+def whole_or_none(name: str, value: object, *, least: int = 0) -> int | None:
+    """A whole number from `least` on, or None."""
+    return None if value is None else whole(name, value, least=least)
 
 
 def integer(name: str, value: object) -> int:

@@ -37,6 +37,8 @@ from .service import Service
 if TYPE_CHECKING:
     from aioe2e.session import Session
 
+    from ._likeness import ReportLike
+
 _API_KEY = "4f7c9a52-1d0e-4b63-9f38-e2e0fa4ebeef"
 _AUTH_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJmYWtlIjoidG9rZW4ifQ.c2lnbmF0dXJl-of_nobody"  # noqa: S105  # opens nothing
 _PATH = "/myaccount/api/v1/"
@@ -104,7 +106,7 @@ class FakeE2E:
             _images("images", images, seed, known),
             _nodes("nodes", nodes, seed, known),
             known,
-            keep_ledger=None if keep_ledger is None else checks.whole("keep_ledger", keep_ledger),
+            keep_ledger=checks.whole_or_none("keep_ledger", keep_ledger),
         )
         self._service = Service(
             self._store,
@@ -117,12 +119,32 @@ class FakeE2E:
             latency=latency_range(latency),
             throttle=_throttle(requests_per_second, requests_per_hour, known),
             seed=seed,
-            keep_calls=None if keep_calls is None else checks.whole("keep_calls", keep_calls),
+            keep_calls=checks.whole_or_none("keep_calls", keep_calls),
             refuse=self._listener.refuse,
             reset_next=self._listener.reset_next,
         )
         self.faults = faults
         self._thread: LoopThread | None = None
+
+    @classmethod
+    def like(cls, report: ReportLike, **options: Any) -> Self:
+        """An emulator that behaves as a field report tells of a real account.
+
+        It has as many images and nodes, with the fields and the types that were seen there, and
+        follows what the report tells of dialects, waits, lags, rate limits and the clock.
+
+        Args:
+            report: What `Session.field_report` gave, what its ``to_dict`` told, or a file with its
+                JSON or its text.
+            **options: What shall be otherwise: anything that `FakeE2E` takes.
+
+        Raises:
+            UsageError: It is no field report, or an option makes no sense.
+            OSError: The file cannot be read.
+        """
+        from ._likeness import options_like  # noqa: PLC0415  # brings all of the client along
+
+        return cls(**(options_like(report, seed=options.get("seed", 0)) | options))
 
     # What is, and what was
 
@@ -204,7 +226,7 @@ class FakeE2E:
     @property
     def refused(self) -> int:
         """Requests that the rate limit refused."""
-        return self._service.throttle.refused if self._service.throttle else 0
+        return self._service.throttle.refused
 
     @property
     def inside_retry_after(self) -> int:
@@ -213,7 +235,7 @@ class FakeE2E:
         Those that may have been on their way when it was sent do not count: 0.1 s are allowed for
         that, but not on the connection on which the client read the 429.
         """
-        return self._service.throttle.ignored if self._service.throttle else 0
+        return self._service.throttle.ignored
 
     @property
     def faults(self) -> Faults:
@@ -353,10 +375,9 @@ def _placed(name: str, objects: list[Mapping[str, Any]], rules: Rules) -> list[M
     return objects
 
 
-def _throttle(per_second: float | None, per_hour: float | None, rules: Rules) -> Throttle | None:
-    if per_second is not None or per_hour is not None:
-        return Throttle(per_second, per_hour=per_hour, burst=rules.burst)
-    for name in ("burst", "rate_limit_headers"):
-        if getattr(rules, name) is not None:
-            raise UsageError(f"{name} needs requests_per_second or requests_per_hour")
-    return None
+def _throttle(per_second: float | None, per_hour: float | None, rules: Rules) -> Throttle:
+    if per_second is None and per_hour is None:
+        for name in ("burst", "rate_limit_headers"):
+            if getattr(rules, name) is not None:
+                raise UsageError(f"{name} needs requests_per_second or requests_per_hour")
+    return Throttle(per_second, per_hour=per_hour, burst=rules.burst)

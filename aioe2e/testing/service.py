@@ -35,7 +35,7 @@ class Service:
         store: The account's state.
         account: Who may ask, and how it behaves.
         latency: The least and the most seconds that a reply takes.
-        throttle: The rate limit; None for none.
+        throttle: The rate limit.
         seed: Of the dice for the latency.
         keep_calls: How many of the latest requests to keep; None for all.
         refuse: Stops listening for so many seconds.
@@ -48,7 +48,7 @@ class Service:
         account: Account,
         *,
         latency: tuple[float, float],
-        throttle: Throttle | None,
+        throttle: Throttle,
         seed: int,
         keep_calls: int | None,
         refuse: Callable[[float], Awaitable[None]],
@@ -145,7 +145,6 @@ class Service:
         self.inside.clear()
 
     def _record(self, request: web.BaseRequest, connection: Connection) -> RecordedRequest:
-        inside = self.throttle.since_retry_after(connection.number) if self.throttle else None
         call = RecordedRequest(
             index=self.arrived,
             method=request.method,
@@ -153,7 +152,7 @@ class Service:
             headers=request.headers,
             time=time.monotonic(),
             connection=connection.number,
-            inside_retry_after=inside,
+            inside_retry_after=self.throttle.since_retry_after(connection.number),
             any_base=self._account.rules.any_base,
         )
         self.arrived += 1
@@ -173,8 +172,10 @@ class Service:
         connection: Connection,
         transport: asyncio.Transport,
     ) -> web.StreamResponse:
-        wait = self.throttle.admit() if self.throttle else None
-        fault = (self.injected(call) or self.faults(call)) if wait is None else None
+        wait = self.throttle.admit()
+        fault: Fault | None = None
+        if wait is None:
+            fault = self.injected(call) or self.faults(call)
         low, high = self._latency
         if high > 0:
             await asyncio.sleep(self._dice.uniform(low, high))
@@ -199,18 +200,19 @@ class Service:
     def _with_budget(self, reply: WireReply) -> WireReply:
         """The reply with the headers that tell what is left of the rate limit."""
         family = self._account.rules.rate_limit_headers
-        if self.throttle is None or family is None:
-            return reply
         budget = self.throttle.budget()
-        since = time.time() if family == "ratelimit" else 0.0
+        if budget is None or family is None:
+            return reply
+        reset = budget.reset
+        if family == "ratelimit":
+            reset += time.time()
         return reply.with_headers(
             (f"{family}-limit", str(budget.limit)),
             (f"{family}-remaining", str(budget.remaining)),
-            (f"{family}-reset", str(math.ceil(since + budget.reset))),
+            (f"{family}-reset", str(math.ceil(reset))),
         )
 
     def _throttled(self, wait: int, connection: Connection) -> WireReply:
-        assert self.throttle is not None
         self.throttle.note_retry_after(wait, connection.number)
         rules = self._account.rules
         make = html if rules.throttle_html else refusal

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -281,3 +282,79 @@ async def test_plain_http_is_for_loopback_only() -> None:
             aioe2e.Session(SECRETS, base_url=base)
     for base in ("http://127.0.0.9", "http://[::1]:80", "http://localhost"):
         aioe2e.Session(SECRETS, base_url=base)
+
+
+# A context or a file of one's own
+
+
+@pytest.fixture(params=["context", "file as text", "file as path"])
+def trust(
+    request: pytest.FixtureRequest, authority: trustme.CA, tmp_path: Path
+) -> ssl.SSLContext | str | Path:
+    if request.param == "context":
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        return context
+    path = tmp_path / "authorities.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path if request.param == "file as path" else str(path)
+
+
+async def test_a_context_or_a_file_of_ones_own_is_trusted_without_a_borrowed_pool(
+    authority: trustme.CA, trust: ssl.SSLContext | str | Path
+) -> None:
+    async with Listener().running(serving(authority, "localhost")) as server:
+        base = f"https://localhost:{server.port}"
+        async with aioe2e.Session(SECRETS, base_url=base, ssl=trust) as session:
+            assert await session.images.list() == []
+        async with aioe2e.Session(SECRETS, base_url=base, ssl=trust, trust_env=True) as session:
+            assert await session.images.list() == []
+        async with aioe2e.Session(SECRETS, base_url=base, retry=ONCE) as session:
+            with pytest.raises(aioe2e.ConnectError):
+                await session.images.list()
+
+
+async def test_a_file_of_ones_own_does_not_make_another_host_believable(
+    authority: trustme.CA, trust: ssl.SSLContext | str | Path
+) -> None:
+    async with Listener().running(serving(authority, "elsewhere.example")) as server:
+        base = f"https://localhost:{server.port}"
+        async with aioe2e.Session(SECRETS, base_url=base, ssl=trust, retry=ONCE) as session:
+            with pytest.raises(aioe2e.ConnectError):
+                await session.images.list()
+        assert server.heard == b""
+
+
+def careless(*, hosts: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    if not hosts:
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (careless(hosts=True), "ssl must verify certificates and host names"),
+        (careless(hosts=False), "ssl must verify certificates and host names"),
+        (True, "not of type bool"),
+        (False, "not of type bool"),
+        (5, "not of type int"),
+        ("/nowhere/ca.pem", "the file '/nowhere/ca.pem' cannot be used: No such file"),
+        ("", "cannot be used"),
+        ("a\0b", "cannot be used"),
+        (__file__, "there is no certificate in PEM in it"),
+    ],
+)
+def test_what_cannot_be_trusted_is_refused_when_the_session_is_built(given: Any, says: str) -> None:
+    with pytest.raises(aioe2e.ConfigError, match="ssl") as caught:
+        aioe2e.Session(SECRETS, ssl=given)
+    assert says in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+async def test_a_context_of_ones_own_does_not_go_with_a_borrowed_pool() -> None:
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aioe2e.ConfigError, match="ssl has no effect with http="):
+            aioe2e.Session(SECRETS, http=http, ssl=ssl.create_default_context())

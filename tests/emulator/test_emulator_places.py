@@ -145,7 +145,7 @@ async def test_given_objects_say_where_they_are_and_a_test_may_move_them() -> No
         ),
         (
             {"nodes": [{"id": 1}, {"id": 2, "project_id": 9}], "projects": ["7"]},
-            r"nodes\[1\]: project_id 9 is none of the account's; it has 7",
+            r"nodes\[1\]: project_id '9' is none of the account's; it has 7",
         ),
         ({"locations": []}, "Rules.locations must be at least one"),
         ({"projects": []}, "Rules.projects must be at least one"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
 import re
 import subprocess
 import sys
@@ -158,3 +159,56 @@ def test_the_changelog_has_the_version_of_the_package_on_top() -> None:
         r"^## \[([^]]+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert versions[0] in ("Unreleased", aioe2e.__version__)
+
+
+def public_docstrings() -> Iterator[tuple[str, str]]:
+    """The docstrings that the reference shows, by the name of what they describe."""
+    named = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    modules = {"aioe2e", *re.findall(r"^\.\. automodule:: ([\w.]+)$", named, re.MULTILINE)}
+    for module in map(importlib.import_module, sorted(modules)):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isclass(value) or inspect.isfunction(value):
+                yield f"{module.__name__}.{name}", inspect.getdoc(value) or ""
+            if inspect.isclass(value):
+                for member, found in vars(value).items():
+                    if not member.startswith("_") and not isinstance(found, type):
+                        yield f"{module.__name__}.{name}.{member}", inspect.getdoc(found) or ""
+
+
+def section(docstring: str, title: str) -> list[str]:
+    """The lines of a section of a Google docstring that are indented once."""
+    found = re.search(rf"^{title}:\n((?:    .*\n?|\n)+)", docstring, re.MULTILINE)
+    return re.findall(r"^    (\S.*)$", found[1], re.MULTILINE) if found else []
+
+
+def test_no_docstring_says_something_as_a_type_or_a_class_that_is_a_sentence() -> None:
+    # Of "Returns:\n    The report: ..." the reference makes "Return type: The report".
+    wrong = [
+        (name, title, lines[0])
+        for name, docstring in public_docstrings()
+        for title in ("Returns", "Yields")
+        if (lines := section(docstring, title)) and ":" in re.sub(r"`[^`]*`", "", lines[0])
+    ]
+    wrong += [
+        (name, "Raises", line)
+        for name, docstring in public_docstrings()
+        for line in section(docstring, "Raises")
+        if not re.match(r"[A-Z]\w*: ", line)
+    ]
+    assert wrong == []
+    assert len(list(public_docstrings())) > 100
+
+
+def test_code_on_the_pages_fits_the_column_of_the_site() -> None:
+    # The site shows 106 characters on a desktop.
+    long = [
+        f"{page.name}: {line}"
+        for page in PAGES
+        for kind, block in re.findall(
+            r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        )
+        for line in block.splitlines()
+        if len(line) > 106
+    ]
+    assert long == []

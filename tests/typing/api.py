@@ -21,6 +21,7 @@ from aioe2e import (
     Credentials,
     Dialect,
     E2EError,
+    FieldReport,
     Images,
     ImageState,
     Limits,
@@ -80,6 +81,7 @@ async def sessions(http: aiohttp.ClientSession) -> None:
         hooks=[hook],
         user_agent="mine/1",
         trust_env=False,
+        ssl="ca.pem",
     )
     assert_type(Session.from_env(location="Chennai"), Session)
     assert_type(Session.from_profile("work", project_id="7"), Session)
@@ -87,6 +89,8 @@ async def sessions(http: aiohttp.ClientSession) -> None:
     assert_type(session.images, Images)
     assert_type(session.nodes, Nodes)
     assert_type(await session.check(), Check)
+    report = await session.field_report(5, writes=True, tell=print)
+    assert_type(FieldReport.from_dict(report.to_dict()), FieldReport)
     assert_type(Session.discover("work").ok, bool)
     assert_type(session.at(location="Chennai", project_id=7), Session)
     assert_type(session.closed, bool)

@@ -293,5 +293,5 @@ def test_a_session_shows_where_it_goes_and_no_secret() -> None:
     assert "closed" not in text
 
 
-def test_the_dialects_are_three() -> None:
-    assert [dialect.value for dialect in Dialect] == ["documented", "current", "auto"]
+def test_the_dialects_are_four() -> None:
+    assert [dialect.value for dialect in Dialect] == ["documented", "current", "put", "auto"]

@@ -218,14 +218,14 @@ def test_a_report_goes_into_json() -> None:
     save = Outcome(Plan.save({"9": "n"})[0], Status.DONE, saved)
     assert json.loads(json.dumps(save.to_dict()))["result"] == {
         "action_id": "7", "node_id": "9", "name": "n", "status": "done",
-        "created_at": "2026-01-02T00:00:00+00:00", "image_id": None,
+        "created_at": "2026-01-02T00:00:00+00:00", "image_id": None, "extra": {},
     }  # fmt: skip
     data = json.loads(json.dumps(report.to_dict()))
     assert data["ok"] is False
     assert data["elapsed"] == 1.5
     assert data["counts"] == {"done": 1, "unchanged": 1, "failed": 1, "unknown": 1, "skipped": 1}
     assert data["outcomes"][2]["error"] == {
-        "type": "ConflictError", "message": "the name is taken", "status": 409, "code": 409, "attempts": 1,
+        "type": "ConflictError", "message": "the name is taken", "status": 409, "code": 409, "action": "rename", "attempts": 1,
     }  # fmt: skip
     assert data["outcomes"][4]["error"]["reason"] == "the run was stopped"
     assert data["outcomes"][0] == {

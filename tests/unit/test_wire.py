@@ -222,7 +222,7 @@ SAVED = {
         "created_at": "2019-10-31T06:13:47.613831Z",
         "status": "done",
         "action_type": "save_images",
-        "resource_id": "34339",
+        "resource_id": "101",
     },
     "errors": {},
 }

@@ -212,17 +212,16 @@ def _deleted() -> WireReply:
 
 def _saved(call: RecordedRequest, action_id: int, image_id: str | None) -> WireReply:
     """A save that was accepted: as the document shows it (202), or as new clients meet it (200)."""
-    documented = call.method == "POST"
     data: dict[str, Any] = {
         "id": action_id,
         "created_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        "status": "done" if documented else "In Progress",
-        "action_type": "save_images" if documented else "Save Image",
         "resource_id": call.target,
     }
     if image_id is not None:
         data["image_id"] = image_id
-    return success(data, status=202 if documented else 200)
+    if call.method == "POST":
+        return success(data | {"status": "done", "action_type": "save_images"}, status=202)
+    return success(data | {"status": "In Progress", "action_type": "Save Image"})
 
 
 _PRETENDED: Mapping[str, Callable[[RecordedRequest], WireReply]] = {

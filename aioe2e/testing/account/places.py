@@ -30,9 +30,13 @@ def place_in(fields: Mapping[str, Any], home: Place) -> Place:
     """The place that a wire object or a query names; what it does not name is as at home."""
     project, location = fields.get("project_id"), fields.get("location")
     return Place(
-        home.project if project in (None, "") else str(project),
-        home.location if location in (None, "") else str(location),
+        _text(project) or home.project,
+        _text(location) or home.location,
     )
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def refuse_strangers(
@@ -49,8 +53,8 @@ def refuse_strangers(
     known = {"project_id": projects, "location": locations}
     for number, fields in enumerate(objects):
         for field, values in known.items():
-            value = fields.get(field)
-            if values is None or value in (None, "") or str(value) in values:
+            value = _text(fields.get(field))
+            if values is None or not value or value in values:
                 continue
             there = ", ".join(values)
             raise UsageError(

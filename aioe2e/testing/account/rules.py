@@ -73,8 +73,7 @@ def _burst(name: str, value: object) -> None:
 
 
 def _page(name: str, value: object) -> None:
-    if value is not None:
-        checks.whole(name, value, least=1)
+    checks.whole_or_none(name, value, least=1)
 
 
 def _words_or_any(name: str, value: object) -> None:

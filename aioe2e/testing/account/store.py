@@ -8,7 +8,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -309,12 +309,9 @@ class Store:
     ) -> dict[str, Any]:
         """The wire object of a new image."""
         born = datetime.fromtimestamp(self._wall(), UTC)
-        system = name if self.rules.disk_suffix else f"DEL-{name}"
-        fields = {
-            "name": listed,
-            "image_state": self._say.creating,
-            "os_distribution": system,
-        }
+        fields = {"name": listed, "image_state": self._say.creating}
+        if self.rules.disk_suffix:
+            fields["os_distribution"] = name
         return new_image(image_id, name, born=born) | _copied(node) | fields
 
     def _show(self, image_id: str) -> None:
@@ -384,7 +381,7 @@ class Store:
                 del self._names[key]
 
     @contextlib.contextmanager
-    def _names_kept(self) -> Iterator[None]:
+    def _names_kept(self) -> Generator[None, None, None]:
         """Change images within: `_count_names` is called for each name that goes or comes."""
         self._known_names()
         yield

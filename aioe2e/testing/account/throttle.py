@@ -53,8 +53,7 @@ class Throttle:
 
     Args:
         per_second: Requests that are let in per second; None for no such limit.
-        per_hour: Requests that are let in per hour; None for no such limit. One of the two has to
-            be given.
+        per_hour: Requests that are let in per hour; None for no such limit.
         burst: Requests that are let in at once after a quiet time; by default one second's worth,
             or one hour's where there is only a limit per hour.
         grace: A request that arrives so many seconds after a 429 may have been on its way already;
@@ -77,12 +76,12 @@ class Throttle:
         now = clock()
         self._buckets: list[_Bucket] = []
         if per_hour is not None:
-            takes_burst = burst is not None and per_second is None
-            size = burst if burst is not None and takes_burst else per_hour
+            size = per_hour
+            if burst is not None and per_second is None:
+                size = burst
             self._buckets.append(_Bucket(size, per_hour / _HOUR, now))
         if per_second is not None:
-            size = per_second if burst is None else burst
-            self._buckets.append(_Bucket(size, float(per_second), now))
+            self._buckets.append(_Bucket(burst or per_second, float(per_second), now))
         self._clock = clock
         self._grace = grace
         #: When the first 429 of the current window was sent, and when the window ends.
@@ -100,7 +99,7 @@ class Throttle:
         now = self._clock()
         for bucket in self._buckets:
             bucket.fill(now)
-        wait = max(bucket.wait for bucket in self._buckets)
+        wait = max((bucket.wait for bucket in self._buckets), default=0.0)
         if wait <= 0:
             for bucket in self._buckets:
                 bucket.take()
@@ -108,9 +107,9 @@ class Throttle:
         self.refused += 1
         return max(1, math.ceil(wait))
 
-    def budget(self) -> Budget:
-        """What is left of the limit per hour, or else of that per second."""
-        return self._buckets[0].budget
+    def budget(self) -> Budget | None:
+        """What is left of the limit per hour, or else of that per second; None without a limit."""
+        return next((bucket.budget for bucket in self._buckets), None)
 
     def note_retry_after(self, seconds: float, connection: int | None = None) -> None:
         """Note that a 429 with this Retry-After goes out now, on this connection."""

@@ -108,7 +108,8 @@ class Fault:
     @property
     def lag(self) -> float:
         """Seconds by which the listing is out of date."""
-        return self.row.lag if self.seconds is None or not self.row.lag else self.seconds
+        lags = self.row.lag > 0
+        return self.seconds if lags and self.seconds is not None else self.row.lag
 
     @classmethod
     def of(cls, fault: object) -> Fault | None:

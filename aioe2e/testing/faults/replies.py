@@ -63,7 +63,7 @@ _STATUSES: Rows = {
     "date-wrong": made(
         "the right reply with a Date that is `value` (3600) seconds ahead",
         ALWAYS,
-        lambda s: attrs.evolve(s.reply, date_offset=float(3600 if s.value is None else s.value)),
+        lambda s: attrs.evolve(s.reply, date_offset=float(s.size(3600))),
         value=int,
     ),
     "408-json": fixed("408", EITHER, refusal(408, "Request Timeout")),
@@ -91,7 +91,9 @@ def _wrote(reply: WireReply, call: RecordedRequest) -> bool:
 
 def _date(seconds: float, form: str | None = None) -> str:
     moment = datetime.fromtimestamp(time.time() + seconds, UTC)
-    return formatdate(moment.timestamp(), usegmt=True) if form is None else moment.strftime(form)
+    if form is None:
+        return formatdate(moment.timestamp(), usegmt=True)
+    return moment.strftime(form)
 
 
 #: What stands in Retry-After, by the name of the spelling; made when it is sent, since dates age.
@@ -118,13 +120,15 @@ _LONG = frozenset({"35-digits", "long", "infinite"})
 _Shape: TypeAlias = Callable[[int, str], WireReply]
 
 
+#: A gateway's page was seen although the request had been carried out; the API's own JSON means no.
+_THROTTLED = {"json": NEVER, "html": EITHER}
+
+
 def _throttle(name: str, shape: _Shape, spelling: str) -> Kind:
     reply = shape(429, "Request was throttled.")
     return made(
         f"429 as {name}, Retry-After: {spelling} (or `value`)",
-        # A gateway's page was seen although the request had been carried out; the API's own JSON
-        # means no.
-        NEVER if name == "json" else EITHER,
+        _THROTTLED[name],
         lambda scene: reply.with_headers(
             *(
                 ("Retry-After", value)
@@ -142,7 +146,7 @@ def _throttle_in_words(name: str, shape: _Shape) -> Kind:
     text = "Request was throttled. Expected available in {} seconds."
     return made(
         f"429 as {name} that says only in its text to wait `value` (1) seconds",
-        NEVER if name == "json" else EITHER,
+        _THROTTLED[name],
         lambda scene: shape(429, text.format(scene.size(1))),
         value=int,
     )
@@ -179,8 +183,12 @@ _TARGETS: Mapping[str, Callable[[RecordedRequest], str | None]] = {
 
 def _redirect(status: int, name: str, target: Callable[[RecordedRequest], str | None]) -> Kind:
     def make(call: RecordedRequest, value: str | int | None) -> WireReply:
-        location = target(call) if value is None else str(value)
-        return html(status) if location is None else html(status, "", ("Location", location))
+        location = target(call)
+        if value is not None:
+            location = str(value)
+        if location is None:
+            return html(status)
+        return html(status, "", ("Location", location))
 
     return made(
         f"{status}, Location: {name} (or `value`)",

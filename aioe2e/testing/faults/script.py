@@ -47,7 +47,9 @@ class FaultRule:
         if self.target not in (None, call.target) or self.method not in (None, call.method):
             return None
         self._seen += 1
-        return self.fault if self._seen > self.skip and not self._beyond(self._seen - 1) else None
+        if self._seen <= self.skip or self._beyond(self._seen - 1):
+            return None
+        return self.fault
 
     @property
     def spent(self) -> bool:
@@ -75,13 +77,15 @@ class FaultRule:
         """
         if (chosen := Fault.of(fault)) is None:
             checks.refuse("fault", "a Fault or the name of a kind", fault)
+        if isinstance(action, str):
+            action = [action]
         return cls(
             chosen,
-            None if action is None else _actions([action] if isinstance(action, str) else action),
+            None if action is None else _actions(action),
             _target(target),
             _method(method),
             checks.whole("skip", skip),
-            None if times is None else checks.whole("times", times, least=1),
+            checks.whole_or_none("times", times, least=1),
         )
 
 
@@ -233,11 +237,9 @@ class Faults:
         """
         checks.share("rate", rate)
         dice = random.Random(checks.integer("seed", seed))
-        names = (
-            [kind for kind, row in KINDS.items() if not row.opt_in]
-            if kinds is None
-            else checks.words("kinds", kinds)
-        )
+        if kinds is None:
+            kinds = [kind for kind, row in KINDS.items() if not row.opt_in]
+        names = checks.words("kinds", kinds)
         if not names:
             checks.refuse("kinds", "at least one kind, or None for all that are quick", kinds)
         for name in names:
@@ -248,9 +250,9 @@ class Faults:
             if (chosen is not None and call.action not in chosen) or dice.random() >= rate:
                 return None
             kind = dice.choice(names)
-            applied = (
-                applied_by(dice.choice(KINDS[kind].effects)) if call.action in WRITES else None
-            )
-            return Fault(kind, applied, seconds=seconds)
+            if call.action not in WRITES:
+                return Fault(kind, seconds=seconds)
+            effect = dice.choice(KINDS[kind].effects)
+            return Fault(kind, applied_by(effect), seconds=seconds)
 
         return cls(choose)

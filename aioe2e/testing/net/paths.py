@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -94,7 +94,9 @@ class Route:
         taken = self.methods.get(method, "unknown")
         if isinstance(taken, str):
             return taken
-        value = body.get(taken.key) if isinstance(body, Mapping) else None
+        if not isinstance(body, dict):
+            return "unknown"
+        value = cast("dict[str, object]", body).get(taken.key)
         return taken.forms.get(value, "unknown") if isinstance(value, str) else "unknown"
 
     @property
