@@ -185,8 +185,17 @@ def build(session: nox.Session) -> None:
 
 
 @nox.session
+def screens(session: nox.Session) -> None:
+    """The pictures of the page on the command line, from what it prints today."""
+    session.install(f".[{EXTRAS}]")
+    session.run("python", "docs/screens.py")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Speed and memory, as ratios against named peers in one interleaved run."""
     session.install(f".[{EXTRAS}]")
     _group(session, "bench")
-    session.run("python", "-m", "benchmarks", *session.posargs)
+    page = "docs/benchmarks"
+    written = ["--json", f"{page}.json", "--svg", f"{page}.svg", "--page", f"{page}.md"]
+    session.run("python", "-m", "benchmarks", *(session.posargs or written))

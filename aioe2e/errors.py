@@ -8,7 +8,6 @@ a query: whoever raises one passes text through `aioe2e._text` first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final, TypeVar, cast
 
 __all__ = [
@@ -41,7 +40,7 @@ __all__ = [
 
 
 #: For replies of which no header was kept.
-_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 def _rebuild(cls: type[E2EError], args: tuple[Any, ...], state: dict[str, Any]) -> E2EError:

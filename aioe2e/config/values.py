@@ -23,22 +23,24 @@ _HUGE = 10.0**15
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite number of a size that somebody may mean."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -_HUGE < value < _HUGE
+    """Whether a value is a finite number of a size that can be meant."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int | float) and -_HUGE < value < _HUGE
 
 
-def _seconds(*, least: float, optional: bool = False) -> _Validator:
-    """A validator for a time in seconds: a finite number, above 0 or from `least` on."""
+def _seconds(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
+    """A time in seconds: a finite number from 0 on."""
+    if not _is_number(value) or value < 0:
+        _refuse(owner, field, value, "a number of seconds of 0 or more")
 
-    def check(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
-        if value is None and optional:
-            return
-        if not _is_number(value) or value < least or (least == 0 and optional and value == 0):
-            bound = "above 0" if optional else f"of {least:g} or more"
-            none = ", or None for no limit" if optional else ""
-            _refuse(owner, field, value, f"a number of seconds {bound}{none}")
 
-    return check
+def _clock(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
+    """How long something may take, in seconds: a finite number above 0, or None."""
+    if value is None:
+        return
+    if not _is_number(value) or value <= 0:
+        _refuse(owner, field, value, "a number of seconds above 0, or None for no limit")
 
 
 def _count(*, least: int) -> _Validator:
@@ -70,9 +72,9 @@ class Timeouts:
         connect: Making a connection (DNS, TCP and TLS).
     """
 
-    attempt: float | None = attrs.field(default=30.0, validator=_seconds(least=0, optional=True))
-    total: float | None = attrs.field(default=120.0, validator=_seconds(least=0, optional=True))
-    connect: float | None = attrs.field(default=10.0, validator=_seconds(least=0, optional=True))
+    attempt: float | None = attrs.field(default=30.0, validator=_clock)
+    total: float | None = attrs.field(default=120.0, validator=_clock)
+    connect: float | None = attrs.field(default=10.0, validator=_clock)
 
 
 @attrs.frozen(kw_only=True)
@@ -99,10 +101,10 @@ class RetryPolicy:
     """
 
     attempts: int = attrs.field(default=4, validator=_count(least=1))
-    base: float = attrs.field(default=0.5, validator=_seconds(least=0))
-    cap: float = attrs.field(default=20.0, validator=_seconds(least=0))
-    max_retry_after: float = attrs.field(default=120.0, validator=_seconds(least=0))
-    look: float = attrs.field(default=10.0, validator=_seconds(least=0))
+    base: float = attrs.field(default=0.5, validator=_seconds)
+    cap: float = attrs.field(default=20.0, validator=_seconds)
+    max_retry_after: float = attrs.field(default=120.0, validator=_seconds)
+    look: float = attrs.field(default=10.0, validator=_seconds)
 
     @classmethod
     def none(cls) -> Self:
@@ -186,21 +188,24 @@ def checked_secret(name: str, value: object, *, is_token: bool) -> str:
     secret = value.strip()
     if is_token and secret.lower().partition(" ")[0] == "bearer":
         secret = secret[6:].strip()
-    if len(secret) < SHORTEST_SECRET:
-        raise ConfigError(
-            f"{name} must have at least {SHORTEST_SECRET} characters; this one has {len(secret)}"
-        )
-    if not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise ConfigError(
-            f"{name} must be printable ASCII without spaces (a line break or a quote copied along?)"
-        )
-    if secret[0] in _QUOTES and secret[-1] == secret[0]:
-        raise ConfigError(f"{name} has quotation marks around it: leave them out")
-    if not is_token and looks_like_token(secret):
-        raise ConfigError(
-            f"{name} has the form of an auth token: are the api key and the token swapped?"
-        )
+    problem = _problem_of_secret(secret)
+    if not problem and not is_token and looks_like_token(secret):
+        problem = "has the form of an auth token: are the api key and the token swapped?"
+    if problem:
+        raise ConfigError(f"{name} {problem}")
     return _check.as_str(secret)
+
+
+def _problem_of_secret(secret: str) -> str:
+    """Why a text cannot be a secret that stands in a header; empty if it can."""
+    if len(secret) < SHORTEST_SECRET:
+        return f"must have at least {SHORTEST_SECRET} characters; this one has {len(secret)}"
+    is_plain = secret.isascii() and secret.isprintable()
+    if not is_plain or " " in secret:
+        return "must be printable ASCII without spaces (a line break or a quote copied along?)"
+    if secret[0] in _QUOTES and secret[-1] == secret[0]:
+        return "has quotation marks around it: leave them out"
+    return ""
 
 
 _QUOTES = frozenset("\"'`")
@@ -251,7 +256,10 @@ class Credentials:
             # The traceback of the error keeps the arguments of this frame.
             del api_key, auth_token, key_in
             raise ConfigError(problem)
-        self.__attrs_init__(api_key=api_key, auth_token=auth_token, key_in=key_in)
+        # pyright does not know what attrs makes where `init=False`.
+        self.__attrs_init__(  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+            api_key=api_key, auth_token=auth_token, key_in=key_in
+        )
 
     def __repr__(self) -> str:
         return "Credentials(api_key=[hidden], auth_token=[hidden])"

@@ -37,6 +37,7 @@ from .listing import Listing
 from .memory import ImageMemory
 from .naming import named, similar
 from .proof import proven_outcomes
+from .verify import Verification
 from .waits import WaitTold, poll
 from .writes import Writes
 
@@ -53,10 +54,10 @@ _MOST_NAMED: Final = 5
 class Images:
     """Saved images of the session's project and location. Made by the session: ``session.images``.
 
-    Every coroutine may raise, beside what it names: `UsageError` (an argument cannot be sent;
+    Every coroutine may raise, besides what it names: `UsageError` (an argument cannot be sent;
     nothing was), `SessionError` (closed, or another event loop), `TransportError` (no reply),
     `DeadlineExceededError` (`Timeouts.total` is over), `APIError` and its subclasses (the server
-    says no), `ResponseError` (a reply nobody can read), and `ConfigError` where a callable that
+    says no), `ResponseError` (a reply that cannot be read), and `ConfigError` where a callable that
     gives the token does not work.
     """
 
@@ -165,7 +166,7 @@ class Images:
             the reply was lost and the listing proved the save.
 
         Must not be repeated blindly: a second save makes a second image. The library sends it again
-        only when the first was surely not carried out, and looks for it in the listing for
+        only when the first was certainly not carried out, and looks for it in the listing for
         `RetryPolicy.look` seconds when its reply was lost. (``POST nodes/{node}/actions/`` with
         ``{"type": "save_images", "name": …}``.)
 
@@ -381,7 +382,7 @@ class Images:
             missing_ok: Whether an image that is not there makes a delete UNCHANGED instead of
                 FAILED.
             options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline`,
-                `journal` and `wait_for_budget`.
+                `journal`, `wait_for_budget` and `verify`.
 
         Returns:
             The report. Failures are in it and are not raised; see `Report.raise_for_errors`.
@@ -426,6 +427,7 @@ class Images:
             current_limit=lambda: self._channel.gate.limit,
             rest=self._channel.rest,
             is_closed=lambda: self._channel.closed,
+            check=Verification(self._channel, self._memory),
             longest_wait=self._options.retry.max_retry_after,
             clock=self._channel.clock,
             tell=self._channel.emit if self._channel.settings.hooks else None,
