@@ -80,9 +80,9 @@ class WriteWitness:
         "_channel",
         "_memory",
         "_name",
+        "_pending",
         "_policy",
         "_target",
-        "_pending",
         "began",
         "looked",
     )
