@@ -213,6 +213,11 @@ class SaveClaims:
             self.claim(owner, found[0].image_id)
         return found
 
+    def awaited(self, action: SaveAction, listing: Listing) -> SavedImage | None:
+        """The image of an accepted save; None while there is none, or more than one may be it."""
+        found = self.candidates(action, listing)
+        return found[0] if len(found) == 1 else None
+
     def _claimed_by(self, owner: Owner) -> list[str]:
         """The images that belong to a save: claimed by itself, or by a copy of its action."""
         key = owner.key if isinstance(owner, PendingSave) else owner

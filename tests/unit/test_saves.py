@@ -49,10 +49,6 @@ class Book(SaveClaims):
     def accept(self, pending: PendingSave, action: SaveAction) -> None:
         self.accepted(pending, action, pending.sent_at + 0.5)
 
-    def awaited(self, action: SaveAction, listing: Listing) -> SavedImage | None:
-        found = self.candidates(action, listing)
-        return found[0] if len(found) == 1 else None
-
 
 def book_with(name: str = "nightly", sent_at: float = 10.0) -> tuple[Book, PendingSave]:
     book = Book()
