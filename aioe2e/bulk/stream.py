@@ -167,7 +167,7 @@ class Stream:
 
         Raises:
             UsageError: The stream has run before; or the journal belongs to something else.
-            Exception: Whatever the iterable of steps raised. What was in flight has ended by then.
+            Exception: What the iterable of steps raised. What was in flight has ended by then.
         """
         self._begin()
         try:
