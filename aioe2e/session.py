@@ -132,7 +132,14 @@ class Session:
         guard: Guard | None = None,
         _clock: Clock | None = None,
     ) -> None:
-        _instance("credentials", credentials, Credentials)
+        untyped: object = credentials  # callers without types
+        if not isinstance(untyped, Credentials):
+            given = type(credentials).__name__
+            del (
+                credentials,
+                untyped,
+            )  # the traceback keeps this frame, and it may be the two secrets
+            raise ConfigError(f"credentials must be of type Credentials, not {given}")
         if problem := _mixed_up(credentials, project_id, location, base_url, user_agent):
             del project_id, location, base_url, user_agent  # the traceback keeps this frame
             raise ConfigError(problem)
@@ -385,7 +392,7 @@ class Session:
 
         Args:
             method: GET and HEAD are retried like a listing; all others are sent again only when the
-                first request was surely not carried out.
+                first request was certainly not carried out.
             path: Below the base URL, without a query: ``nodes/``.
             query: More query parameters, text or whole numbers. A ``project_id`` or ``location``
                 among them stands above the session's; the api key is added.

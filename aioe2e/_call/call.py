@@ -107,8 +107,8 @@ class Call:
         #: Whether another dialect was taken, and a new token. `_resend_at_once` sets them.
         self._switched = False
         self._renewed_token = False
-        #: The token in use, if there may be another one. `_authorize` sets it.
-        self._token = ""
+        #: The number of the token in use, if there may be another one. `_authorize` sets it.
+        self._token = 0
         #: Tells the hooks, if there are any. `run` sets it.
         self._watch: CallWatch | None = None
         #: See `number`.

@@ -158,11 +158,11 @@ class Channel:
         self._finalizer = weakref.finalize(self, _forgotten, self._transport, self._process)
         return self._transport
 
-    async def authorize(self, transport: Transport, *, stale: str | None = None) -> str:
-        """Have a token in the transport, and return it; `stale` is one that the server refused."""
-        token = await self.tokens.get(stale)
-        transport.authorize(token)
-        return token
+    async def authorize(self, transport: Transport, *, stale: int | None = None) -> int:
+        """Have a token in the transport, and return its number; `stale` is that of a refused one."""
+        number = await self.tokens.get(stale)
+        transport.authorize(self.tokens.current)
+        return number
 
     async def rest(self, seconds: float) -> None:
         """Sleep, but no longer than the session is open."""

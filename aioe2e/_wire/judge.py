@@ -173,8 +173,19 @@ def _accepted(request: Request, reply: RawReply, content: Any, redactor: Redacto
         if request.repeat is Repeatability.READ and content:
             return Verdict(Fate.DONE, status, content)
         return _unreadable(request, reply, redactor, "$: neither code, data nor message")
+    data = content.get("data")
+    if request.target_key and _names_another(request, data):
+        problem = f"$.data.{request.target_key}: not what was asked for"
+        return _unreadable(request, reply, redactor, problem)
     message = redactor.clean(spoken(content) or greeting(content))
-    return Verdict(Fate.DONE, status, content.get("data"), message)
+    return Verdict(Fate.DONE, status, data, message)
+
+
+def _names_another(request: Request, data: Any) -> bool:
+    """Whether a reply is about something else than the request's target."""
+    named = data.get(request.target_key) if is_object(data) else None
+    is_id = isinstance(named, str | int) and not isinstance(named, bool)
+    return is_id and str(named).strip() not in ("", request.target)
 
 
 def _listed(request: Request, reply: RawReply, content: Any, redactor: Redactor) -> Verdict:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 import attrs
@@ -41,6 +41,11 @@ _STRETCH: Final = 32
 #: Seconds by which a timer of an event loop may fire early.
 _RESOLUTION: Final = 0.005
 
+#: Seconds after the last step within which what was promised must be listed.
+_VERIFY_SECONDS: Final = 60.0
+
+Check = Callable[[Sequence[Outcome], float], Awaitable[Sequence[Outcome]]]
+
 CANCELLED: Final = "the run was cancelled"
 
 
@@ -61,6 +66,15 @@ def _check_deadline(_: object, __: object, value: Any) -> None:
         raise UsageError(f"deadline: a number of seconds is needed, not {quoted(value)}")
     if not 0 < value < math.inf:
         raise UsageError(f"deadline: a number of seconds above 0 is needed, not {quoted(value)}")
+
+
+def _check_verify(_: object, __: object, value: Any) -> None:
+    if isinstance(value, bool):
+        return
+    if not is_number(value) or not 0 < value < math.inf:
+        raise UsageError(
+            f"verify: True, False or a number of seconds above 0 is needed, not {quoted(value)}"
+        )
 
 
 def _check_flag(_: object, attribute: attrs.Attribute[bool], value: object) -> None:
@@ -87,6 +101,8 @@ class RunSettings:
     clock: Clock
     #: Seconds that a single call waits by itself before it tries again.
     longest_wait: float = math.inf
+    #: Gives the outcomes, among some, of which a listing tells more in so many seconds.
+    check: Check | None = None
     #: Told of the run and its steps; None where nobody listens.
     tell: Callable[[Event], None] | None = None
     #: The rest is described in `RunOptions`.
@@ -96,6 +112,7 @@ class RunSettings:
     deadline: float | None = attrs.field(default=None, validator=_check_deadline)
     journal: str | os.PathLike[str] | None = None
     wait_for_budget: bool = attrs.field(default=True, validator=_check_flag)
+    verify: bool | float = attrs.field(default=False, validator=_check_verify)
 
     @property
     def workers(self) -> int:
@@ -215,8 +232,30 @@ class Engine:
             cancelled = cancelled or error
         except Exception as error:  # noqa: BLE001  # the user's own; the stream raises it
             self.error = self.error or error
+        try:
+            if cancelled is None and self.error is None:
+                await self._verify()
+        finally:
+            if self._journal is not None:
+                self._journal.close()
         if cancelled is not None:
             raise cancelled
+
+    async def _verify(self) -> None:
+        """See whether the listing shows what was promised; what it does not is UNKNOWN."""
+        settings = self._settings
+        if settings.check is None or settings.verify is False:
+            return
+        seconds = _VERIFY_SECONDS if settings.verify is True else settings.verify
+        if self._deadline is not None:
+            seconds = min(seconds, max(self._deadline - self._now(), _RESOLUTION))
+        promised = self._outcomes.promised()
+        if promised:
+            for outcome in await settings.check(promised, seconds):
+                self._outcomes.revise(outcome)
+                if self._journal is not None:
+                    self._journal.outcome(outcome)
+            self._elapsed = self._now() - self._began
 
     def report(self) -> Report:
         """What is known up to now; of every step once the run is over."""
@@ -504,7 +543,7 @@ class Engine:
         others = self._outcomes.close(self._ended, self._halves, over_at)
         if self._timer is not None:
             self._timer.cancel()
-        if self._journal is not None:
+        if self._journal is not None and self._settings.verify is False:
             self._journal.close()
         self._watch.ended(self._elapsed)
         self._queue.end(others)

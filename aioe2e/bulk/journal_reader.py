@@ -215,6 +215,7 @@ class _Reader:
             error=_text(line, Key.ERROR),
             http=_number(line, Key.HTTP, None),
             save=_save(line.get(Key.SAVE)),
+            sent_at=known.sent_at,
         )
         if ended.settled:
             return ended
@@ -226,7 +227,7 @@ class _Reader:
             return attrs.evolve(
                 before, refused=refused, attempts=ended.attempts, elapsed=ended.elapsed
             )
-        return attrs.evolve(ended, halfway=halfway, sent_at=known.sent_at, refused=refused)
+        return attrs.evolve(ended, halfway=halfway, refused=refused)
 
     def _before_of(self, index: int) -> StepRecord:
         return self._before.get(index, _NOTHING)

@@ -609,6 +609,19 @@ class ReportBuilder:
         """How many steps have each status."""
         return {**self._others, Status.DONE: self.done}
 
+    def promised(self) -> list[Outcome]:
+        """The outcomes of the steps of a plan that went well."""
+        return [outcome for outcome in self._by_index.values() if outcome.ok]
+
+    def revise(self, outcome: Outcome) -> None:
+        """Write down what is known better of a step of a plan."""
+        index = outcome.step.index
+        if self._by_index[index].status is Status.DONE:
+            self.done -= 1
+        else:
+            self._others[self._by_index[index].status] -= 1
+        self.enter(outcome)
+
     def close(
         self, reason: str, halves: Mapping[int | None, FirstHalf], over_at: float
     ) -> Iterator[Outcome]:

@@ -22,7 +22,7 @@ from aioe2e.events import Event
 
 from .backpressure import OutcomeQueue
 from .endings import Perform
-from .engine import CANCELLED, Engine, RunSettings
+from .engine import CANCELLED, Check, Engine, RunSettings
 from .plan import Plan
 from .progress import Progress
 from .report import Outcome, Report
@@ -59,6 +59,11 @@ class RunOptions(TypedDict, total=False):
     #: used up (True by default). With False it ends at once, and so it does where its `deadline`
     #: comes first: the rest is SKIPPED, and `Report.retry_after` says when to go on.
     wait_for_budget: bool
+    #: Whether the run ends only when the listing shows what its steps promised: deleted images
+    #: gone, names given, saves listed. What does not come true in 60 s (or in as many seconds as
+    #: given here) after the last step, or until the `deadline`, ends UNKNOWN. Only with a `Plan`,
+    #: and not where outcomes are taken one by one.
+    verify: bool | float
 
 
 class Stream:
@@ -89,6 +94,7 @@ class Stream:
             `Progress.limit`.
         rest: Sleeps that many seconds, but no longer than the session is open.
         is_closed: Says whether the session is closed.
+        check: Gives the outcomes, among some, of which a listing tells more in so many seconds.
         longest_wait: Seconds that a single call waits by itself before it tries again.
         clock: Time and chance.
         tell: Told of the run and its steps; see `aioe2e.events`.
@@ -107,6 +113,7 @@ class Stream:
         current_limit: Callable[[], int] | None = None,
         rest: Callable[[float], Awaitable[None]] | None = None,
         is_closed: Callable[[], bool] = lambda: False,
+        check: Check | None = None,
         longest_wait: float = math.inf,
         clock: Clock = _CLOCK,
         tell: Callable[[Event], None] | None = None,
@@ -118,6 +125,7 @@ class Stream:
             current_limit=current_limit or (lambda: session_limit),
             rest=rest or clock.sleep,
             is_closed=is_closed,
+            check=check,
             longest_wait=longest_wait,
             clock=clock,
             tell=tell,
@@ -128,6 +136,9 @@ class Stream:
             raise UsageError(
                 "journal: it needs a Plan; the remaining steps of a stream are not known"
             )
+        if settings.verify is not False and plan is None:
+            raise UsageError("verify: it needs a Plan; a stream does not keep what went well")
+        self._verify = settings.verify is not False
         if plan is not None and plan.journal is not None and settings.journal is None:
             _warn_of_missing_journal(plan.journal)
         self._limit = settings.workers
@@ -156,7 +167,7 @@ class Stream:
 
         Raises:
             UsageError: The stream has run before; or the journal belongs to something else.
-            Exception: Whatever the iterable of steps raised. What was in flight has ended by then.
+            Exception: What the iterable of steps raised. What was in flight has ended by then.
         """
         self._begin()
         try:
@@ -168,6 +179,11 @@ class Stream:
         return self.report
 
     async def __aenter__(self) -> Self:
+        if self._verify:
+            raise UsageError(
+                "verify: outcomes that are taken one by one cannot be verified; use run,"
+                " a bulk call or drain"
+            )
         self._queue.attach()
         self._begin()
         return self

@@ -54,21 +54,39 @@ class Listing:
 
     @cached_property
     def by_id(self) -> Mapping[str, SavedImage]:
-        """The images that are there, by id; one whose state is DELETED is not."""
-        return {
-            image.image_id: image for image in self.images if image.state is not ImageState.DELETED
-        }
+        """The images that are there, by id; one whose state is DELETED is not.
+
+        Of several rows with one id the first counts, here as everywhere.
+        """
+        found: dict[str, SavedImage] = {}
+        for image in self.images:
+            if image.state is not ImageState.DELETED:
+                found.setdefault(image.image_id, image)
+        return found
+
+    @cached_property
+    def contradictory(self) -> frozenset[str]:
+        """The ids of images that are shown more than once, and not the same: they prove nothing."""
+        odd: set[str] = set()
+        for image in self.images:
+            first = self.by_id.get(image.image_id, image)
+            if first is not image and first != image:
+                odd.add(image.image_id)
+        return frozenset(odd)
 
 
 class Life(Protocol):
     """What waiting needs of a session; its channel is one."""
 
     @property
-    def clock(self) -> Clock: ...
+    def clock(self) -> Clock:
+        """Where the time comes from."""
 
-    async def rest(self, seconds: float) -> None: ...
+    async def rest(self, seconds: float) -> None:
+        """Sleep, but no longer than the session is open."""
 
-    async def bounded(self, work: Awaitable[T], until: float | None) -> T: ...
+    async def bounded(self, work: Awaitable[T], until: float | None) -> T:
+        """Do work; raises `TimeoutError` at a loop time, or when the session is closed."""
 
 
 class _Round:

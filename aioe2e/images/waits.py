@@ -77,17 +77,11 @@ async def poll(
     """
     clock = channel.clock
     begun = due = clock.now()
-    end = math.inf if timeout is None else due + timeout
+    end = math.inf if timeout is None else begun + timeout
     failure: E2EError | None = None
-    listing = listings.recent(due - interval / 2)
+    listing = _unsettled(listings.recent(begun - interval / 2), found)
     if listing is not None:
-        # Others wait, too. Where their listing does not show it either, the next one is early
-        # enough; what it shows is not taken for an answer, since it was asked for before the
-        # question.
-        if _settles(found, listing):
-            listing = None
-        else:
-            due = listing.started + interval
+        due = listing.started + interval
     while True:
         fresh, failure = await _next(channel, listings, listing, due, end, interval)
         if fresh is not None:
@@ -95,24 +89,41 @@ async def poll(
             result = found(listing)
             if result is not None:
                 return result
-        if channel.closed:
-            raise closed_error()
-        if failure is not None and not is_passing(failure):
-            raise failure
+        _raise_if_over(channel, failure)
         now = clock.now()
         if now >= end:
             break
-        due = min(
-            (now if listing is None or failure is not None else listing.started) + interval, end
-        )
+        shown = listing if failure is None else None
+        latest = now if shown is None else shown.started
+        due = min(latest + interval, end)
         if told is not None:
-            shown = None if failure is not None else listing
             told.tell(shown, elapsed=now - begun, next_look=max(0.0, due - now))
         interval = min(interval * _GROWTH, LONGEST_INTERVAL)
-    because = f" (the last listing failed: {failure})" if failure is not None else ""
+    because = ""
+    if failure is not None:
+        because = f" (the last listing failed: {failure})"
     raise WaitTimeoutError(
         f"{waiting_for}: not within {timeout:g} s{because}; the server may still be at it"
     )
+
+
+def _unsettled(listing: Listing | None, found: Callable[[Listing], object]) -> Listing | None:
+    """A listing of others who wait, if it would not end this wait.
+
+    Then the next one is early enough. What it shows is not taken for an answer, since it was asked
+    for before the question.
+    """
+    if listing is None or _settles(found, listing):
+        return None
+    return listing
+
+
+def _raise_if_over(channel: Channel, failure: E2EError | None) -> None:
+    """End the wait where the session is closed, or a listing failed for good."""
+    if channel.closed:
+        raise closed_error()
+    if failure is not None and not is_passing(failure):
+        raise failure
 
 
 def _settles(found: Callable[[Listing], object], listing: Listing) -> bool:
