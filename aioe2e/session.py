@@ -58,7 +58,7 @@ _TOO_LARGE = 10**128
 
 
 class SessionOptions(TypedDict, total=False):
-    """The arguments of `Session` by name, for whoever passes them on."""
+    """The arguments of `Session` by name, for programs that pass them on."""
 
     credentials: Credentials
     project_id: int | str | None
@@ -242,7 +242,7 @@ class Session:
         return Nodes(self._channel, self._options)
 
     async def check(self) -> Check:
-        """Whether the session is set up right: one listing of images, and a second read if it fails.
+        """Whether the session is set up right: one listing of images, and another read if it fails.
 
         Returns:
             Whether key and token, project and location are accepted, what the request budget is,
@@ -388,7 +388,7 @@ class Session:
         json: Any = None,
         repeatable: bool = False,
     ) -> Reply:
-        """Send any other request of the API, with the same credentials, retries, gate and errors.
+        """Send any other request of the API, with the same credentials, retries, limits and errors.
 
         Args:
             method: GET and HEAD are retried like a listing; all others are sent again only when the

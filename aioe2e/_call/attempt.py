@@ -1,4 +1,4 @@
-"""One request whose slot is held: it is sent, its reply is judged, and the session learns from it."""
+"""One request whose slot is held: it is sent, its reply is judged, the session learns from it."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def _whole(value: Any) -> int | None:
 
 
 def flatten(errors: Any, depth: int = 3) -> list[str]:
-    """The sentences in an ``errors`` value of any shape: a few levels deep, two dozen at the most."""
+    """The sentences in an ``errors`` value of any shape: a few levels deep, at most two dozen."""
     return list(islice(_sentences(errors, depth), 24))
 
 

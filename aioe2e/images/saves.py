@@ -191,7 +191,7 @@ class SaveClaims:
     def candidates(self, action: SaveAction, listing: Listing) -> list[SavedImage]:
         """The images that may be that of an accepted save: one, once it is there and known.
 
-        Whoever asks for the same action again, by whatever copy of it, gets the same image.
+        All who ask for the same action, by any copy of it, get the same image.
         """
         pending = self.pending_of(action)
         owner: Owner = _key(action) if pending is None else pending
@@ -206,7 +206,7 @@ class SaveClaims:
     def _fitting(
         self, action: SaveAction, pending: PendingSave | None, listing: Listing
     ) -> list[SavedImage]:
-        """The images that are nobody's yet and may be that of an accepted save."""
+        """The images that belong to no save yet and may be that of an accepted one."""
         free = (image for image in listing.by_id.values() if image.image_id not in self._claimed)
         found = [image for image in free if self._may_be_awaited(image, action, pending, listing)]
         exact = [image for image in found if image.name == action.name]
@@ -218,7 +218,7 @@ class SaveClaims:
         return found[0] if len(found) == 1 else None
 
     def _claimed_by(self, owner: Owner, listing: Listing) -> list[SavedImage]:
-        """The images in a listing that belong to a save, claimed by it or by a copy of its action."""
+        """The images in a listing that belong to a save, claimed by it or a copy of its action."""
         found = [listing.by_id.get(image_id) for image_id in self._ids_of(owner)]
         return [image for image in found if image is not None]
 

@@ -1,6 +1,6 @@
 """Waiting for images: any number of waiters share one listing per interval.
 
-Whoever's time has come makes the listing, and everybody who waits looks at it, so that the most
+The waiter whose time has come makes the listing, and all who wait look at it, so that the most
 impatient waiter sets the pace for all.
 """
 
