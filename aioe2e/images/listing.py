@@ -81,12 +81,14 @@ class Life(Protocol):
     @property
     def clock(self) -> Clock:
         """Where the time comes from."""
+        ...
 
     async def rest(self, seconds: float) -> None:
         """Sleep, but no longer than the session is open."""
 
     async def bounded(self, work: Awaitable[T], until: float | None) -> T:
         """Do work; raises `TimeoutError` at a loop time, or when the session is closed."""
+        ...
 
 
 class _Round:

@@ -132,7 +132,9 @@ class SaveClaims:
         reference, pending = self._by_action.get(id(action), (None, None))
         if reference is not None and reference() is action:
             return pending
-        return None if action.action_id is None else self._by_id.get(action.action_id)
+        if action.action_id is None:
+            return None
+        return self._by_id.get(action.action_id)
 
     # A save whose reply was lost
 
@@ -194,7 +196,7 @@ class SaveClaims:
         All who ask for the same action, by any copy of it, get the same image.
         """
         pending = self.pending_of(action)
-        owner: Owner = _key(action) if pending is None else pending
+        owner: Owner = pending or _key(action)
         claimed = self._claimed_by(owner, listing)
         if claimed:
             return claimed
@@ -215,7 +217,9 @@ class SaveClaims:
     def awaited(self, action: SaveAction, listing: Listing) -> SavedImage | None:
         """The image of an accepted save; None while there is none, or more than one may be it."""
         found = self.candidates(action, listing)
-        return found[0] if len(found) == 1 else None
+        if len(found) == 1:
+            return found[0]
+        return None
 
     def _claimed_by(self, owner: Owner, listing: Listing) -> list[SavedImage]:
         """The images in a listing that belong to a save, claimed by it or a copy of its action."""
