@@ -58,7 +58,7 @@ _TOO_LARGE = 10**128
 
 
 class SessionOptions(TypedDict, total=False):
-    """The arguments of `Session` by name, for programs that pass them on."""
+    """The arguments of `Session` by name, for code that passes them on."""
 
     credentials: Credentials
     project_id: int | str | None
@@ -132,13 +132,11 @@ class Session:
         guard: Guard | None = None,
         _clock: Clock | None = None,
     ) -> None:
-        untyped: object = credentials  # callers without types
-        if not isinstance(untyped, Credentials):
+        untyped: object = credentials
+        if not isinstance(untyped, Credentials):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
             given = type(credentials).__name__
-            del (
-                credentials,
-                untyped,
-            )  # the traceback keeps this frame, and it may be the two secrets
+            # The traceback keeps this frame, and what was given may be the two secrets.
+            del credentials, untyped
             raise ConfigError(f"credentials must be of type Credentials, not {given}")
         if problem := _mixed_up(credentials, project_id, location, base_url, user_agent):
             del project_id, location, base_url, user_agent  # the traceback keeps this frame
@@ -148,7 +146,7 @@ class Session:
             _given("retry", retry, RetryPolicy),
             Context(checked_project_id(project_id), checked_location(location)),
         )
-        api_key = _instance("credentials", credentials, Credentials).api_key
+        api_key = credentials.api_key
         settings = ChannelSettings(
             credentials=credentials,
             base=checked_base_url(base_url),
