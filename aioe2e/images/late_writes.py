@@ -11,7 +11,7 @@ from __future__ import annotations
 from aioe2e._actions import ACTIONS
 from aioe2e.models import Action
 
-from .sightings import trim
+from .known import trim
 
 #: Images with lost requests that are remembered at the most.
 _MOST = 10_000
