@@ -9,6 +9,7 @@ by aiohttp's own parser.
 from __future__ import annotations
 
 from functools import cached_property
+from types import FunctionType
 from typing import Any, Final
 
 import aiohttp
@@ -45,8 +46,9 @@ def is_watched(http: aiohttp.ClientSession) -> bool:
     Such patches (of vcrpy, of agents for monitoring) replace `aiohttp.ClientSession._request`.
     """
     request = aiohttp.ClientSession._request  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # what such tools replace
-    is_patched = getattr(request, "__globals__", None) is not vars(aiohttp.client)
-    return is_patched or bool(http.trace_configs)
+    # Some of them put a proxy in its place, which shows the attributes of the original.
+    is_original = type(request) is FunctionType and request.__globals__ is vars(aiohttp.client)
+    return not is_original or bool(http.trace_configs)
 
 
 class Destination(aiohttp.ClientRequest):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import wrapt
 from opentelemetry.instrumentation import _semconv
 from opentelemetry.instrumentation.aiohttp_client import (
     AioHttpClientInstrumentor,
@@ -513,6 +515,41 @@ def test_sentry_with_its_default_settings_keeps_no_secret() -> None:
     assert '"vars"' in done.stdout
     assert_no_secret(done.stdout, "what Sentry keeps")
     assert_no_secret(done.stderr, "what Sentry says")
+
+
+async def plain_wrapper(
+    original: Callable[..., Awaitable[Any]], seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @functools.wraps(original)
+    async def request(self: object, method: str, url: object, **kwargs: Any) -> Any:
+        seen.append(f"{method} {url} {kwargs}")
+        return await original(self, method, url, **kwargs)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", request)
+
+
+async def proxy_of_wrapt(
+    original: Callable[..., Awaitable[Any]], seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def request(wrapped: Any, _: object, args: Any, kwargs: Any) -> Any:
+        seen.append(f"{args} {kwargs}")
+        return await wrapped(*args, **kwargs)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", wrapt.FunctionWrapper(original, request))
+
+
+@pytest.mark.parametrize("patch", [plain_wrapper, proxy_of_wrapt])
+async def test_an_agent_that_wraps_the_request_of_aiohttp_sees_the_calls_and_no_secret(
+    patch: Callable[..., Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    await patch(aiohttp.ClientSession._request, seen, monkeypatch)
+    async with account() as fake, fake.session() as session:
+        await session.images.list()
+        await session.images.rename(next(iter(fake.images)), "n")
+    assert len(seen) == 2
+    for text in seen:
+        assert_no_secret(text, "what an agent sees")
 
 
 # A tracer, a middleware or a patch of aiohttp that fails is a bug of the program.
