@@ -9,7 +9,7 @@ from typing import Final
 from ._scaling import PEERS, Point
 
 _WIDTH, _HEIGHT = 420, 320
-_LEFT, _TOP, _RIGHT, _BOTTOM = 56, 36, 16, 44
+_LEFT, _TOP, _RIGHT, _BOTTOM = 56, 36, 28, 44
 #: One for each peer; all of them stand out on white and on black.
 _COLOURS: Final = ("#d9480f", "#f59f00", "#1c7ed6", "#2f9e44", "#ae3ec9", "#868e96")
 _STYLE: Final = """

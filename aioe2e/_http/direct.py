@@ -8,15 +8,15 @@ by aiohttp's own parser.
 
 from __future__ import annotations
 
-from functools import cached_property
 from types import FunctionType
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import BaseConnector, Connection
+from aiohttp.connector import BaseConnector
 
 from .in_flight import InFlight
+from .reply import Received
 from .write import StaleConnection, Wire, write_once
 
 _NOTHING_ADDED: Final[dict[str, str]] = {}
@@ -47,39 +47,21 @@ def is_watched(http: aiohttp.ClientSession) -> bool:
     """
     request = aiohttp.ClientSession._request  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # what such tools replace
     # Some of them put a proxy in its place, which shows the attributes of the original.
-    is_original = type(request) is FunctionType and request.__globals__ is vars(aiohttp.client)
+    is_original = type(request) is FunctionType and request.__globals__ is aiohttp.client.__dict__
     return not is_original or bool(http.trace_configs)
 
 
 class Destination(aiohttp.ClientRequest):
     """A request that is never sent: it tells the pool where its connections go to."""
 
-    @cached_property
+    _key: Any = None
+
+    @property
     def connection_key(self) -> Any:
-        """The key of such connections."""
-        return super().connection_key
-
-
-class Received:
-    """A reply whose headers have come."""
-
-    __slots__ = ("_connection", "content", "headers", "method", "raw_headers", "status")
-
-    def __init__(self, method: str, connection: Connection, message: Any, content: Any) -> None:
-        self.method: str = method
-        self.status: int = message.code
-        self.headers: Any = message.headers
-        self.raw_headers: tuple[tuple[bytes, bytes], ...] = message.raw_headers
-        self.content: Any = content
-        self._connection = connection
-
-    def release(self) -> None:
-        """Give the connection back: the body was read."""
-        self._connection.release()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """The key of such connections, made once, where aiohttp makes it anew."""
+        if self._key is None:
+            self._key = super().connection_key
+        return self._key
 
 
 async def send_directly(

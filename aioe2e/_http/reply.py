@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from .unpack import BodyTooLargeError, Unpacker
 
@@ -19,29 +20,30 @@ class TooManyHeadersError(Exception):
     """A reply has more headers than any server means."""
 
 
-class Response(Protocol):
-    """What is read: aiohttp's response, or the `Received` of a request that nothing watches."""
+class Received:
+    """A reply whose headers have come, to a request that nothing watches."""
 
-    method: str
-    status: int
+    __slots__ = ("_connection", "content", "headers", "method", "raw_headers", "status")
 
-    @property
-    def content(self) -> Any:
-        """The body as aiohttp gives it out."""
+    def __init__(self, method: str, connection: Connection, message: Any, content: Any) -> None:
+        self.method: str = method
+        self.status: int = message.code
+        self.headers: Any = message.headers
+        self.raw_headers: tuple[tuple[bytes, bytes], ...] = message.raw_headers
+        self.content: Any = content
+        self._connection = connection
 
-    @property
-    def headers(self) -> Any:
-        """The headers, by name."""
-
-    @property
-    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers, line by line."""
-
-    def release(self) -> Any:
+    def release(self) -> None:
         """Give the connection back: the body was read."""
+        self._connection.release()
 
-    def close(self) -> Any:
+    def close(self) -> None:
         """Close the connection."""
+        self._connection.close()
+
+
+#: What is read.
+Response = aiohttp.ClientResponse | Received
 
 
 def read_at_once(response: Response, most: int) -> bytes | None:

@@ -8,9 +8,10 @@ import logging
 import os
 import ssl
 import sys
+from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from aioe2e._check import quoted
 from aioe2e.errors import ConfigError
@@ -93,6 +94,15 @@ def _made_context() -> ssl.SSLContext:
     return context
 
 
+#: A certificate, how it is encoded, and what Windows trusts it for: True for everything.
+_Found = tuple[bytes, str, Any]
+
+
+def _windows_certificates() -> Callable[[str], Iterable[_Found]]:
+    # Only Windows has the function, and only there do type checkers know it.
+    return cast("Callable[[str], Iterable[_Found]]", vars(ssl)["enum_certificates"])
+
+
 def _trust_windows_store(context: ssl.SSLContext, store: str) -> None:
     """Trust what a store of Windows holds, as the standard library does.
 
@@ -101,8 +111,7 @@ def _trust_windows_store(context: ssl.SSLContext, store: str) -> None:
     """
     for_servers = ssl.Purpose.SERVER_AUTH.oid
     try:
-        # Only this system has the function.
-        found = ssl.enum_certificates(store)  # type: ignore[attr-defined,unused-ignore]
+        found = _windows_certificates()(store)
     except OSError as error:
         _log.warning("the certificate store %s of Windows cannot be read: %s", store, error)
         return

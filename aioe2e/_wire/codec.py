@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import cattrs
@@ -260,14 +260,16 @@ def _make_converter() -> cattrs.Converter:
             converter.register_structure_hook(type_, reader)
         else:  # unions and parametrised types
             converter.register_structure_hook_func(partial(operator.eq, type_), reader)
+
+    def is_model(kind: Any) -> bool:
+        return kind in (SavedImage, SaveAction, Node)
+
+    def hook(model: type[Any]) -> _Reader:
+        return _tolerant_hook(model, converter)
+
     # Each hook is made when the first object of its kind comes: an import has no use for it.
-    converter.register_structure_hook_factory(
-        _MODELS.__contains__, lambda model: _tolerant_hook(model, converter)
-    )
+    converter.register_structure_hook_factory(is_model, hook)
     return converter
-
-
-_MODELS: Final = frozenset({SavedImage, SaveAction, Node})
 
 
 CONVERTER: Final = _make_converter()
@@ -363,7 +365,7 @@ def _in_slices(
             if isinstance(element, _Odd):
                 problems.append(f"$.data[{index}]{element.problem}")
             else:
-                found.append(element)
+                found.append(cast("M", element))
             if len(problems) >= _MOST_PROBLEMS:
                 break
         if len(problems) >= _MOST_PROBLEMS:
