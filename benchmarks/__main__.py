@@ -37,8 +37,9 @@ def _report(rows: list[Row], points: list[_scaling.Point], seconds: float) -> st
         what = "Client CPU of a call, and growth of the peak memory, by number of calls and limit:"
         parts += [what, _scaling.table(points)]
     how = (
-        f"Medians of one interleaved run of {seconds:.0f} s; the server ran in its own process. "
-        "Ratios are taken within each round; below 1 is less than the peer."
+        "Medians. Each part was one interleaved run, with the server in a process of its own "
+        f"({seconds:.0f} s in all). Ratios are taken within each round; below 1 is less than the "
+        "peer."
     )
     return "\n\n".join([*parts, conditions(), how])
 
