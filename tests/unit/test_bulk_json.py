@@ -159,7 +159,7 @@ def test_instants_are_iso_8601_with_their_zone() -> None:
 
 def test_progress_comes_back_equal() -> None:
     assert Progress.from_dict(through_json(PROGRESS.to_dict())) == PROGRESS
-    with pytest.raises(UsageError, match="no field .{9}; is 'finished' meant"):
+    with pytest.raises(UsageError, match=r"no field .{9}; is 'finished' meant"):
         Progress.from_dict({"finish" + "d": 5})
     with pytest.raises(UsageError, match="total is missing"):
         Progress.from_dict({})
