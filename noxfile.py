@@ -185,6 +185,13 @@ def build(session: nox.Session) -> None:
 
 
 @nox.session
+def screens(session: nox.Session) -> None:
+    """The pictures of the page on the command line, from what it prints today."""
+    session.install(f".[{EXTRAS}]")
+    session.run("python", "docs/screens.py")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Speed and memory, as ratios against named peers in one interleaved run."""
     session.install(f".[{EXTRAS}]")

@@ -14,11 +14,13 @@ __all__ = [
     "as_str",
     "checked_name",
     "identifier",
+    "is_number",
     "is_text",
     "quoted",
     "require_bool",
     "require_callable",
     "require_wait_times",
+    "require_whole",
 ]
 
 LONGEST_NAME: Final = 255
@@ -84,19 +86,33 @@ def require_wait_times(timeout: object, interval: object) -> None:
         UsageError: `timeout` is no number from above 0 to thirty years nor None, or `interval` is
             not from 0.01 to 60.
     """
-    if timeout is not None and not (_is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
+    if timeout is not None and not (is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
         raise UsageError(
             f"timeout must be a number of seconds above 0 and up to {_LONGEST_TIMEOUT:g},"
             f" or None for no limit, not {quoted(timeout)}"
         )
-    if not _is_number(interval) or not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
+    if not is_number(interval) or not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
         raise UsageError(
             f"interval must be a number of seconds from {SHORTEST_INTERVAL:g} to"
             f" {LONGEST_INTERVAL:g}, not {quoted(interval)}"
         )
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def require_whole(argument: str, value: object, least: int) -> int:
+    """A whole number, not below the least one.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UsageError(
+            f"{argument}: a whole number of {least} or more is needed, not {quoted(value)}"
+        )
+    return value
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a number, and no bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

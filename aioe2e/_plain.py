@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from . import errors
 from ._check import quoted
@@ -41,6 +41,16 @@ class Unfit(Exception):  # noqa: N818  # not an error: how a reader says what it
         self.expected = expected
 
 
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether a value is an object of JSON, or another mapping."""
+    return isinstance(value, Mapping)
+
+
+def is_series(value: object) -> TypeGuard[Collection[Any]]:
+    """Whether a value becomes a list in JSON."""
+    return isinstance(value, list | tuple | set | frozenset)
+
+
 def as_json(value: Any) -> Any:
     """A value as ``json.dumps`` takes it, sharing nothing with the original.
 
@@ -54,9 +64,9 @@ def as_json(value: Any) -> Any:
         return value
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, Mapping):
+    if is_mapping(value):
         return {str(key): as_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if is_series(value):
         return [as_json(item) for item in value]
     if hasattr(value, "to_dict"):
         return value.to_dict()
@@ -83,7 +93,7 @@ def checked_fields(
     Raises:
         UsageError: It is no object, lacks a field, has an unknown one, or one cannot be read.
     """
-    if not isinstance(data, Mapping):
+    if not is_mapping(data):
         raise UsageError(f"{what}: an object is needed, not {quoted(data)}")
     found: dict[str, Any] = {}
     for key, value in data.items():
@@ -159,14 +169,14 @@ def instant(value: Any) -> datetime:
 
 def array(value: Any) -> tuple[Any, ...]:
     """A list of anything, as a tuple."""
-    if not isinstance(value, list | tuple):
+    if not is_series(value):
         raise Unfit("a list")
     return tuple(as_json(item) for item in value)
 
 
 def mapping(value: Any) -> dict[str, Any]:
     """An object of anything."""
-    if not isinstance(value, Mapping):
+    if not is_mapping(value):
         raise Unfit("an object")
     return {str(key): as_json(item) for key, item in value.items()}
 
@@ -184,7 +194,7 @@ def sequence(reader: Reader) -> Reader:
     """A reader of a list of values, as a tuple."""
 
     def read(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple):
+        if not is_series(value):
             raise Unfit("a list")
         return tuple(map(reader, value))
 
@@ -244,7 +254,7 @@ def error_of_json(data: object) -> E2EError:
     Raises:
         UsageError: It is no stored error.
     """
-    stored = data if isinstance(data, Mapping) else {}
+    stored: Mapping[Any, Any] = data if is_mapping(data) else {}
     name, message = stored.get("type"), stored.get("message")
     if not isinstance(name, str) or not isinstance(message, str):
         raise UsageError(f"a stored error has a type and a message, not {quoted(data)}")
@@ -263,9 +273,9 @@ def error_of_json(data: object) -> E2EError:
 
 
 def _attribute(value: Any) -> Any:
-    if isinstance(value, Mapping) and "type" in value:
+    if is_mapping(value) and "type" in value:
         return error_of_json(value)
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(value) if is_series(value) else value
 
 
 @lru_cache(maxsize=64)

@@ -7,8 +7,8 @@ a query: whoever raises one passes text through `aioe2e._text` first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar, cast
 
 __all__ = [
     "APIError",
@@ -37,6 +37,10 @@ __all__ = [
     "UsageError",
     "WaitTimeoutError",
 ]
+
+
+#: For replies of which no header was kept.
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 def _rebuild(cls: type[E2EError], args: tuple[Any, ...], state: dict[str, Any]) -> E2EError:
@@ -242,9 +246,12 @@ class APIError(E2EError):
             ``"delete"`` or ``"request"``.
         passing: Whether the server said that the refusal passes by itself ("try again later"), so
             that the same request is worth sending again in a while.
+        headers: Headers of the reply by lower-case name: its date, its request id, Retry-After and
+            the rate limit, as far as they were there.
     """
 
     passing: bool = False
+    headers: Mapping[str, str] = _NO_HEADERS
 
     def __init__(
         self,
@@ -259,6 +266,7 @@ class APIError(E2EError):
         subject: str = "",
         attempts: int = 0,
         passing: bool = False,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> None:
         super().__init__(text, subject=subject, attempts=attempts)
         self.status = status
@@ -268,6 +276,12 @@ class APIError(E2EError):
         self.retry_after = retry_after
         self.action = action
         self.passing = passing
+        self.headers = dict(headers)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the server gave the request, for its support; None if it gave none."""
+        return self.headers.get("x-request-id")
 
 
 class BadRequestError(APIError):
@@ -310,15 +324,29 @@ class ResponseError(E2EError):
 
     Attributes:
         problems: What is wrong and where, each with its JSON path (``$.data[3].image_id``).
+        headers: Headers of the reply, as for `APIError`; empty where there was no whole reply.
     """
 
     problems: tuple[str, ...] = ()
+    headers: Mapping[str, str] = _NO_HEADERS
 
     def __init__(
-        self, message: str, *, problems: Sequence[str] = (), subject: str = "", attempts: int = 0
+        self,
+        message: str,
+        *,
+        problems: Sequence[str] = (),
+        subject: str = "",
+        attempts: int = 0,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> None:
         super().__init__(message, subject=subject, attempts=attempts)
         self.problems = tuple(problems) or (message,)
+        self.headers = dict(headers)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the server gave the request, for its support; None if it gave none."""
+        return self.headers.get("x-request-id")
 
 
 class ImageFailedError(E2EError):

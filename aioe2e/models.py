@@ -302,6 +302,13 @@ class Reply(_Told):
     message: str = ""
     #: How many requests were sent for it.
     attempts: int = 1
+    #: Headers of the reply by lower-case name, but for cookies.
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the server gave the request, for its support; None if it gave none."""
+        return self.headers.get("x-request-id")
 
 
 @attrs.frozen(kw_only=True)

@@ -51,6 +51,7 @@ __all__ = [
     "by_os_distribution",
     "in_use",
     "name_matches",
+    "newer_than",
     "newest",
     "none_of",
     "not_in_use",
@@ -150,18 +151,48 @@ def older_than(age: timedelta | str, *, now: datetime | None = None) -> Predicat
     Raises:
         UsageError: The age cannot be read or is below 0, or `now` has no time zone.
     """
+    limit = _moment(age, now)
+
+    def is_older(image: SavedImage) -> bool:
+        made = _aware(image.creation_time)
+        return made is not None and limit is not None and made < limit
+
+    return Predicate(is_older, f"older than {age}")
+
+
+def newer_than(age: timedelta | str, *, now: datetime | None = None) -> Predicate:
+    """Images made at that time or since. One without a readable date is not: its age is not known.
+
+    Args:
+        age: As for `older_than`.
+        now: As for `older_than`.
+
+    Raises:
+        UsageError: The age cannot be read or is below 0, or `now` has no time zone.
+    """
+    limit = _moment(age, now)
+
+    def is_newer(image: SavedImage) -> bool:
+        made = _aware(image.creation_time)
+        return made is not None and (limit is None or made >= limit)
+
+    return Predicate(is_newer, f"newer than {age}")
+
+
+def _moment(age: object, now: datetime | None) -> datetime | None:
+    """The moment that so much time before `now` is; None if no image can be older.
+
+    Raises:
+        UsageError: The age cannot be read or is below 0, or `now` has no time zone.
+    """
     span = _span(age)
     if now is not None and _aware(now) is None:
         raise UsageError(f"now: a datetime with a time zone is needed, not {_check.quoted(now)}")
     start = now or datetime.now(UTC)
     try:
-        limit = start - span
+        return start - span
     except OverflowError:
-        return Predicate(lambda _: False, f"older than {age}")
-    return Predicate(
-        lambda image: (made := _aware(image.creation_time)) is not None and made < limit,
-        f"older than {age}",
-    )
+        return None
 
 
 def _span(age: object) -> timedelta:
@@ -284,7 +315,7 @@ def newest(count: int, images: Iterable[SavedImage], *, per: Key | None = None) 
         UsageError: The count is no number of 0 or more.
     """
     images = _distinct(images)
-    count = _counted(count)
+    count = _check.require_whole("count", count, 0)
     chosen = {image.image_id for ranked in _ranked(images, per) for image in ranked[:count]}
     return [image for image in images if image.image_id in chosen]
 
@@ -305,7 +336,7 @@ def all_but_newest(
         UsageError: The count is no number of 0 or more.
     """
     images = _distinct(images)
-    count = _counted(count)
+    count = _check.require_whole("count", count, 0)
     surplus = {image.image_id for ranked in _ranked(images, per) for image in ranked[count:]}
     return [image for image in images if image.image_id in surplus]
 
@@ -325,14 +356,6 @@ def _images(images: object) -> list[SavedImage]:
 def _distinct(images: object) -> list[SavedImage]:
     """Each image once, at its first place, as it was seen last, as two listings may be joined."""
     return list({image.image_id: image for image in _images(images)}.values())
-
-
-def _counted(count: object) -> int:
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        raise UsageError(
-            f"count: a whole number of 0 or more is needed, not {_check.quoted(count)}"
-        )
-    return count
 
 
 def _ranked(images: Iterable[SavedImage], per: Key | None) -> list[list[SavedImage]]:

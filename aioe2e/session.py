@@ -18,7 +18,7 @@ import attrs
 
 from aioe2e._call import Call, Channel, ChannelSettings, Options
 from aioe2e._http import ClientSession, given_context
-from aioe2e._wire import Context, plain_request
+from aioe2e._wire import Context, RawReply, plain_request, told_headers
 from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
@@ -403,11 +403,16 @@ class Session:
             E2EError: Otherwise as the coroutines of `Images`.
         """
         request = plain_request(method, path, query, json, repeatable)
-        record = CallRecord()
+        replies: list[RawReply] = []
+        record = CallRecord(replies=replies)
         verdict = await Call(self._channel, self._options, request, record).run()
         status = 200 if verdict.http_status is None else verdict.http_status
         return Reply(
-            status=status, data=verdict.data, message=verdict.message, attempts=record.attempts
+            status=status,
+            data=verdict.data,
+            message=verdict.message,
+            attempts=record.attempts,
+            headers=told_headers(replies[-1], self._channel.redactor),
         )
 
     async def close(self) -> None:

@@ -41,6 +41,8 @@ from aioe2e._wire import (
     judge_failure,
     parse,
 )
+from aioe2e.cli.command_line import PARSER
+from aioe2e.cli.exits import MEANINGS
 from aioe2e.models import Action
 from aioe2e.testing import KINDS, Effect, Rules
 from aioe2e.testing._options import comments_of
@@ -57,7 +59,7 @@ WRITES = {
     name: request for name, request in REQUESTS.items() if request.repeat is not Repeatability.READ
 }
 
-#: What became of one attempt: a status with a body, or the error for which there was no reply.
+#: How one attempt ended: a status with a body, or the error for which there was no reply.
 Attempt = tuple[int, object] | E2EError
 PAGE = "<!DOCTYPE html><html><title>Bad Gateway</title></html>"
 
@@ -138,14 +140,14 @@ def retry_row(text: str, attempts: Sequence[Attempt], *, in_doubt: bool) -> list
 def retry() -> list[str]:
     """What is done after a failed attempt of which nothing was lost before."""
     rows = (retry_row(text, attempts, in_doubt=False) for text, attempts in ATTEMPTS.items())
-    return table(["what became of the attempt", *REQUESTS], rows)
+    return table(["the attempt", *REQUESTS], rows)
 
 
 def doubt() -> list[str]:
     """What is done after a failed attempt when an earlier one of the same write may have been
     carried out."""
     rows = (retry_row(text, attempts, in_doubt=True) for text, attempts in ATTEMPTS.items())
-    return table(["what became of the later attempt", *WRITES], rows)
+    return table(["the later attempt", *WRITES], rows)
 
 
 def requests() -> list[str]:
@@ -264,6 +266,19 @@ def rules() -> list[str]:
     return table(["rule", "default", "meaning"], rows)
 
 
+def exits() -> list[str]:
+    """The exit codes of the command line."""
+    return table(["code", "meaning"], [[f"{code:d}", text] for code, text in MEANINGS.items()])
+
+
+def help_screens() -> list[str]:
+    """Every help screen of the command line."""
+    lines: list[str] = []
+    for path in PARSER.paths():
+        lines += [f"## aioe2e {path}".rstrip(), "", "```text", PARSER.help(path), "```", ""]
+    return lines[:-1]
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     cells = [list(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -280,6 +295,8 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "error_tree": error_tree,
     "error_meanings": error_meanings,
     "rules": rules,
+    "exits": exits,
+    "help": help_screens,
 }
 MARKED = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 

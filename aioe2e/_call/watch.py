@@ -264,7 +264,7 @@ def log_unknown(request: Request, number: int, error: OutcomeUnknownError) -> No
     """A write may have been carried out: a person should look."""
     log.warning(
         "%s",
-        error,
+        str(error),  # a record that is kept must not keep the error's frames
         extra={
             **_fields(request, number, error.attempts),
             "outcome": "unknown",

@@ -8,6 +8,7 @@ by aiohttp's own parser.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Final
 
 import aiohttp
@@ -48,6 +49,15 @@ def is_watched(http: aiohttp.ClientSession) -> bool:
     return is_patched or bool(http.trace_configs)
 
 
+class Destination(aiohttp.ClientRequest):
+    """A request that is never sent: it tells the pool where its connections go to."""
+
+    @cached_property
+    def connection_key(self) -> Any:
+        """The key of such connections."""
+        return super().connection_key
+
+
 class Received:
     """A reply whose headers have come."""
 
@@ -72,7 +82,7 @@ class Received:
 
 async def send_directly(
     connector: BaseConnector,
-    destination: aiohttp.ClientRequest,
+    destination: Destination,
     timeout: aiohttp.ClientTimeout,
     wire: Wire,
     in_flight: InFlight,
@@ -86,7 +96,7 @@ async def send_directly(
 
     Args:
         connector: The pool.
-        destination: Any request to the server: where connections of the pool go to.
+        destination: Where its connections go to.
         timeout: How long connecting may take.
         wire: What the requests of the transport have in common.
         in_flight: Learns whether the request was sent.
@@ -96,7 +106,10 @@ async def send_directly(
         body: The body.
     """
     while True:
-        connection = await _connected(connector, destination, timeout)
+        try:
+            connection = await connector.connect(destination, traces=[], timeout=timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
         protocol: Any = connection.protocol
         try:
             protocol.set_response_params(
@@ -122,13 +135,3 @@ async def send_directly(
         except BaseException:
             connection.close()
             raise
-
-
-async def _connected(
-    connector: BaseConnector, destination: aiohttp.ClientRequest, timeout: aiohttp.ClientTimeout
-) -> Connection:
-    try:
-        return await connector.connect(destination, traces=[], timeout=timeout)
-    except TimeoutError:
-        pass  # raised below, where no context hangs on it
-    raise aiohttp.ConnectionTimeoutError

@@ -11,6 +11,8 @@ from .unpack import BodyTooLargeError, Unpacker
 
 #: No server means more of them. Not every aiohttp has a bound of its own.
 MOST_HEADERS: Final = 1000
+#: Digits of a length that is looked at; not every aiohttp refuses one of thousands.
+_SHORT_LENGTH: Final = 20
 
 
 class TooManyHeadersError(Exception):
@@ -40,6 +42,26 @@ class Response(Protocol):
 
     def close(self) -> Any:
         """Close the connection."""
+
+
+def read_at_once(response: Response, most: int) -> bytes | None:
+    """The body, if it came in one piece with the headers, as most do; the connection is free then.
+
+    Args:
+        response: Headers have come.
+        most: Bytes at the most.
+    """
+    headers, content = response.headers, response.content
+    length = headers.get("Content-Length", "")
+    is_small = len(length) < _SHORT_LENGTH and length.isdecimal() and int(length) <= most
+    is_plain = "Content-Encoding" not in headers and "Transfer-Encoding" not in headers
+    if not (is_small and is_plain and content.is_eof()) or response.method == "HEAD":
+        return None
+    if len(response.raw_headers) > MOST_HEADERS:
+        return None
+    body: bytes = content.read_nowait()
+    response.release()
+    return body
 
 
 async def read(response: Response, most: int) -> bytes:
@@ -74,8 +96,6 @@ async def _read(response: Response, most: int) -> bytes:
     if length.isdecimal() and int(length) > most:
         raise BodyTooLargeError
     if encoding == "identity" and length and "Transfer-Encoding" not in headers:
-        if content.is_eof():  # it came in one piece with the headers, as most do
-            return cast("bytes", content.read_nowait())
         return cast("bytes", await content.read())
     unpacker = Unpacker(encoding, most)
     async for chunk in content.iter_any():

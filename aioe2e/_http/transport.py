@@ -17,11 +17,11 @@ from aioe2e._wire import RATE_LIMIT_HEADERS, Context, RawReply, Request
 from aioe2e.config import is_loopback
 from aioe2e.errors import E2EError, SessionError
 
-from .direct import is_watched, send_directly
+from .direct import Destination, is_watched, send_directly
 from .failure import failure
 from .head import Head, KeyIn, encoded
 from .in_flight import InFlight
-from .reply import Reply, Response, read, read_watched
+from .reply import Reply, Response, read, read_at_once, read_watched
 from .request import OneSendRequest, sending, until_fresh
 from .tls import verified_context
 from .tracers import line_watch, without_twins
@@ -115,7 +115,7 @@ class Transport:
         #: Whether a request may have to wait for a connection of the pool.
         self._has_line = bool(connector.limit or connector.limit_per_host)
         self._connector: aiohttp.BaseConnector = connector
-        self._to_server: aiohttp.ClientRequest | None = None
+        self._to_server: Destination | None = None
         self._wire = Wire(Head(self._headers, api_key=api_key, key_in=key_in))
         # Made by the first request, in a thread. Where a pool is borrowed or the environment is
         # trusted, the choice is aiohttp's.
@@ -208,6 +208,7 @@ class Transport:
         if self._makes_tls and self._tls is True:
             self._tls = await verified_context()
         response: Response
+        body: bytes | None
         if self._is_watched():
             response, body = await self._send_watched(request, query, in_flight, timeout, max_body)
         else:
@@ -222,7 +223,9 @@ class Transport:
                 query=query,
                 body=request.body,
             )
-            body = await read(response, max_body)
+            body = read_at_once(response, max_body)
+            if body is None:
+                body = await read(response, max_body)
         headers: dict[str, tuple[str, ...]] = {}
         found = response.headers
         is_telling = request.repeat is Repeatability.READ or response.status >= 400
@@ -238,10 +241,9 @@ class Transport:
         """Whether a tracer or a proxy needs aiohttp's own way."""
         return self._trust_env or is_watched(self._http)
 
-    def _destination(self) -> aiohttp.ClientRequest:
-        """Any request to the server, for the pool to know where to."""
+    def _destination(self) -> Destination:
         if self._to_server is None:
-            self._to_server = aiohttp.ClientRequest(
+            self._to_server = Destination(
                 "GET", self._base, loop=self._loop, session=self._http, ssl=self._tls
             )
         return self._to_server

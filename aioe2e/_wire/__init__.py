@@ -3,7 +3,7 @@
 from .codec import images_in_slices, node_of, nodes_in_slices, save_action
 from .fates import STATUS_FATES, Fate, fate_of
 from .json import SMALL, Unreadable, is_array, is_object, parse
-from .judge import RawReply, Verdict, judge, judge_failure
+from .judge import RawReply, Verdict, judge, judge_failure, told_headers
 from .listing import read_listing
 from .rate_limit import RATE_LIMIT_HEADERS, rate_limit
 from .request import LIST, Context, Request, describe, encode, in_next_dialect, plain_request
@@ -38,4 +38,5 @@ __all__ = [
     "save_action",
     "seconds_in_headers",
     "server_time",
+    "told_headers",
 ]

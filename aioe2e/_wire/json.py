@@ -12,7 +12,8 @@ import json
 import re
 from collections.abc import Callable, Generator
 from json.decoder import JSONDecodeError
-from typing import Any, Final, TypeGuard
+from json.scanner import make_scanner
+from typing import Any, Final, TypeGuard, cast
 
 import attrs
 
@@ -53,6 +54,8 @@ _LONGEST_TAIL = 2
 _space = re.compile(r"[ \t\r\n]*").match
 _loads = json.JSONDecoder().decode
 _raw_decode = json.JSONDecoder().raw_decode
+# A decoder is what it takes, whatever its stub says.
+_scan: Callable[[str, int], tuple[Any, int]] = cast("Any", make_scanner)(json.JSONDecoder())
 
 
 def _text(body: bytes) -> str:
@@ -99,10 +102,19 @@ def parse(body: bytes) -> Any:
     try:
         # An object in UTF-8, as nearly every reply is: no need to look for its encoding.
         if body[:2] == b'{"':
-            return _loads(body.decode("utf-8", "surrogatepass"))
+            return _whole(body.decode("utf-8", "surrogatepass"))
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         return _unreadable(body, error)
+
+
+def _whole(text: str) -> Any:
+    """The value of a text that begins with one."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        return _loads(text)  # which says what is wrong
+    return value if end == len(text) else _loads(text)
 
 
 def parse_in_slices(body: bytes, read: ElementReader | None = None) -> Generator[None, None, Any]:

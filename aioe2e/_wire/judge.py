@@ -94,7 +94,7 @@ def judge(
     if status == HTTPStatus.OK and is_plain_success(content):
         return _accepted(request, reply, content, redactor)
     if status < 200:
-        return _unreadable(request, status, "no final status")
+        return _unreadable(request, reply, redactor, "no final status")
     if 300 <= status < 400:
         return _refused(Fate.REFUSED, request, reply, content, redactor, retry_after)
     if isinstance(content, Unreadable):
@@ -107,7 +107,7 @@ def judge(
     # In a reply to any other request, a `status` may be that of anything.
     of_image = request.lists or request.route != ""
     if problem := oddity(content, of_image=of_image):
-        return _unreadable(request, status, problem)
+        return _unreadable(request, reply, redactor, problem)
     return _accepted(request, reply, content, redactor)
 
 
@@ -127,7 +127,7 @@ def _judge_unreadable(
     if content.html:
         # A 405 names no request that was carried out, whoever answers with it.
         fate = Fate.REFUSED if status == HTTPStatus.METHOD_NOT_ALLOWED else Fate.MAYBE
-        page = _page_error(request, reply, retry_after)
+        page = _page_error(request, reply, redactor, retry_after)
         return Verdict(fate, status, error=page, retry_after=retry_after)
     said = fate_of(status)
     if said is Fate.WAIT:
@@ -137,7 +137,7 @@ def _judge_unreadable(
     needs_no_body = request.method == "HEAD" or status == HTTPStatus.NO_CONTENT
     if not reply.body and needs_no_body and not request.lists:
         return Verdict(Fate.DONE, status)
-    return _unreadable(request, status, content.reason)
+    return _unreadable(request, reply, redactor, content.reason)
 
 
 def telling_status(status: int, content: Any) -> int:
@@ -162,52 +162,56 @@ def _accepted(request: Request, reply: RawReply, content: Any, redactor: Redacto
     """The verdict on a 2xx in which nothing says failure: is it what was asked for?"""
     status = reply.status
     if request.lists:
-        return _listed(request, reply, content)
+        return _listed(request, reply, content, redactor)
     if not is_object(content):
         if request.repeat is Repeatability.READ:
             return Verdict(Fate.DONE, status, content)
         found = type(content).__name__
-        return _unreadable(request, status, f"$: an object was expected, not {found}")
+        return _unreadable(request, reply, redactor, f"$: an object was expected, not {found}")
     is_envelope = "data" in content or "message" in content or envelope_codes(content)
     if not is_envelope:
         if request.repeat is Repeatability.READ and content:
             return Verdict(Fate.DONE, status, content)
-        return _unreadable(request, status, "$: neither code, data nor message")
+        return _unreadable(request, reply, redactor, "$: neither code, data nor message")
     message = redactor.clean(spoken(content) or greeting(content))
     return Verdict(Fate.DONE, status, content.get("data"), message)
 
 
-def _listed(request: Request, reply: RawReply, content: Any) -> Verdict:
+def _listed(request: Request, reply: RawReply, content: Any, redactor: Redactor) -> Verdict:
     """The verdict on a 2xx that answers a listing."""
     status = reply.status
     expected = "a list was expected in an object's data"
     if not is_object(content):
-        return _unreadable(request, status, f"$: {expected}")
+        return _unreadable(request, reply, redactor, f"$: {expected}")
     data = content.get("data")
     if not is_array(data):
-        return _unreadable(request, status, f"$.data: {expected}")
+        return _unreadable(request, reply, redactor, f"$.data: {expected}")
     is_partial = status != HTTPStatus.OK or is_paged(content)
     total, pages = paging(content)
     date = server_time(reply.headers)
     return Verdict(Fate.DONE, status, data, partial=is_partial, total=total, pages=pages, date=date)
 
 
-def _unreadable(request: Request, status: int, problem: str) -> Verdict:
+def _unreadable(request: Request, reply: RawReply, redactor: Redactor, problem: str) -> Verdict:
     error = ResponseError(
-        f"unreadable reply (HTTP {status}): {problem}",
+        f"unreadable reply (HTTP {reply.status}): {problem}",
         subject=describe(request),
         problems=[problem],
+        headers=told_headers(reply, redactor),
     )
-    return Verdict(Fate.MAYBE, status, error=error)
+    return Verdict(Fate.MAYBE, reply.status, error=error)
 
 
-def _page_error(request: Request, reply: RawReply, retry_after: float | None) -> E2EError:
+def _page_error(
+    request: Request, reply: RawReply, redactor: Redactor, retry_after: float | None
+) -> E2EError:
     """The error for an HTML page: that of its status, or "unreadable" where that is a success."""
+    headers = told_headers(reply, redactor)
     if reply.status < 400:
         text = f"an HTML page instead of JSON (HTTP {reply.status})"
-        return ResponseError(text, subject=describe(request))
+        return ResponseError(text, subject=describe(request), headers=headers)
     said = ("an HTML page, not JSON",)
-    return refusal(request, reply.status, None, _phrase(reply), said, retry_after)
+    return refusal(request, reply.status, None, _phrase(reply), said, retry_after, headers)
 
 
 def _refused(
@@ -227,11 +231,26 @@ def _refused(
     message = redactor.clean(spoken(envelope)) or _phrase(reply)
     if retry_after is None:
         retry_after = seconds_in_body(envelope, message, errors)
-    error = refusal(request, status, code, message, errors, retry_after)
+    headers = told_headers(reply, redactor)
+    error = refusal(request, status, code, message, errors, retry_after, headers)
     if fate is Fate.REFUSED and error.passing and retry_after is not None:
         fate = Fate.WAIT
     missing = means_missing(error)
     return Verdict(fate, reply.status, error=error, retry_after=retry_after, missing=missing)
+
+
+#: Headers of a reply that carry secrets of others.
+_NOT_TOLD = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate"})
+_LONGEST_HEADER = 200
+
+
+def told_headers(reply: RawReply, redactor: Redactor) -> dict[str, str]:
+    """The headers of a reply that were read, without secrets, by lower-case name."""
+    return {
+        name: redactor.clean(", ".join(values), _LONGEST_HEADER)
+        for name, values in reply.headers.items()
+        if name not in _NOT_TOLD
+    }
 
 
 def _phrase(reply: RawReply) -> str:

@@ -106,6 +106,7 @@ def refusal(
     message: str,
     errors: tuple[str, ...],
     retry_after: float | None,
+    headers: Mapping[str, str],
 ) -> APIError:
     """The error for a reply that says no. All texts are redacted already.
 
@@ -116,6 +117,7 @@ def refusal(
         message: What the server said.
         errors: The sentences of the envelope's ``errors``.
         retry_after: Seconds, where the server asked for a delay.
+        headers: Of the reply.
     """
     said = " ".join((message, *errors))
     cls = _class(status, said)
@@ -137,6 +139,7 @@ def refusal(
         retry_after=retry_after,
         action=request.action,
         passing=_passes(said),
+        headers=headers,
     )
 
 

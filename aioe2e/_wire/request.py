@@ -207,7 +207,16 @@ def plain_request(
         raise UsageError(f"json: a {verb} has no body; parameters go into query")
     place = _checked_path(path)
     parameters = None if query is None else _checked_query(query)
-    return Request("request", place, repeat, verb, place, _as_json(content), query=parameters)
+    return Request(
+        "request",
+        place,
+        repeat,
+        verb,
+        place,
+        _as_json(content),
+        query=parameters,
+        inspected=True,
+    )
 
 
 def _checked_method(method: object) -> str:

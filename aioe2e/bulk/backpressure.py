@@ -1,4 +1,4 @@
-"""What makes the workers of a run wait: an outage of the server, and a slow consumer."""
+"""What makes the workers of a run wait: an outage, a used-up request budget, a slow consumer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Final
 
 from .report import Outcome
 
-__all__ = ["Brake", "OutcomeQueue"]
+__all__ = ["Brake", "BudgetPause", "OutcomeQueue"]
 
 #: The first back-off lasts up to this many seconds, each later one up to twice the one before.
 _BASE: Final = 0.5
 #: No back-off is longer, in seconds.
 _CAP: Final = 20.0
+#: Pauses for the request budget in a row, none of which let a step come through, end a run.
+_MOST_PAUSES: Final = 10
 
 
 class Brake:
@@ -100,6 +102,37 @@ class Brake:
         finally:
             if self._sleep is scope:
                 self._sleep = None
+
+
+class BudgetPause:
+    """Holds a run back while the request budget of the account is used up.
+
+    Attributes:
+        until: Loop time at which the server wants to be asked again; 0 if it never said so.
+    """
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self._in_vain = 0
+
+    def extend(self, now: float, seconds: float) -> None:
+        """The server wants to be left alone for so many seconds."""
+        if now >= self.until:
+            self._in_vain += 1
+        self.until = max(self.until, now + seconds)
+
+    def left(self, now: float) -> float | None:
+        """Seconds until then; None if nothing is to be waited for."""
+        return self.until - now if self.until > now else None
+
+    def answered(self) -> None:
+        """A step came through."""
+        self._in_vain = 0
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether the run waited so often, and no step came through, that it should end."""
+        return self._in_vain > _MOST_PAUSES
 
 
 class OutcomeQueue:

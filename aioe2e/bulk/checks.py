@@ -30,6 +30,7 @@ def checked_steps(
     to: Namer | None = None,
     existing: Iterable[SavedImage] | None = None,
     force: bool = False,
+    same_names: bool = False,
 ) -> tuple[list[Step], list[str]]:
     """The steps, ordered, and the warnings about them.
 
@@ -39,11 +40,13 @@ def checked_steps(
         to: Makes the name of an item that brings none.
         existing: A fresh listing.
         force: Whether images in use may be deleted.
+        same_names: Whether several saves may have one name.
 
     Raises:
         UsageError: With every fault in `problems`.
     """
-    checks = _Checks(_listing(existing))
+    same_names = _check.require_bool("same_names", same_names)
+    checks = _Checks(_listing(existing), same_names)
     force = _check.require_bool("force", force)
     for index, item in enumerate(items):
         try:
@@ -87,6 +90,7 @@ class _Checks:
     """Takes the steps one by one and remembers what the next ones must not repeat."""
 
     known: dict[str, SavedImage] | None
+    same_names: bool = False
     steps: list[Step] = attrs.field(factory=list[Step])
     problems: list[str] = attrs.field(factory=list[str])
     warnings: list[str] = attrs.field(factory=list[str])
@@ -153,7 +157,8 @@ class _Checks:
             return False
         if step.name is not None:
             rival = self._by_name.setdefault(step.name, step)
-            if rival is not step:
+            may_share = self.same_names and step.action is rival.action is Action.SAVE
+            if rival is not step and not may_share:
                 name = _check.quoted(step.name)
                 self.problems.append(
                     f"item {step.index}: the name {name} goes to item {rival.index}"

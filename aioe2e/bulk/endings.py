@@ -6,6 +6,7 @@ applied is UNKNOWN, however the call ended.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -66,6 +67,8 @@ class Ending:
     attempts: int = 0
     #: Whether the image carries the step's temporary name, as far as is known.
     halfway: bool = False
+    #: Seconds after which it may be tried again, where the request budget is used up.
+    wait: float | None = None
 
 
 #: Carries out one step, filling the record of its call as it goes, and returns DONE or UNCHANGED.
@@ -88,24 +91,36 @@ def skipped(reason: str) -> Ending:
     return Ending(Status.SKIPPED, None, SkippedError(reason))
 
 
-def of_error(record: CallRecord, error: E2EError, *, too_late: str = "") -> Ending:
+def of_error(
+    record: CallRecord, error: E2EError, *, too_late: str = "", longest_wait: float = math.inf
+) -> Ending:
     """The ending of a call that raised an error of the library.
 
     Args:
         record: The record of the call.
         error: What it raised.
         too_late: Why nothing more may be sent, if the run had come to its end by then.
+        longest_wait: Seconds that a single call waits by itself before it tries again.
     """
     attempts = max(record.attempts, error.attempts)
     if isinstance(error, OutcomeUnknownError):
         return Ending(Status.UNKNOWN, None, bare(error), attempts)
     if isinstance(error, SkippedError):  # the journal: it is asked before anything is sent
         return Ending(Status.SKIPPED, None, bare(error))
-    if attempts == 0 and isinstance(error, _NOT_TRIED):
-        return skipped(str(error))
     if too_late and not record.sent and is_passing(error):
         return skipped(too_late)
-    return Ending(Status.FAILED, None, bare(error), attempts)
+    wait = _budget_wait(error, attempts, longest_wait)
+    if attempts == 0 and isinstance(error, _NOT_TRIED):
+        return attrs.evolve(skipped(str(error)), wait=wait)
+    return Ending(Status.FAILED, None, bare(error), attempts, wait=wait)
+
+
+def _budget_wait(error: E2EError, attempts: int, longest_wait: float) -> float | None:
+    """How long the server wants to be left alone, if that is more than a single call waits."""
+    if not isinstance(error, RateLimitedError) or error.retry_after is None:
+        return None
+    is_too_long_for_a_call = attempts == 0 or error.retry_after > longest_wait
+    return error.retry_after if is_too_long_for_a_call else None
 
 
 def of_cancelled(step: Step, record: CallRecord, reason: str) -> Ending:

@@ -15,14 +15,14 @@ from typing import Any, Final, TypeVar, cast
 
 import attrs
 
-from aioe2e._check import quoted
+from aioe2e._check import is_number, quoted, require_bool, require_whole
 from aioe2e._clock import Clock
 from aioe2e._record import CallOrders, CallRecord
 from aioe2e.errors import APIError, E2EError, SessionError, SkippedError, UsageError, is_passing
 from aioe2e.events import Event
 
 from . import endings
-from .backpressure import Brake, OutcomeQueue
+from .backpressure import Brake, BudgetPause, OutcomeQueue
 from .endings import Ending, FirstHalf, Perform
 from .journal import Journal
 from .plan import Plan
@@ -45,10 +45,8 @@ CANCELLED: Final = "the run was cancelled"
 
 
 def _check_limit(_: object, __: object, value: Any) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"limit: a whole number of 1 or more is needed, not {quoted(value)}")
+    if value is not None:
+        require_whole("limit", value, 1)
 
 
 def _check_on_error(_: object, __: object, value: Any) -> None:
@@ -59,10 +57,14 @@ def _check_on_error(_: object, __: object, value: Any) -> None:
 def _check_deadline(_: object, __: object, value: Any) -> None:
     if value is None:
         return
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not is_number(value):
         raise UsageError(f"deadline: a number of seconds is needed, not {quoted(value)}")
     if not 0 < value < math.inf:
         raise UsageError(f"deadline: a number of seconds above 0 is needed, not {quoted(value)}")
+
+
+def _check_flag(_: object, attribute: attrs.Attribute[bool], value: object) -> None:
+    require_bool(attribute.name, value)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -83,6 +85,8 @@ class RunSettings:
     #: Whether the session is closed.
     is_closed: Callable[[], bool]
     clock: Clock
+    #: Seconds that a single call waits by itself before it tries again.
+    longest_wait: float = math.inf
     #: Told of the run and its steps; None where nobody listens.
     tell: Callable[[Event], None] | None = None
     #: The rest is described in `RunOptions`.
@@ -91,6 +95,7 @@ class RunSettings:
     progress: Callable[[Progress], object] | None = None
     deadline: float | None = attrs.field(default=None, validator=_check_deadline)
     journal: str | os.PathLike[str] | None = None
+    wait_for_budget: bool = attrs.field(default=True, validator=_check_flag)
 
     @property
     def workers(self) -> int:
@@ -123,6 +128,7 @@ class Engine:
         self._now = settings.clock.now
         self._outcomes = ReportBuilder(plan)
         self._brake = Brake(settings.workers, settings.rest, settings.clock.uniform)
+        self._pause = BudgetPause()
         self._meter: Meter | None = None
         if settings.progress is not None:
             self._meter = Meter(settings.progress, standing=self.standing, clock=settings.clock)
@@ -134,6 +140,7 @@ class Engine:
         self._in_flight = 0
         self._began = 0.0
         self._elapsed = 0.0
+        self._retry_after: float | None = None
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         #: Why nothing new starts; empty while steps are started.
@@ -213,18 +220,24 @@ class Engine:
 
     def report(self) -> Report:
         """What is known up to now; of every step once the run is over."""
-        running = self._workers and not self._over
-        return self._outcomes.report(self._now() - self._began if running else self._elapsed)
+        if self._workers and not self._over:
+            now = self._now()
+            return self._outcomes.report(now - self._began, self._pause.left(now))
+        return self._outcomes.report(self._elapsed, self._retry_after)
 
     def standing(self) -> Standing:
         """The counts of now."""
+        paused_until: float | None = None
+        if not self._over and self._pause.left(self._now()):
+            paused_until = self._pause.until
         return Standing(
             self._source.total,
             self._outcomes.finished,
             self._outcomes.failed,
             self._in_flight,
             min(self._settings.workers, self._settings.current_limit()),
-            self._brake.on and not self._over,
+            (self._brake.on or paused_until is not None) and not self._over,
+            paused_until,
         )
 
     def _hire(self) -> None:
@@ -277,6 +290,9 @@ class Engine:
 
     async def _turn(self) -> bool:
         """See a step through when one may be started; False if there is none to take."""
+        if self._pause.until and self._pause.left(self._now()):
+            await self._budget_is_back()
+            return True
         if not self._brake.on:
             return await self._one_step()
         if not await self._interruptible(self._brake.turn()):
@@ -333,34 +349,70 @@ class Engine:
         before_send = None
         if self._journal is not None:
             before_send = self._journal.before_send(step, 1 + second)
-        record = CallRecord(CallOrders(self._deadline, before_send))
         began = self._now()
-        try:
-            ending = await self._perform(part, record)
-        except BaseException as error:
-            reason = self._cancelled
-            if not reason:
-                reason = f"the run was ended by an exception ({type(error).__name__})"
-            self._settle(step, number, endings.of_cancelled(step, record, reason), began)
-            raise
+        attempts = 0
+        while True:
+            record = CallRecord(CallOrders(self._deadline, before_send))
+            try:
+                ending = await self._perform(part, record)
+                attempts += ending.attempts
+                if not await self._waited_for_budget(step, ending):
+                    break
+            except BaseException as error:
+                reason = self._cancelled
+                if not reason:
+                    reason = f"the run was ended by an exception ({type(error).__name__})"
+                self._settle(step, number, endings.of_cancelled(step, record, reason), began)
+                raise
         if self._counts_only and ending.status is Status.DONE:
             self._outcomes.done += 1
             return
+        if attempts != ending.attempts:
+            ending = attrs.evolve(ending, attempts=attempts)
         self._settle(step, number, ending, began)
 
     async def _perform(self, part: Step, record: CallRecord) -> Ending:
         """How the call of a step ended; an error of the library is an ending, too."""
+        settings = self._settings
         self._in_flight += 1
         try:
-            performed = await self._settings.perform(part, record)
+            performed = await settings.perform(part, record)
         except E2EError as error:
-            self._note_error(error)
-            return endings.of_error(record, error, too_late=self._too_late())
+            ending = endings.of_error(
+                record, error, too_late=self._too_late(), longest_wait=settings.longest_wait
+            )
+            if ending.wait is None:
+                self._note_error(error)
+            return ending
         finally:
             self._in_flight -= 1
         if self._brake.row:
             self._answered()
+        self._pause.answered()
         return Ending(performed.status, performed.result, None, record.attempts)
+
+    async def _waited_for_budget(self, step: Step, ending: Ending) -> bool:
+        """Wait if the request budget is used up; whether the step is to be tried again."""
+        if ending.wait is None:
+            return False
+        pause, now = self._pause, self._now()
+        pause.extend(now, ending.wait)
+        too_long = self._deadline is not None and pause.until > self._deadline
+        if too_long or pause.is_in_vain or not self._settings.wait_for_budget:
+            self.stop(f"the request budget is used up; the server asks to wait {ending.wait:.0f} s")
+            return False
+        self._watch.out_of_budget(pause.until - now)
+        if self._journal is not None and ending.attempts:
+            # It was refused for now. Should the process die meanwhile, it may be sent again.
+            self._journal.outcome(Outcome(step, ending.status, error=ending.error))
+        return await self._budget_is_back()
+
+    async def _budget_is_back(self) -> bool:
+        """Wait until the server wants to be asked again; False if the run ends first."""
+        while not self._ended and (left := self._pause.left(self._now())):
+            await self._interruptible(self._settings.rest(left))
+            self._stop_if_closed()
+        return not self._ended
 
     def _too_late(self) -> str:
         """Why nothing more may be sent; empty while that is not so."""
@@ -448,6 +500,7 @@ class Engine:
         over_at = self._now()
         self._over = True
         self._elapsed = over_at - self._began
+        self._retry_after = self._pause.left(over_at)
         others = self._outcomes.close(self._ended, self._halves, over_at)
         if self._timer is not None:
             self._timer.cancel()

@@ -21,7 +21,7 @@ import attrs
 
 from .step import Step
 
-__all__ = ["is_runnable", "is_temporary", "ordered"]
+__all__ = ["groups", "is_runnable", "is_temporary", "ordered"]
 
 #: What every temporary name begins with.
 TEMPORARY: Final = "aioe2e-tmp-"
@@ -105,6 +105,24 @@ def _unused(step: Step, used: set[str]) -> str:
         if name not in used:
             return name
         attempt += 1
+
+
+def groups(steps: Sequence[Step]) -> list[list[Step]]:
+    """The steps, those that wait for each other together, in the order of their first ones."""
+    group_of: dict[int, list[Step]] = {}
+    for step in steps:
+        group_of[_index(step)] = [step]
+    for step in steps:
+        for index in step.after:
+            mine, theirs = group_of[_index(step)], group_of[index]
+            if mine is theirs:
+                continue
+            smaller, larger = sorted((mine, theirs), key=len)
+            larger += smaller
+            for moved in smaller:
+                group_of[_index(moved)] = larger
+    distinct = {id(group): group for group in group_of.values()}
+    return list(distinct.values())
 
 
 def is_runnable(steps: Sequence[Step]) -> bool:

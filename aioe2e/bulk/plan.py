@@ -23,7 +23,7 @@ from aioe2e.models import Action, SavedImage
 from . import journal_reader
 from .checks import checked_steps
 from .inputs import Namer, collection
-from .order import is_runnable
+from .order import groups, is_runnable
 from .remaining import remaining_steps
 from .step import ImageLike, NodeLike, Step, StepRecord
 
@@ -146,6 +146,7 @@ class Plan(Sequence[Step]):
         *,
         to: Callable[[str], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
+        same_names: bool = False,
     ) -> Self:
         """Plan a new image of each node.
 
@@ -154,12 +155,14 @@ class Plan(Sequence[Step]):
                 names.
             to: Makes the name of a node's image from the node's id.
             existing: A fresh listing, which says what names are taken.
+            same_names: Whether several nodes may have one name. That names are unique is a rule of
+                the server, which may refuse the second one.
 
         Raises:
             UsageError: Some inputs cannot be right; `problems` has all of them, each with its place
                 in the input.
         """
-        return cls._planned(Action.SAVE, nodes, to, existing)
+        return cls._planned(Action.SAVE, nodes, to, existing, same_names=same_names)
 
     @classmethod
     def of(
@@ -191,6 +194,7 @@ class Plan(Sequence[Step]):
         existing: Iterable[SavedImage] | None,
         *,
         force: bool = False,
+        same_names: bool = False,
     ) -> Self:
         items = collection(action, source, to)
         if isinstance(items, AsyncIterable):
@@ -198,7 +202,9 @@ class Plan(Sequence[Step]):
                 "a plan needs all of its items at once:"
                 " hand an async iterable to a bulk call or Images.stream"
             )
-        steps, warnings = checked_steps(action, items, to=to, existing=existing, force=force)
+        steps, warnings = checked_steps(
+            action, items, to=to, existing=existing, force=force, same_names=same_names
+        )
         return cls(steps, warnings=warnings)
 
     @classmethod
@@ -286,6 +292,38 @@ class Plan(Sequence[Step]):
         if not self.steps:
             return f"nothing to send, but {in_doubt} in doubt"
         return f"{_counted_steps(self.steps)}; and {in_doubt} in doubt"
+
+    def chunks(self, size: int) -> list[Plan]:
+        """Cut the plan into plans that may run by themselves, in different processes and any order.
+
+        Steps that wait for each other stay together. Each chunk is a plan of its own: it has its
+        own digest, and keeps a journal of its own. Steps keep their indices, and saves in doubt
+        (`unknown`) go to the first chunk.
+
+        Args:
+            size: Steps in a chunk, 1 or more. A chunk has more only where more steps belong
+                together.
+
+        Returns:
+            The chunks; none of a plan without steps and without saves in doubt. Warnings stay with
+            this plan.
+
+        Raises:
+            UsageError: The size is no whole number of 1 or more.
+        """
+        size = _check.require_whole("chunks", size, 1)
+        found: list[list[Step]] = []
+        for group in groups(self.steps):
+            if not found or len(found[-1]) + len(group) > size:
+                found.append([])
+            found[-1] += group
+        if self.unknown and not found:
+            found.append([])
+        in_order = (sorted(chunk, key=lambda step: step.index or 0) for chunk in found)
+        return [
+            Plan(steps, unknown=() if place else self.unknown)
+            for place, steps in enumerate(in_order)
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The plan in a form that JSON can hold."""

@@ -7,13 +7,23 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 import attrs
 
 from aioe2e import _check
 from aioe2e._clock import Clock
-from aioe2e._plain import Reader, as_json, checked_fields, number, optional, whole, yes_or_no
+from aioe2e._plain import (
+    Reader,
+    as_json,
+    checked_fields,
+    instant,
+    number,
+    optional,
+    whole,
+    yes_or_no,
+)
 from aioe2e.errors import E2EError, OutcomeUnknownError
 from aioe2e.events import Event, RunEvent, RunState, StepEvent
 
@@ -49,10 +59,13 @@ class Progress:
     limit: int
     #: Steps finished in a second, over the last ten seconds.
     rate: float
-    #: Whether the run holds back, because step after step met a fault that passes.
+    #: Whether the run holds back: because step after step met a fault that passes, or because the
+    #: request budget is used up.
     paused: bool = False
     #: Seconds left at this rate; None where that cannot be said.
     eta: float | None = None
+    #: When the run goes on, where the request budget is used up; with its zone (UTC).
+    paused_until: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The value in a form that JSON can hold."""
@@ -65,7 +78,7 @@ class Progress:
         Raises:
             UsageError: It is damaged.
         """
-        required = [name for name in _STORED if name not in ("paused", "eta")]
+        required = [name for name in _STORED if name not in ("paused", "eta", "paused_until")]
         return cls(**checked_fields("a stored progress", data, _STORED, required=required))
 
 
@@ -79,6 +92,7 @@ _STORED: Final[Mapping[str, Reader]] = {
     "rate": number,
     "paused": yes_or_no,
     "eta": optional(number),
+    "paused_until": optional(instant),
 }
 
 
@@ -92,6 +106,8 @@ class Standing:
     in_flight: int
     limit: int
     paused: bool
+    #: Loop time.
+    paused_until: float | None = None
 
 
 class Meter:
@@ -154,6 +170,7 @@ class Meter:
             rate=rate,
             paused=standing.paused,
             eta=_eta(standing, rate),
+            paused_until=self._instant(standing.paused_until),
         )
         try:
             self._callback(progress)
@@ -161,6 +178,13 @@ class Meter:
             if not self._logged:
                 self._logged = True
                 _log.exception("the progress callback raised; the run goes on")
+
+    def _instant(self, moment: float | None) -> datetime | None:
+        """A loop time as an instant."""
+        if moment is None:
+            return None
+        left = moment - self._clock.now()
+        return datetime.fromtimestamp(self._clock.wall() + left, UTC)
 
     def _rate(self, finished: int) -> float:
         now = self._clock.now()
@@ -216,6 +240,15 @@ class RunWatch:
             extra={"run_id": self._number, "cause": cause, "elapsed": elapsed},
         )
         self._tell_run("outage", elapsed)
+
+    def out_of_budget(self, seconds: float) -> None:
+        """The request budget is used up: the run waits for so many seconds."""
+        _log.warning(
+            "run %d: the request budget is used up: it goes on in %.0f s",
+            self._number,
+            seconds,
+            extra={"run_id": self._number, "retry_after": seconds},
+        )
 
     def recovered(self, elapsed: float) -> None:
         """The server answers again."""

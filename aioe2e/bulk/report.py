@@ -290,6 +290,9 @@ class Report(Sequence[Outcome]):
     plan: Plan | None = attrs.field(kw_only=True)
     _counts: Mapping[Status, int] | None = attrs.field(default=None, alias="counts", kw_only=True)
     elapsed: float = attrs.field(default=0.0, kw_only=True)
+    #: Seconds after which the server wants to be asked again, where its request budget was used up
+    #: when the run ended; else None.
+    retry_after: float | None = attrs.field(default=None, kw_only=True)
 
     @cached_property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -308,7 +311,7 @@ class Report(Sequence[Outcome]):
         return self.outcomes, self.plan, self.counts()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _report, (self.outcomes, self.plan, self._counts, self.elapsed)
+        return _report, (self.outcomes, self.plan, self._counts, self.elapsed, self.retry_after)
 
     @overload
     def __getitem__(self, place: int) -> Outcome: ...
@@ -386,7 +389,13 @@ class Report(Sequence[Outcome]):
         counts.update(outcome.status for outcome in merged)
         if self.plan is None:
             merged = [outcome for outcome in merged if not outcome.ok]
-        return Report(merged, plan=self.plan, counts=counts, elapsed=self.elapsed)
+        return Report(
+            merged,
+            plan=self.plan,
+            counts=counts,
+            elapsed=self.elapsed,
+            retry_after=self.retry_after,
+        )
 
     def saved(self) -> list[SaveAction]:
         """What the server said to the saves that are DONE: what `Images.wait_saved` takes.
@@ -427,6 +436,7 @@ class Report(Sequence[Outcome]):
             (_merged(outcome, later.get(outcome.step.index)) for outcome in earlier),
             plan=earlier.plan,
             elapsed=earlier.elapsed + self.elapsed,
+            retry_after=self.retry_after,
         )
 
     @classmethod
@@ -456,6 +466,7 @@ class Report(Sequence[Outcome]):
             "ok": self.ok,
             "counts": {status.value: number for status, number in self.counts().items()},
             "elapsed": self.elapsed,
+            "retry_after": self.retry_after,
             "outcomes": [outcome.to_dict() for outcome in self.outcomes],
             "plan": None if self.plan is None else self.plan.to_dict(),
         }
@@ -619,14 +630,20 @@ class ReportBuilder:
         self._others[Status.SKIPPED] += len(steps) - len(self._by_index) - len(halves)
         return self._all.of_the_others()
 
-    def report(self, elapsed: float) -> Report:
+    def report(self, elapsed: float, retry_after: float | None = None) -> Report:
         """What is known after so many seconds; of every step of a plan once the run is over."""
         outcomes: Iterable[Outcome] = self._kept
         if self._all is not None:
             outcomes = self._all
         elif self._plan is not None:
             outcomes = self._by_index.values()
-        return Report(outcomes, plan=self._plan, counts=self.counts(), elapsed=elapsed)
+        return Report(
+            outcomes,
+            plan=self._plan,
+            counts=self.counts(),
+            elapsed=elapsed,
+            retry_after=retry_after,
+        )
 
 
 def _merged(before: Outcome, now: Outcome | None) -> Outcome:
@@ -660,6 +677,7 @@ def _counts_of_json(stored: Any) -> dict[Status, int]:
 _STORED_REPORT: Final[Mapping[str, Reader]] = {
     "counts": _counts_of_json,
     "elapsed": number,
+    "retry_after": optional(number),
     "outcomes": sequence(Outcome.from_dict),
     "plan": optional(Plan.from_dict),
 }
@@ -670,9 +688,10 @@ def _report(
     plan: Plan | None,
     counts: Mapping[Status, int] | None,
     elapsed: float,
+    retry_after: float | None,
 ) -> Report:
     """Make a report anew from what `Report.__reduce__` wrote."""
-    return Report(outcomes, plan=plan, counts=counts, elapsed=elapsed)
+    return Report(outcomes, plan=plan, counts=counts, elapsed=elapsed, retry_after=retry_after)
 
 
 def _error(outcome: Outcome) -> E2EError:

@@ -7,6 +7,7 @@ callable that performs one.
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
@@ -54,6 +55,10 @@ class RunOptions(TypedDict, total=False):
     #: A file that says at any time what was sent and how it ended, for `Plan.resume` after a crash;
     #: only with a `Plan`. If it cannot be written any more, nothing new starts.
     journal: str | os.PathLike[str] | None
+    #: Whether a run waits for as long as the server says when the request budget of the account is
+    #: used up (True by default). With False it ends at once, and so it does where its `deadline`
+    #: comes first: the rest is SKIPPED, and `Report.retry_after` says when to go on.
+    wait_for_budget: bool
 
 
 class Stream:
@@ -84,6 +89,7 @@ class Stream:
             `Progress.limit`.
         rest: Sleeps that many seconds, but no longer than the session is open.
         is_closed: Says whether the session is closed.
+        longest_wait: Seconds that a single call waits by itself before it tries again.
         clock: Time and chance.
         tell: Told of the run and its steps; see `aioe2e.events`.
         options: See `RunOptions`.
@@ -101,6 +107,7 @@ class Stream:
         current_limit: Callable[[], int] | None = None,
         rest: Callable[[float], Awaitable[None]] | None = None,
         is_closed: Callable[[], bool] = lambda: False,
+        longest_wait: float = math.inf,
         clock: Clock = _CLOCK,
         tell: Callable[[Event], None] | None = None,
         **options: Unpack[RunOptions],
@@ -111,6 +118,7 @@ class Stream:
             current_limit=current_limit or (lambda: session_limit),
             rest=rest or clock.sleep,
             is_closed=is_closed,
+            longest_wait=longest_wait,
             clock=clock,
             tell=tell,
             **options,

@@ -13,7 +13,7 @@ from .inputs import (
     SAVE_FIELDS,
     Given,
     Template,
-    filtered,
+    chosen,
     meant_nodes,
     named,
     names_of_nodes,
@@ -22,7 +22,7 @@ from .inputs import (
     read_source,
     seconds,
 )
-from .journals import Origin
+from .journals import Journal, Origin, find_journal, origin_of
 from .options import (
     DEFAULT_ACCOUNT,
     DEFAULT_OUTPUT,
@@ -31,17 +31,17 @@ from .options import (
     NO_FILTERS,
     AccountOptions,
     FilterOptions,
-    Filters,
     OutputOptions,
     RunOptions,
     WaitOptions,
 )
 from .parser import WHICH, argument, given, option
 from .reading import printer
+from .rotation import Rotation, carry_out
 from .running import Job, counted, waiting_of
 from .shell import Shell, open_session
 
-__all__ = ["delete", "rename", "save"]
+__all__ = ["delete", "rename", "resume", "save"]
 
 #: What may stand in braces in a new name of an image.
 _RENAME_FIELDS: Final = ("name", "id", "distro", "created", "date", "time")
@@ -73,13 +73,14 @@ async def delete(
     The plan is shown before anything is deleted, and you are asked. Where images that are in use
     are selected, nothing is deleted, unless --in-use-too is given.
     """
-    way = one_of({"IMAGE": bool(images), "--from": source is not None, "filters": filters.any})
-    file = read_source(source, Action.DELETE, shell.stdin) if source is not None else Given()
+    one_of({"IMAGE": bool(images), "--from": source is not None, "filters": filters.any})
+    file = read_source(source, Action.DELETE, shell.stdin)
     async with open_session(account, shell.screen) as session:
         listing = await session.images.list()
-        plan = file.plan or _deletions(
-            _meant(way, images, file.ids, filters, listing), listing, in_use_too=in_use_too
-        )
+        plan = file.plan
+        if plan is None:
+            doomed = chosen(file.ids or images, filters, listing)
+            plan = _deletions(doomed, listing, in_use_too=in_use_too)
         job = Job(
             shell=shell,
             session=session,
@@ -91,19 +92,6 @@ async def delete(
             known={image.image_id: image for image in listing},
         )
         return await job.carry_out(plan)
-
-
-def _meant(
-    way: str,
-    words: Sequence[str],
-    ids: Sequence[str],
-    filters: Filters,
-    listing: Sequence[SavedImage],
-) -> list[SavedImage | str]:
-    """The images that a command means."""
-    if way == "filters":
-        return [*filtered(filters, listing)]
-    return named(words if way == "IMAGE" else ids, listing)
 
 
 def _deletions(
@@ -118,10 +106,11 @@ def _deletions(
     used = [image for image in found if isinstance(image, SavedImage) and image.in_use]
     if used and not in_use_too:
         shown = [f"{image.image_id}  {image.name}" for image in used[:_SHOWN]]
-        more = [f"and {len(used) - _SHOWN} more"] if len(used) > _SHOWN else []
+        if len(used) > _SHOWN:
+            shown.append(f"and {len(used) - _SHOWN} more")
         raise CommandError(
             f"{len(used)} of {counted(len(found), 'image')} in use, so nothing is deleted",
-            details=shown + more,
+            details=shown,
             next_step="--not-in-use leaves them out; --in-use-too deletes them, too",
         )
     return Plan.delete(found, existing=listing, force=in_use_too)
@@ -156,27 +145,26 @@ async def rename(
     Chains and swaps of names are ordered so that no rename meets a name that is in use. More than
     one rename is asked about.
     """
-    way = one_of({"IMAGE": image is not None, "--from": source is not None, "filters": filters.any})
-    if (way == "IMAGE") != (name is not None):
-        raise CommandError("NAME is missing" if way == "IMAGE" else "NAME goes with IMAGE alone")
-    if way == "filters" and to is None:
+    one_of({"IMAGE": image is not None, "--from": source is not None, "filters": filters.any})
+    _check_pair("IMAGE", image, "NAME", name)
+    if filters.any and to is None:
         raise CommandError(
             "--to is missing: say what the new names are", next_step="--to 'old-{name}'"
         )
-    template = None if to is None else Template("--to", to, _RENAME_FIELDS)
-    file = read_source(source, Action.RENAME, shell.stdin) if source is not None else Given()
+    file = read_source(source, Action.RENAME, shell.stdin)
+    if image is not None and name is not None:
+        file = Given(ids=(image,), names=(name,))
     async with open_session(account, shell.screen) as session:
         listing = await session.images.list()
-        words = [image] if image is not None else []
-        if file.plan is not None:
-            plan = file.plan
-        elif template is not None:
-            plan = _by_template(template, _meant(way, words, file.ids, filters, listing), listing)
-        else:
-            pairs = [(str(image), str(name))] if way == "IMAGE" else file.pairs()
-            found = named([word for word, _ in pairs], listing)
-            new = [text for _, text in pairs]
-            plan = Plan.rename(list(zip(found, new, strict=True)), existing=listing)
+        plan = file.plan
+        if plan is None and to is not None:
+            template = Template("--to", to, _RENAME_FIELDS)
+            plan = _by_template(template, chosen(file.ids, filters, listing), listing)
+        elif plan is None:
+            new = [text for _, text in file.pairs()]
+            plan = Plan.rename(
+                list(zip(named(file.ids, listing), new, strict=True)), existing=listing
+            )
         job = Job(
             shell=shell,
             session=session,
@@ -189,22 +177,26 @@ async def rename(
         return await job.carry_out(plan)
 
 
+def _check_pair(first: str, one: object, second: str, other: object) -> None:
+    """Check that two arguments are both given, or neither."""
+    if one is not None and other is None:
+        raise CommandError(f"{second} is missing")
+    if one is None and other is not None:
+        raise CommandError(f"{second} goes with {first} alone")
+
+
 def _by_template(
     template: Template, images: Iterable[SavedImage | str], listing: Sequence[SavedImage]
 ) -> Plan:
     now = now_fields()
 
     def new_name(image: SavedImage) -> str:
-        made = image.creation_time
-        return template(
-            {
-                **now,
-                "name": image.name,
-                "id": image.image_id,
-                "distro": image.distro or "unknown",
-                "created": f"{made.astimezone(UTC):%Y%m%d}" if made else "unknown",
-            }
-        )
+        created = "unknown"
+        if image.creation_time is not None:
+            created = f"{image.creation_time.astimezone(UTC):%Y%m%d}"
+        distro = image.distro or "unknown"
+        own = {"name": image.name, "id": image.image_id, "distro": distro, "created": created}
+        return template({**now, **own})
 
     return Plan.rename(images, to=new_name, existing=listing)
 
@@ -240,22 +232,21 @@ async def save(
     the server has accepted the saves; the images get ready later. More than one save is asked
     about. Dates are those of UTC.
     """
-    way = one_of({"NODE": node is not None, "--from": source is not None, "--all": every})
-    if (way == "NODE") != (name is not None):
-        raise CommandError("NAME is missing" if way == "NODE" else "NAME goes with NODE alone")
-    if way == "--all" and template is None:
+    one_of({"NODE": node is not None, "--from": source is not None, "--all": every})
+    _check_pair("NODE", node, "NAME", name)
+    if every and template is None:
         raise CommandError("--name is missing", next_step="--name 'nightly-{node}-{date}'")
-    pattern = None if template is None else Template("--name", template, SAVE_FIELDS)
-    file = read_source(source, Action.SAVE, shell.stdin) if source is not None else Given()
-    words = [node] if node is not None else list(file.ids)
+    file = read_source(source, Action.SAVE, shell.stdin)
+    if node is not None and name is not None:
+        file = Given(ids=(node,), names=(name,))
     async with open_session(account, shell.screen) as session:
-        nodes = await meant_nodes(session, words, every=every, names=pattern is not None)
-        if file.plan is not None:
-            plan = file.plan
-        elif pattern is not None:
+        nodes = await meant_nodes(session, file.ids, every=every, names=template is not None)
+        plan = file.plan
+        if plan is None and template is not None:
+            pattern = Template("--name", template, SAVE_FIELDS)
             plan = Plan.save(names_of_nodes(pattern, nodes))
-        else:
-            names = [str(name)] if way == "NODE" else [text for _, text in file.pairs()]
+        elif plan is None:
+            names = [text for _, text in file.pairs()]
             plan = Plan.save([(id_, text) for (id_, _), text in zip(nodes, names, strict=True)])
         job = Job(
             shell=shell,
@@ -268,8 +259,64 @@ async def save(
                 wait_timeout=seconds("--wait-timeout", waiting.wait_timeout),
                 account=Origin.account_of(account),
             ),
-            waiting=waiting_of(waiting) if wait else None,
+            waiting=waiting_of(waiting, wanted=wait),
             nodes=dict(nodes),
             asks=len(plan) > 1,
         )
         return await job.carry_out(plan)
+
+
+async def resume(
+    name: Annotated[
+        str | None, argument("JOURNAL", "The file that the command named when it ended.")
+    ] = None,
+    /,
+    *,
+    wait: Annotated[
+        bool, option("--wait", text="Wait for saved images, whatever the command said then.")
+    ] = False,
+    waiting: WaitOptions = DEFAULT_WAIT,
+    run: RunOptions = DEFAULT_RUN,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Go on with a command that was interrupted, or that failed in part.
+
+    What is left is carried out: what was never sent, and what failed by a fault that passes. What
+    is in doubt is settled from the listing, as far as it can tell. Then saved images are waited
+    for, if the command was to do that. The account is the one that the command had.
+    """
+    journal = find_journal(name, shell.environ)
+    origin = origin_of(journal.path)
+    left = Plan.resume(journal.path)
+    async with open_session(origin.merged(account), shell.screen) as session:
+        images = await session.images.list()
+        job = Job(
+            shell=shell,
+            session=session,
+            run=run,
+            printer=printer(shell, output),
+            origin=origin,
+            waiting=waiting_of(waiting, wanted=wait or origin.wait),
+            known={image.image_id: image for image in images},
+            nodes=dict((origin.rotation or {}).get("names", {})),
+        )
+        return await _go_on(job, left, journal)
+
+
+async def _go_on(job: Job, left: Plan, journal: Journal) -> Exit:
+    """Preview, ask, run what is left, and do what the command does after that."""
+    if job.run.dry_run:
+        job.preview(left)
+        return Exit.OK
+    job.warn(left)
+    asks = len(left) > 1 or (len(left) == 1 and left.action is Action.DELETE)
+    if asks and not job.run.yes:
+        job.show(left)
+        job.ask(job.question(left))
+    if job.origin.rotation is not None:
+        rotation = Rotation.from_dict(job.origin.rotation)
+        agreed_on = job.origin.rotation["surplus"]
+        return await carry_out(job, rotation, left, agreed_on, journal=journal)
+    return job.finish(await job.execute(left, earlier=journal))

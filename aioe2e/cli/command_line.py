@@ -71,6 +71,12 @@ PARSER: Final = Parser(
             "IMAGE...",
         ),
         Command(
+            "images resume",
+            changes.resume,
+            ("aioe2e images resume delete-20260131-020000-1f3a.journal",),
+            "JOURNAL",
+        ),
+        Command(
             "nodes list",
             reading.list_nodes,
             ("aioe2e nodes list --match 'web-*'",),
@@ -78,6 +84,7 @@ PARSER: Final = Parser(
         Command("nodes get", reading.get_node, ("aioe2e nodes get web-01",), "NODE"),
         Command("profiles list", setup.list_profiles, ("aioe2e profiles list",)),
         Command("profiles show", setup.show_profile, ("aioe2e profiles show --profile staging",)),
+        Command("doctor", setup.doctor, ("aioe2e doctor", "aioe2e doctor --report report.json")),
         Command(
             "completion",
             completion.completion,

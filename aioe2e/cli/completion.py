@@ -152,21 +152,25 @@ def _zsh(parser: Parser) -> Iterator[str]:
 
 
 def _zsh_place(place: Place) -> Iterator[str]:
-    depth = len(place.paths[0].split())
-    yield f"        {'|'.join(_quoted(path) for path in place.paths)})"
-    if len(place.options) <= 2 and place.words:  # a group: its commands follow
+    yield f"        {'|'.join(map(_quoted, place.paths))})"
+    if place.is_group:
         words = " ".join(_quoted(f"{word}:{text}") for word, text in place.words)
         yield f"            commands=({words})"
         yield "            _describe command commands ;;"
         return
+    depth = len(place.paths[0].split())
     yield f"            shift {depth} words; (( CURRENT -= {depth} ))"
     specs = [spec for option in place.options for spec in _zsh_specs(option)]
-    argument = f"({' '.join(word for word, _ in place.words)})" if place.words else ""
-    if place.takes_file:
-        argument = "_files"
-    specs.append(_quoted(f"*:argument:{argument}"))
     yield "            _arguments -s \\"
-    yield " \\\n".join(f"                {spec}" for spec in specs) + " ;;"
+    yield " \\\n".join(f"                {spec}" for spec in [*specs, _zsh_argument(place)]) + " ;;"
+
+
+def _zsh_argument(place: Place) -> str:
+    if place.takes_file:
+        return _quoted("*:argument:_files")
+    if place.words:
+        return _quoted(f"*:argument:({' '.join(word for word, _ in place.words)})")
+    return _quoted("*:argument:")
 
 
 def _zsh_specs(option: Option) -> Iterator[str]:
@@ -211,7 +215,7 @@ def _fish(parser: Parser) -> Iterator[str]:
     yield _FISH.replace("PROGRAM", program).replace("VALUED", " ".join(_valued(places)))
     for place in places:
         paths = [*place.paths]
-        if place.words and len(place.options) > 2:  # an argument may be there already
+        if place.words and not place.is_group:  # an argument may be there already
             paths += [f"{path} {word}" for path in place.paths for word, _ in place.words]
         at = _quoted(f"__{program}_at " + " ".join(f'"{path}"' for path in paths))
         for word, text in place.words:

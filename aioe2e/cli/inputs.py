@@ -21,7 +21,9 @@ from .parser import nearest
 __all__ = [
     "SAVE_FIELDS",
     "Given",
+    "Group",
     "Template",
+    "chosen",
     "filtered",
     "group_of",
     "ids_of",
@@ -46,7 +48,7 @@ _NAME_KEYS: Final = ("new_name", "name")
 #: What may stand in braces in the name of an image to be saved.
 SAVE_FIELDS: Final = ("node", "id", "date", "time")
 _GROUPS: Final = ("distro", "none", "name:TEXT", "os_distribution:TEXT")
-_Group = Callable[[SavedImage], Hashable]
+Group = Callable[[SavedImage], Hashable]
 
 
 def seconds(name: str, text: str | None) -> float | None:
@@ -139,10 +141,11 @@ class Template:
 class Given:
     """What a file of ``--from`` holds: a plan that was printed, or ids, some with names."""
 
+    #: A plan that was printed.
     plan: Plan | None = None
     ids: tuple[str, ...] = ()
-    #: By place, the name that stands beside an id; None where there is none.
-    names: tuple[str | None, ...] = ()
+    #: By place, the name that stands beside an id; "" where there is none.
+    names: tuple[str, ...] = ()
 
     def pairs(self) -> list[tuple[str, str]]:
         """Ids with their names.
@@ -156,34 +159,34 @@ class Given:
                 f"--from: item {missing[0]} ({self.ids[missing[0] - 1]}) has no name beside its id",
                 next_step="write `ID NAME` a line, or give a template",
             )
-        return [(item, str(name)) for item, name in zip(self.ids, self.names, strict=True)]
+        return list(zip(self.ids, self.names, strict=True))
 
 
-def read_source(place: str, action: Action, stdin: TextIO) -> Given:
+def read_source(place: str | None, action: Action, stdin: TextIO) -> Given:
     """Read what ``--from`` names.
 
     It may be a plan (what ``--dry-run -o json`` printed), any other JSON or JSON lines that this
     program prints, or lines of text: an id, and behind it a name where one is needed.
 
     Args:
-        place: A file, or ``-`` for stdin.
+        place: A file, or ``-`` for stdin; None for nothing.
         action: What will be done; a plan must be for the same.
         stdin: Standard input.
 
     Raises:
         CommandError: It cannot be read, or is none of these.
     """
+    if place is None:
+        return Given()
     text = _text(place, stdin)
     if text.lstrip()[:1] in ("{", "["):
         return _from_json(text, action)
-    ids: list[str] = []
-    names: list[str | None] = []
-    for line in text.splitlines():
-        words = line.split(maxsplit=1)
-        if words and not words[0].startswith("#"):
-            ids.append(words[0])
-            names.append(words[1].strip() if len(words) > 1 else None)
-    return Given(ids=tuple(ids), names=tuple(names))
+    lines = [line.split(maxsplit=1) for line in text.splitlines()]
+    meant = [words for words in lines if words and not words[0].startswith("#")]
+    return Given(
+        ids=tuple(words[0] for words in meant),
+        names=tuple(" ".join(words[1:]).strip() for words in meant),
+    )
 
 
 def _text(place: str, stdin: TextIO) -> str:
@@ -235,17 +238,18 @@ def _checked_plan(stored: Mapping[str, Any], action: Action) -> Plan:
 
 
 def _from_items(items: Iterable[object], action: Action) -> Given:
-    keys = _NODE_KEYS if action is Action.SAVE else _IMAGE_KEYS
+    keys = _IMAGE_KEYS
+    if action is Action.SAVE:
+        keys = _NODE_KEYS
     ids: list[str] = []
-    names: list[str | None] = []
+    names: list[str] = []
     for place, item in enumerate(items, 1):
         entry = _entry(item, action)
         value = next((entry[key] for key in keys if entry.get(key) is not None), None)
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise CommandError(f"--from: item {place} has no {keys[0]}")
         ids.append(str(value))
-        name = next((entry[key] for key in _NAME_KEYS if entry.get(key)), None)
-        names.append(name if isinstance(name, str) else None)
+        names.append(next((str(entry[key]) for key in _NAME_KEYS if entry.get(key)), ""))
     return Given(ids=tuple(ids), names=tuple(names))
 
 
@@ -267,7 +271,7 @@ def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-def group_of(text: str | None) -> _Group | None:
+def group_of(text: str | None) -> Group | None:
     """The groups that ``--per`` names; None for one group of all.
 
     Raises:
@@ -286,7 +290,7 @@ def group_of(text: str | None) -> _Group | None:
 
 
 def filtered(
-    filters: Filters, images: Iterable[SavedImage], *, group: _Group | None = None
+    filters: Filters, images: Iterable[SavedImage], *, group: Group | None = None
 ) -> list[SavedImage]:
     """The images that the filters select.
 
@@ -331,6 +335,19 @@ def _is_dated(image: SavedImage) -> bool:
     return image.creation_time is not None
 
 
+def chosen(
+    words: Sequence[str], filters: Filters, images: Sequence[SavedImage]
+) -> list[SavedImage | str]:
+    """The images that a command means: those of the filters if any is given, else by ids or names.
+
+    Raises:
+        CommandError: There is no such image, or more than one.
+    """
+    if filters.any:
+        return [*filtered(filters, images)]
+    return named(words, images)
+
+
 def named(words: Sequence[str], images: Sequence[SavedImage]) -> list[SavedImage | str]:
     """The images that are meant by ids or names.
 
@@ -363,24 +380,24 @@ def ids_of(words: Sequence[str], known: Iterable[tuple[str, str]], noun: str) ->
     found: list[str] = []
     problems: list[str] = []
     for word in words:
-        same = by_name.get(word, [])
-        if word in ids or word.isdecimal():
-            found.append(word)
-        elif len(same) == 1:
-            found.append(same[0])
-        elif same:
-            problems.append(f"{len(same)} {noun}s are called {word!r}: {', '.join(same)}")
-        else:
+        is_id = word in ids or word.isdecimal()
+        same = [word] if is_id else by_name.get(word, [])
+        found += same[:1]
+        if not same:
             problems.append(f"there is no {noun} {word!r}{nearest(word, by_name)}")
+        elif len(same) > 1:
+            problems.append(f"{len(same)} {noun}s are called {word!r}: {', '.join(same)}")
     if problems:
-        raise CommandError(
-            problems[0] if len(problems) == 1 else f"{len(problems)} {noun}s cannot be found",
-            Exit.FAILED,
-            details=problems if len(problems) > 1 else (),
-            next_step=f"`aioe2e {noun}s list` says what is there; "
-            "a listing shows one location of one project",
-        )
+        raise _not_found(problems, noun)
     return found
+
+
+def _not_found(problems: Sequence[str], noun: str) -> CommandError:
+    step = f"`aioe2e {noun}s list` says what is there; a listing shows one location of one project"
+    if len(problems) == 1:
+        return CommandError(problems[0], Exit.FAILED, next_step=step)
+    text = f"{len(problems)} {noun}s cannot be found"
+    return CommandError(text, Exit.FAILED, next_step=step, details=problems)
 
 
 def now_fields() -> dict[str, str]:

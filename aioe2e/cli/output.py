@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -58,12 +59,16 @@ def cell(value: object) -> str:
     """A value as a table shows it."""
     if value is None or value == "":
         return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is True:
+        return "yes"
+    if value is False:
+        return "no"
     if isinstance(value, float):
         return f"{value:g}"
+    if value in ([], (), {}):
+        return "-"
     if isinstance(value, Mapping | list | tuple):
-        return printable(json.dumps(value, default=str)) if value else "-"
+        return printable(json.dumps(value, default=str))
     return printable(str(value))
 
 
@@ -151,18 +156,17 @@ def table(
         width: What the lines have to fit into; None for any length.
     """
     cells = [[column.cell(row) for column in columns] for row in rows]
-    heads = [column.header for column in columns] if headers else ["" for _ in columns]
-    widths = [
-        max(_width(head), *(_width(line[place]) for line in cells), 0)
-        for place, head in enumerate(heads)
-    ]
+    heads = [column.header for column in columns]
+    if not headers:
+        heads = ["" for _ in columns]
+    widths = [max(map(_width, texts)) for texts in zip(heads, *cells, strict=True)]
     if width is not None:
         _fit(widths, width)
-    lines: list[str] = []
-    if headers:
-        plain = _GAP.join(map(_padded, map(_shortened, heads, widths), widths)).rstrip()
-        lines.append(sink.styled(plain, "bold"))
-    return lines + [_line(columns, line, widths, sink) for line in cells]
+    lines = [_line(columns, line, widths, sink) for line in cells]
+    if not headers:
+        return lines
+    first = _GAP.join(map(_padded, map(_shortened, heads, widths), widths)).rstrip()
+    return [sink.styled(first, "bold"), *lines]
 
 
 def _line(
@@ -171,8 +175,9 @@ def _line(
     parts: list[str] = []
     for column, text, width in zip(columns, cells, widths, strict=True):
         padded = _padded(_shortened(text, width), width)
-        style = _STYLES.get(text.lower()) if column.key in _STYLED else None
-        parts.append(padded if style is None else sink.styled(padded, style))
+        if column.key in _STYLED and text.lower() in _STYLES:
+            padded = sink.styled(padded, _STYLES[text.lower()])
+        parts.append(padded)
     return _GAP.join(parts).rstrip()
 
 
@@ -224,20 +229,24 @@ class Printer:
             shown: The items that a table shows; all by default.
             more: What else JSON has.
         """
-        rows = items if shown is None else shown
+        match self.form:
+            case "json":
+                self.json({"action": action, "items": items, **(more or {})})
+            case "jsonl":
+                for item in items:
+                    self.line(item)
+            case "ids":
+                self.screen.out.print(*(printable(str(id_)) for id_ in ids if id_ is not None))
+            case _:
+                self._table(items if shown is None else shown, columns)
+
+    def _table(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+        if not rows:
+            return
+        out = self.screen.out
         keys = dict.fromkeys(key for row in rows for key in row)
-        chosen = columns_of(self.columns, columns, keys) if rows else columns
-        if self.form == "json":
-            self.json({"action": action, "items": items, **(more or {})})
-        elif self.form == "jsonl":
-            for item in items:
-                self.line(item)
-        elif self.form == "ids":
-            self.screen.out.print(*(printable(str(item)) for item in ids if item is not None))
-        elif rows:
-            width = self.screen.out.width
-            lines = table(chosen, rows, self.screen.out, headers=self.headers, width=width)
-            self.screen.out.print(*lines)
+        chosen = columns_of(self.columns, columns, keys)
+        out.print(*table(chosen, rows, out, headers=self.headers, width=out.width))
 
     def item(self, action: str, item: Row, *, id_: object) -> None:
         """Print one item: in a table, each of its fields has a line."""
@@ -259,13 +268,13 @@ def _compact(item: Row, screen: Screen) -> str:
 
 
 def _encoded(screen: Screen, value: object, *, indent: int | None) -> str:
-    separators = (",", ": ") if indent else (",", ":")
-    text = json.dumps(
-        value, ensure_ascii=False, sort_keys=True, indent=indent, separators=separators
-    )
+    write = partial(json.dumps, value, sort_keys=True, indent=indent)
+    if indent is None:
+        write = partial(write, separators=(",", ":"))
+    text = write(ensure_ascii=False)
     if screen.out.can_print(text):
         return text
-    return json.dumps(value, sort_keys=True, indent=indent, separators=separators)
+    return write()
 
 
 def complain(screen: Screen, error: BaseException, *, about: str = "") -> None:

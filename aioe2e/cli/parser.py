@@ -10,7 +10,7 @@ import inspect
 import textwrap
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from cyclopts import App, CycloptsError, Parameter
@@ -19,10 +19,10 @@ from cyclopts.exceptions import (
     CoercionError,
     MissingArgumentError,
     RepeatArgumentError,
-    UnknownCommandError,
     UnknownOptionError,
     UnusedCliTokensError,
 )
+from cyclopts.token import Token
 
 from .exits import MEANINGS, CommandError, Exit
 
@@ -142,8 +142,10 @@ class Option:
         shorts = [name for name in self.names if len(name) == _MOST_SHORT]
         longs = [name for name in self.names if len(name) > _MOST_SHORT]
         value = "|".join(self.choices) or self.metavar
-        also = f" Also {', '.join(longs[1:])}." if longs[1:] else ""
-        return f"{', '.join([*shorts, *longs[:1]])} {value}".rstrip(), self.text + also
+        text = self.text
+        if longs[1:]:
+            text += f" Also {', '.join(longs[1:])}."
+        return f"{', '.join([*shorts, *longs[:1]])} {value}".rstrip(), text
 
 
 @attrs.frozen
@@ -157,6 +159,8 @@ class Place:
     options: tuple[Option, ...]
     #: Whether an argument names a file.
     takes_file: bool = False
+    #: Whether a command has to follow.
+    is_group: bool = False
 
 
 @attrs.frozen
@@ -232,8 +236,7 @@ class Parser:
         """
         words = self._canonical(words)
         path, rest = self._split(words)
-        end = words.index("--") if "--" in words else len(words)
-        if not words or not _is_free(_HELP, words[:end]) or words[0] == "help":
+        if _wants_help(words):
             return self.help(" ".join(path))
         command = self._commands.get(" ".join(path))
         if command is None:
@@ -281,7 +284,9 @@ class Parser:
         depth = len(path)
         names = [name.split() for name in self._commands]
         found = [name[depth] for name in names if name[:depth] == list(path) and len(name) > depth]
-        return list(dict.fromkeys([*found, *([] if path else self._foreign)]))
+        if not path:
+            found += self._foreign
+        return list(dict.fromkeys(found))
 
     def _failure(self, command: Command, error: CycloptsError) -> CommandError:
         """What went wrong, in words of our own."""
@@ -290,24 +295,24 @@ class Parser:
         return CommandError(self._said(command, error), next_step=help_line)
 
     def _said(self, command: Command, error: CycloptsError) -> str:
-        if isinstance(error, UnknownOptionError):
-            word = (error.token.keyword or error.token.value).partition("=")[0]
-            names = [name for item in self._arguments(command) for name in item.names]
-            options = [*filter(lambda name: name.startswith("-"), names), "--help"]
-            return f"there is no option {word}{nearest(word, options)}"
-        if isinstance(error, UnusedCliTokensError):
-            return f"too many arguments: {' '.join(error.unused_tokens or ())}"
-        if isinstance(error, MissingArgumentError) and error.argument is not None:
-            name = error.argument.name
-            is_option = name.startswith("-")
-            return f"{name} needs a value" if is_option else f"{name} is missing"
-        if isinstance(error, RepeatArgumentError):
-            return f"{error.token.keyword} was given twice"
-        if isinstance(error, CoercionError) and error.argument and error.token:
-            return _said_of_value(error.argument, error.token.keyword, error.token.value)
-        if isinstance(error, UnknownCommandError):
-            return f"{command.name} takes no such argument"
-        return str(error)
+        match error:
+            case UnknownOptionError():
+                return self._said_of_option(command, error.token.keyword or error.token.value)
+            case UnusedCliTokensError():
+                return f"too many arguments: {' '.join(error.unused_tokens or ())}"
+            case MissingArgumentError(argument=Argument() as item):
+                return _said_of_missing(item.name)
+            case RepeatArgumentError():
+                return f"{error.token.keyword} was given twice"
+            case CoercionError(argument=Argument() as item, token=Token() as token):
+                return _said_of_value(item, token.keyword, token.value)
+            case _:
+                return str(error)
+
+    def _said_of_option(self, command: Command, word: str) -> str:
+        name = word.partition("=")[0]
+        known = [name for option in self.options(command) for name in option.names]
+        return f"there is no option {name}{nearest(name, [*known, *_HELP])}"
 
     @property
     def commands(self) -> list[Command]:
@@ -320,25 +325,35 @@ class Parser:
 
     def places(self) -> list[Place]:
         """What may follow what, for completion."""
-        found = [Place(("",), tuple(self._words_in("")), (_HELP_OPTION, _VERSION_OPTION))]
-        for group in dict.fromkeys(name.split()[0] for name in self._commands if " " in name):
-            names = (group, self._aliases[group]) if group in self._aliases else (group,)
-            found.append(Place(names, tuple(self._words_in(group)), (_HELP_OPTION,)))
-        for name, command in self._commands.items():
-            group, space, rest = name.partition(" ")
-            alias = self._aliases.get(group)
-            paths = (name,) if alias is None else (name, f"{alias}{space}{rest}")
-            positional = [item for item in self._arguments(command) if item.index is not None]
-            words = [word for item in positional for word in item.get_choices() or ()]
-            found.append(
-                Place(
-                    paths,
-                    tuple((word, "") for word in words),
-                    (*self.options(command), _HELP_OPTION),
-                    takes_file=any(item.parameter.metavar == "JOURNAL" for item in positional),
-                )
-            )
-        return found
+        options = (_HELP_OPTION, _VERSION_OPTION)
+        program = Place(("",), tuple(self._words_in("")), options, is_group=True)
+        groups = map(self._place_of_group, self._groups())
+        return [program, *groups, *map(self._place_of, self._commands.values())]
+
+    def _place_of_group(self, group: str) -> Place:
+        names, words = tuple(self._names_of(group)), tuple(self._words_in(group))
+        return Place(names, words, (_HELP_OPTION,), is_group=True)
+
+    def _groups(self) -> list[str]:
+        """The groups of commands, in their order."""
+        return list(dict.fromkeys(name.split()[0] for name in self._commands if " " in name))
+
+    def _names_of(self, path: str) -> list[str]:
+        """A path by all names that its group has."""
+        group, space, rest = path.partition(" ")
+        if group not in self._aliases:
+            return [path]
+        return [path, f"{self._aliases[group]}{space}{rest}"]
+
+    def _place_of(self, command: Command) -> Place:
+        positional = [item for item in self._arguments(command) if item.index is not None]
+        words = [(word, "") for item in positional for word in item.get_choices() or ()]
+        return Place(
+            tuple(self._names_of(command.name)),
+            tuple(words),
+            (*self.options(command), _HELP_OPTION),
+            takes_file=any(item.parameter.metavar == "JOURNAL" for item in positional),
+        )
 
     def _words_in(self, group: str) -> Iterator[tuple[str, str]]:
         """The commands in a group (in the program, for ""), with what they do."""
@@ -361,44 +376,46 @@ class Parser:
 
     def help(self, path: str) -> str:
         """The help screen of a command, of a group, or (for "") of the program."""
-        if (command := self._commands.get(path)) is not None:
-            return "\n".join(self._screen_of_command(command))
-        return "\n".join(self._screen_of_group(path))
+        if path in self._commands:
+            return "\n".join(self._screen_of_command(self._commands[path]))
+        if path:
+            return "\n".join(self._screen_of_group(path))
+        return "\n".join(self._screen_of_program())
 
     def paths(self) -> list[str]:
         """What has a help screen: the program (""), each group and each command."""
-        groups = {name.split()[0] for name in self._commands if " " in name}
-        return ["", *sorted({*groups, *self._commands})]
+        return ["", *sorted({*self._groups(), *self._commands})]
+
+    def _screen_of_program(self) -> Iterator[str]:
+        yield self._summary
+        yield ""
+        yield from _section("Examples", self._examples)
+        yield from _section("Usage", [f"{self.program} COMMAND [OPTIONS]"])
+        rows = [(name, command.sentence) for name, command in self._commands.items()]
+        yield from _table("Commands", [*rows, *self._foreign.items()])
+        yield from _table("Exit codes", [(f"{code:>4d}", text) for code, text in MEANINGS.items()])
+        yield f"`{self.program} COMMAND --help` says more about a command."
 
     def _screen_of_group(self, group: str) -> Iterator[str]:
-        inside = [name for name in self._commands if name.startswith(f"{group} ")]
-        yield f"Work with {group}." if group else self._summary
+        inside = {
+            name.removeprefix(f"{group} "): command
+            for name, command in self._commands.items()
+            if name.startswith(f"{group} ")
+        }
+        yield f"Work with {group}."
         yield ""
-        examples = [self._commands[name].examples[0] for name in inside[:3]]
-        yield from _section("Examples", examples if group else self._examples)
-        yield from _section("Usage", [f"{self.program} {group}".strip() + " COMMAND [OPTIONS]"])
-        names = inside if group else self._commands
-        depth = len(group) + 1 if group else 0
-        rows = [(name[depth:], self._commands[name].sentence) for name in names]
-        if not group:
-            rows += self._foreign.items()
-        yield "Commands:"
-        yield from _columns(rows)
-        yield ""
-        if not group:
-            yield "Exit codes:"
-            yield from _columns((f"{code:>4d}", text) for code, text in MEANINGS.items())
-            yield ""
-        yield from textwrap.wrap(
-            f"`{self.program} COMMAND --help` says more about a command.", _WIDTH
-        )
+        examples = [command.examples[0] for command in inside.values()]
+        yield from _section("Examples", examples[:3])
+        yield from _section("Usage", [f"{self.program} {group} COMMAND [OPTIONS]"])
+        rows = [(name, command.sentence) for name, command in inside.items()]
+        yield from _table("Commands", rows)
+        yield f"`{self.program} {group} COMMAND --help` says more about a command."
 
     def _screen_of_command(self, command: Command) -> Iterator[str]:
         first, *more = command.text.split("\n\n")
         yield from textwrap.wrap(first, _WIDTH)
         yield ""
-        word = "Example" if len(command.examples) == 1 else "Examples"
-        yield from _section(word, command.examples)
+        yield from _section("Examples", command.examples)
         usage = f"{self.program} {command.name} {command.usage}".rstrip()
         yield from _section("Usage", [f"{usage} [OPTIONS]"])
         for paragraph in more:
@@ -406,21 +423,19 @@ class Parser:
             yield ""
         arguments = self._arguments(command)
         positional = [item for item in arguments if item.index is not None]
-        if positional:
-            yield "Arguments:"
-            yield from _columns((item.name, item.parameter.help or "") for item in positional)
-            yield ""
+        yield from _table(
+            "Arguments", [(item.name, item.parameter.help or "") for item in positional]
+        )
         for section in _SECTIONS:
-            options = [item for item in arguments if _section_of(item) == section]
-            if options:
-                yield f"{section}:"
-                yield from _columns((_option_of(item).row for item in options), _LEFT)
-                yield ""
+            options = [_option_of(item) for item in arguments if _section_of(item) == section]
+            yield from _table(section, [option.row for option in options], _LEFT)
         yield f"`{self.program} --help` lists all commands, and the exit codes."
 
 
-def _is_free(unwanted: Iterable[str], words: Sequence[str]) -> bool:
-    return not any(word in words for word in unwanted)
+def _wants_help(words: Sequence[str]) -> bool:
+    """Whether help is asked for: before ``--``, or by saying nothing."""
+    options, _, _ = "\0".join(words).partition("\0--\0")
+    return not words or not set(_HELP).isdisjoint(options.split("\0"))
 
 
 def _leaves(arguments: ArgumentCollection | Sequence[Argument]) -> Iterator[Argument]:
@@ -428,6 +443,12 @@ def _leaves(arguments: ArgumentCollection | Sequence[Argument]) -> Iterator[Argu
     for item in arguments:
         if item.show and item.parse and not item.children:
             yield item
+
+
+def _said_of_missing(name: str) -> str:
+    if name.startswith("-"):
+        return f"{name} is missing, or its value"
+    return f"{name} is missing"
 
 
 def _said_of_value(item: Argument, keyword: str | None, value: str) -> str:
@@ -446,24 +467,25 @@ def nearest(word: str, known: Iterable[str]) -> str:
     known = list(known)
     longer = [name for name in known if len(word) > _MOST_SHORT and name.startswith(word)]
     close = longer or difflib.get_close_matches(word, known, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(close[:3])}?" if close else ""
+    if not close:
+        return ""
+    return f"; did you mean {' or '.join(close[:3])}?"
 
 
 def _section_of(item: Argument) -> str:
     if item.index is not None:
         return ""
-    names = {getattr(group, "name", group) for group in _as_tuple(item.parameter.group)}
+    groups: Any = item.parameter.group
+    names = {group.name for group in groups or ()}
     return next((section for section in _SECTIONS if section in names), _OWN)
 
 
-def _as_tuple(value: object) -> tuple[object, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,)
-
-
 def _option_of(item: Argument) -> Option:
-    choices = tuple(item.get_choices() or ())
-    metavar = "" if choices else item.parameter.metavar or ""
-    return Option(tuple(item.names), metavar, choices, item.parameter.help or "")
+    names, choices = tuple(item.names), tuple(item.get_choices() or ())
+    text = item.parameter.help or ""
+    if choices:
+        return Option(names, "", choices, text)
+    return Option(names, item.parameter.metavar or "", (), text)
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
@@ -478,6 +500,14 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
             break_on_hyphens=False,
         )
     yield ""
+
+
+def _table(title: str, rows: Sequence[tuple[str, str]], width: int = 0) -> Iterator[str]:
+    """A title and the rows below it; nothing where there is no row."""
+    if rows:
+        yield f"{title}:"
+        yield from _columns(rows, width)
+        yield ""
 
 
 def _columns(rows: Iterable[tuple[str, str]], width: int = 0) -> Iterator[str]:

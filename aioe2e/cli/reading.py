@@ -23,7 +23,7 @@ from .options import (
 )
 from .output import Column, Printer, Row, complain
 from .parser import WHICH, argument, given, option
-from .running import wait_for_all
+from .running import Waiting, wait_for_all
 from .shell import Shell, open_session
 
 __all__ = [
@@ -72,9 +72,16 @@ NODE_COLUMNS: Final = (
     Column("private_ip", "PRIVATE IP"),
 )
 
+
+def _by_date(image: SavedImage) -> float:
+    """The newest first; one without a date comes last."""
+    if image.creation_time is None:
+        return 0.0
+    return -image.creation_time.timestamp()
+
+
 _SORTS: Final[dict[str, Callable[[SavedImage], Any]]] = {
-    # The newest first; one without a date comes last.
-    "created": lambda image: -image.creation_time.timestamp() if image.creation_time else 0.0,
+    "created": _by_date,
     "name": lambda image: image.name.casefold(),
     "size": lambda image: -(image.size_gb or 0.0),
 }
@@ -106,23 +113,24 @@ async def list_images(
         (place, image) for place, images in listings.items() for image in filtered(filters, images)
     ]
     found.sort(key=lambda shown: _SORTS[sort](shown[1]))
-    total = sum(map(len, listings.values()))
     if not found and not errors and output.form == "table":
-        shell.screen.note("no images" if not total else f"none of {total} images is meant")
-    is_one = len(account.location) < _SEVERAL
-    columns = IMAGE_COLUMNS if is_one else (Column("location", "LOCATION"), *IMAGE_COLUMNS)
-    printer(shell, output).items(
-        "list",
-        [
-            image.to_dict() if is_one else {**image.to_dict(), "location": place}
-            for place, image in found
-        ],
-        columns,
-        ids=[image.image_id for _, image in found],
-    )
+        shell.screen.note(_none_of(sum(map(len, listings.values()))))
+    items = [image.to_dict() for _, image in found]
+    columns: tuple[Column, ...] = IMAGE_COLUMNS
+    if len(account.location) >= _SEVERAL:
+        columns = (Column("location", "LOCATION"), *IMAGE_COLUMNS)
+        items = [{**image.to_dict(), "location": place} for place, image in found]
+    ids = [image.image_id for _, image in found]
+    printer(shell, output).items("list", items, columns, ids=ids)
     for place, error in errors.items():
         complain(shell.screen, error, about=place)
     return max(map(code_of, errors.values()), default=Exit.OK)
+
+
+def _none_of(number: int) -> str:
+    if not number:
+        return "no images"
+    return f"none of {number} images is meant"
 
 
 async def _listings(
@@ -200,30 +208,36 @@ async def wait_for_images(
     if not images:
         raise CommandError("IMAGE is missing")
     timeout = seconds("--timeout", account.timeout) or _WAIT
-    every = seconds("--interval", interval) or 5.0
+    every = seconds("--interval", interval) or Waiting().interval
     async with open_session(account, shell.screen, call_timeout=False) as session:
-        words = list(dict.fromkeys(images))
-        known = [] if all(map(str.isdecimal, words)) else await session.images.list()
-        ids = ids_of(words, [(image.image_id, image.name) for image in known], "image")
-
-        def wait(image: str) -> Awaitable[SavedImage | None]:
+        ids = await _ids_of_images(session, images)
+        waits: dict[str, Awaitable[SavedImage | None]] = {}
+        for image in ids:
             if state == "gone":
-                return session.images.wait_gone(image, timeout=timeout, interval=every)
-            return session.images.wait(image, timeout=timeout, interval=every)
-
-        found = await wait_for_all(
-            shell, {image: wait(image) for image in ids}, wanted=not no_progress
-        )
-    errors = {image: error for image, error in found.items() if isinstance(error, E2EError)}
-    well = [image for image in ids if image not in errors]
-    items: list[Row] = [
-        {"image_id": image} if found[image] is None else found[image].to_dict() for image in well
-    ]
-    columns = IMAGE_COLUMNS if state == "ready" else IMAGE_COLUMNS[:1]
+                waits[image] = session.images.wait_gone(image, timeout=timeout, interval=every)
+            else:
+                waits[image] = session.images.wait(image, timeout=timeout, interval=every)
+        found = await wait_for_all(shell, waits, wanted=not no_progress)
+    errors = [error for error in found.values() if isinstance(error, E2EError)]
+    well = [image for image in ids if not isinstance(found[image], E2EError)]
+    items: list[Row] = [{"image_id": image} for image in well]
+    columns: tuple[Column, ...] = IMAGE_COLUMNS[:1]
+    if state == "ready":
+        items = [found[image].to_dict() for image in well]
+        columns = IMAGE_COLUMNS
     printer(shell, output).items("wait", items, columns, ids=well)
-    for error in errors.values():
+    for error in errors:
         complain(shell.screen, error)
-    return max(map(code_of, errors.values()), default=Exit.OK)
+    return max(map(code_of, errors), default=Exit.OK)
+
+
+async def _ids_of_images(session: Session, words: Sequence[str]) -> list[str]:
+    """The ids of images by ids or names; where all are ids, no listing is needed."""
+    words = list(dict.fromkeys(words))
+    if all(map(str.isdecimal, words)):
+        return words
+    images = await session.images.list()
+    return ids_of(words, [(image.image_id, image.name) for image in images], "image")
 
 
 async def list_nodes(

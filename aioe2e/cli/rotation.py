@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -14,6 +14,7 @@ from aioe2e import ImageState, Plan, SavedImage, select
 from .exits import CommandError, Exit
 from .inputs import (
     SAVE_FIELDS,
+    Group,
     Template,
     filtered,
     group_of,
@@ -104,10 +105,15 @@ class Rotation:
         words = match.groupdict()
         if "id" in words:
             return words["id"]
+        same = list(self.names)
         if "node" in words:
             same = [id_ for id_, name in self.names.items() if (name or id_) == words["node"]]
-            return same[0] if len(same) == 1 else None
-        return next(iter(self.names)) if len(self.names) == 1 else None
+        return same[0] if len(same) == 1 else None
+
+    @property
+    def is_per_node(self) -> bool:
+        """Whether images are counted node by node."""
+        return self.filters.per in (None, "node")
 
     def own(self, images: Iterable[SavedImage]) -> list[SavedImage]:
         """Its images, of any night."""
@@ -128,7 +134,7 @@ class Rotation:
         images: Sequence[SavedImage],
         *,
         unsaved: Mapping[str, str],
-        failed: Iterable[str] = (),
+        failed: Collection[str] = (),
     ) -> list[SavedImage]:
         """What is too many: never an image in use, nor one that is not of this rotation.
 
@@ -138,49 +144,43 @@ class Rotation:
             failed: Nodes whose image did not get ready. Nothing of theirs is deleted; and nothing
                 at all, where images are not counted node by node.
         """
-        keep_all = set(failed)
-        is_per_node = self.filters.per in (None, "node")
-        if keep_all and not is_per_node:
+        if failed and not self.is_per_node:
             return []
         own = [image for image in self.own(images) if image.state is ImageState.READY]
-        pending = self._pending(own, unsaved)
+        pending = list(self._pending(own, unsaved))
         nodes = {image.image_id: self.node_of(image) for image in own}
-        nodes |= {image.image_id: node for node, image in pending.items()}
+        nodes |= {f"{_PENDING}{node}": node for node in unsaved}
 
         def node(image: SavedImage) -> str | None:
             return nodes[image.image_id]
 
+        group: Group | None = node
+        if not self.is_per_node:
+            group = group_of(self.filters.per)
         filters = attrs.evolve(self.filters, not_in_use=True)
-        group = node if is_per_node else group_of(filters.per)
-        found = filtered(filters, [*own, *pending.values()], group=group)
-        return [
-            image
-            for image in found
-            if image.image_id not in pending and nodes[image.image_id] not in keep_all
-        ]
+        found = filtered(filters, [*own, *pending], group=group)
+        spared = {*pending, *(image for image in own if node(image) in failed)}
+        return [image for image in found if image not in spared]
 
     def _pending(
         self, own: Sequence[SavedImage], unsaved: Mapping[str, str]
-    ) -> dict[str, SavedImage]:
-        """By node, an image that stands for the one that is still to be saved.
+    ) -> Iterator[SavedImage]:
+        """Images that stand for those that are still to be saved.
 
-        It is the newest of all, and otherwise as the last one of its node.
+        Each is the newest of all, and otherwise as the last one of its node.
         """
         dates = [image.creation_time for image in own if image.creation_time is not None]
         now = max([datetime.now(UTC), *(date + timedelta(seconds=1) for date in dates)])
-        last: dict[str | None, SavedImage] = {}
-        for image in select.newest(1, own, per=self.node_of):
-            last[self.node_of(image)] = image
-        return {
-            node: SavedImage(
+        last = {self.node_of(image): image for image in select.newest(1, own, per=self.node_of)}
+        for node, name in unsaved.items():
+            before = last.get(node, SavedImage(image_id=node))
+            yield attrs.evolve(
+                before,
                 image_id=f"{_PENDING}{node}",
                 name=name,
                 image_state=ImageState.READY.value,
                 creation_time=now,
-                distro=last[node].distro if node in last else None,
             )
-            for node, name in unsaved.items()
-        }
 
 
 async def rotate(
@@ -210,23 +210,11 @@ async def rotate(
     It is safe to start again: an image of this name that is there already is not saved twice. The
     other options of the selection leave images out of the deleting. Dates are those of UTC.
     """
-    way = one_of({"NODE": bool(nodes), "--all": every})
-    if filters.keep is None or filters.keep < 1:
-        raise CommandError("--keep N is needed, 1 or more: how many images of each node stay")
-    template = Template("--name", name, SAVE_FIELDS)
-    if not template.uses("date"):
-        raise CommandError("--name: {date} is needed in it, so that each day has its own image")
-    words = [] if way == "--all" else list(nodes)
+    one_of({"NODE": bool(nodes), "--all": every})
+    template = _checked_template(name, filters)
     async with open_session(account, shell.screen) as session:
-        meant = await meant_nodes(session, words, every=every, names=True)
-        if len(meant) > 1 and not (template.uses("node") or template.uses("id")):
-            raise CommandError("--name: {node} or {id} is needed in it, as there are several nodes")
-        rotation = Rotation(
-            template=name,
-            names=dict(meant),
-            wanted=dict(names_of_nodes(template, meant)),
-            filters=filters,
-        )
+        meant = await meant_nodes(session, nodes, every=every, names=True)
+        rotation = _rotation(template, meant, filters)
         images = await session.images.list()
         there = rotation.tonight(images)
         unsaved = {node: text for node, text in rotation.wanted.items() if node not in there}
@@ -253,6 +241,27 @@ async def rotate(
         if agreed(job, saves, Plan.delete(doomed)):
             return await carry_out(job, rotation, saves, {image.image_id for image in doomed})
         return Exit.OK
+
+
+def _checked_template(name: str, filters: Filters) -> Template:
+    template = Template("--name", name, SAVE_FIELDS)
+    if filters.keep is None or filters.keep < 1:
+        raise CommandError("--keep N is needed, 1 or more: how many images of each node stay")
+    if not template.uses("date"):
+        raise CommandError("--name: {date} is needed in it, so that each day has its own image")
+    return template
+
+
+def _rotation(template: Template, nodes: Sequence[tuple[str, str]], filters: Filters) -> Rotation:
+    names_node = template.uses("node") or template.uses("id")
+    if len(nodes) > 1 and not names_node:
+        raise CommandError("--name: {node} or {id} is needed in it, as there are several nodes")
+    return Rotation(
+        template=template.text,
+        names=dict(nodes),
+        wanted=dict(names_of_nodes(template, nodes)),
+        filters=filters,
+    )
 
 
 def agreed(job: Job, saves: Plan, deletions: Plan) -> bool:
@@ -295,64 +304,67 @@ async def carry_out(
     results: list[Result] = []
     code = Exit.OK
     if len(saves) or journal is not None:
-        report, journal = await job.execute(saves, journal=journal)
-        results = await job.wait(report)
-        job.tell(report, results)
-        if journal is not None:
-            job.see_to_journal(report, results, journal)
-        code = job.code(report, results)
-    stops = code and job.run.on_error == "stop"
-    if not (job.interrupted or stops):
-        deleted, worst = await _delete(job, rotation, results, agreed_on)
-        results += deleted
-        code = max(code, worst)
-    if not job.shell.screen.out.broken:
-        job.print(results)
+        saved = await job.execute(saves, earlier=journal)
+        job.tell(saved)
+        results += saved.results
+        code = saved.code
+    stops = job.interrupted or (code is not Exit.OK and job.run.on_error == "stop")
+    if not stops:
+        code = max(code, await _delete(job, rotation, results, agreed_on))
+    job.print(results)
     return code
 
 
 async def _delete(
-    job: Job, rotation: Rotation, results: Sequence[Result], agreed_on: Collection[str]
-) -> tuple[list[Result], Exit]:
-    """Delete what is too many, but nothing that a save which did not end well was to replace."""
+    job: Job, rotation: Rotation, results: list[Result], agreed_on: Collection[str]
+) -> Exit:
+    """Delete what is too many, but nothing that a save which did not end well was to replace.
+
+    Args:
+        job: That of the saves.
+        rotation: The rotation.
+        results: What came of the saves; what comes of the deletions is added.
+        agreed_on: The ids of the images that may be deleted.
+    """
     images = await job.session.images.list()
     failed = await _not_ready(job, rotation, results, images)
+    code = Exit.OK
     if failed:
-        names = ", ".join(sorted(rotation.names[node] or node for node in failed))
-        per_node = rotation.filters.per in (None, "node")
-        what = f"of {names}" if per_node else f"at all, because of {names}"
-        job.shell.screen.note(f"nothing is deleted {what}: not saved")
+        code = Exit.FAILED
+        _tell_failed(job, rotation, failed)
     surplus = rotation.surplus(images, unsaved={}, failed=failed)
     plan = Plan.delete([image for image in surplus if image.image_id in agreed_on])
-    code = Exit.FAILED if failed else Exit.OK
-    if not len(plan):
-        return [], code
-    origin = attrs.evolve(job.origin, rotation=None, wait=False, missing_ok=True)
-    deleting = attrs.evolve(job, origin=origin, waiting=None)
-    report, journal = await deleting.execute(plan)
-    done = await deleting.wait(report)
-    deleting.tell(report, done)
-    if journal is not None:
-        deleting.see_to_journal(report, done, journal)
-    return done, max(code, deleting.code(report, done))
+    if len(plan):
+        origin = attrs.evolve(job.origin, rotation=None, wait=False, missing_ok=True)
+        deleting = attrs.evolve(job, origin=origin, waiting=None)
+        deleted = await deleting.execute(plan)
+        deleting.tell(deleted)
+        results += deleted.results
+        code = max(code, deleted.code)
+    return code
+
+
+def _tell_failed(job: Job, rotation: Rotation, failed: Iterable[str]) -> None:
+    names = ", ".join(sorted(rotation.names[node] or node for node in failed))
+    if rotation.is_per_node:
+        job.shell.screen.note(f"nothing is deleted of {names}: not saved")
+    else:
+        job.shell.screen.note(f"nothing is deleted: {names} not saved")
 
 
 async def _not_ready(
     job: Job, rotation: Rotation, results: Sequence[Result], images: Sequence[SavedImage]
 ) -> set[str]:
     """The nodes whose image of tonight is not ready. Images of an earlier start are waited for."""
-    ready = {result.outcome.step.target for result in results if result.ok}
-    bad = {result.outcome.step.target for result in results if not result.ok}
-    there = rotation.tonight(images)
+    saved = {result.outcome.step.target: result.ok for result in results}
+    ready = {node for node, ok in saved.items() if ok}
     waiting = job.waiting or Waiting()
-    earlier = {node: image for node, image in there.items() if node not in ready | bad}
-    found = await wait_for_all(
-        job.shell,
-        {
-            node: job.session.images.wait(image, timeout=waiting.timeout, interval=waiting.interval)
-            for node, image in earlier.items()
-        },
-        wanted=not job.run.no_progress,
-    )
+    waits: dict[str, Awaitable[SavedImage]] = {}
+    for node, image in rotation.tonight(images).items():
+        if node not in saved:
+            waits[node] = job.session.images.wait(
+                image, timeout=waiting.timeout, interval=waiting.interval
+            )
+    found = await wait_for_all(job.shell, waits, wanted=not job.run.no_progress)
     ready |= {node for node, image in found.items() if isinstance(image, SavedImage)}
     return set(rotation.wanted) - ready

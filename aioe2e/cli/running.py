@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -23,14 +23,22 @@ from aioe2e import (
     Stream,
 )
 
-from .exits import CommandError, Exit, code_of, code_of_report
+from .exits import Exit, code_of, code_of_report
 from .inputs import seconds
 from .journals import Journal, Origin, start_journal
 from .options import Run, Wait
 from .output import Column, Printer, Row, printable, table
 from .shell import Shell
 
-__all__ = ["Job", "Result", "Waiting", "counted", "plan_columns", "wait_for_all", "waiting_of"]
+__all__ = [
+    "Ended",
+    "Job",
+    "Result",
+    "Waiting",
+    "counted",
+    "wait_for_all",
+    "waiting_of",
+]
 
 #: Rows of a plan that stand above a question, and outcomes that a terminal shows.
 _SHOWN: Final = 20
@@ -58,7 +66,9 @@ _MIXED: Final = _Words("Carry out", "Working", "done", "step")
 
 def counted(number: int, noun: str) -> str:
     """``1 image``, ``10,000 images``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun}s"
 
 
 def words_of(plan: Plan) -> _Words:
@@ -105,8 +115,10 @@ class Waiting:
     interval: float = 5.0
 
 
-def waiting_of(options: Wait) -> Waiting:
-    """How to wait, as the options say."""
+def waiting_of(options: Wait, *, wanted: bool = True) -> Waiting | None:
+    """How to wait, as the options say; None where it is not wanted."""
+    if not wanted:
+        return None
     return Waiting(
         timeout=seconds("--wait-timeout", options.wait_timeout),
         interval=seconds("--interval", options.interval) or Waiting().interval,
@@ -122,14 +134,30 @@ class Result:
     waited: SavedImage | E2EError | None = None
 
     @property
+    def wait_error(self) -> E2EError | None:
+        """Why the image did not get ready."""
+        return self.waited if isinstance(self.waited, E2EError) else None
+
+    @property
     def ok(self) -> bool:
         """Whether the step ended well, and its image is ready if that was waited for."""
-        return self.outcome.ok and not isinstance(self.waited, E2EError)
+        return self.outcome.ok and self.wait_error is None
 
     @property
     def is_bad(self) -> bool:
         """Whether something went wrong with it; a step that was never sent did not go wrong."""
         return not self.ok and self.outcome.status is not Status.SKIPPED
+
+    @property
+    def status(self) -> str:
+        """How it ended, in a word."""
+        return self.outcome.status.value if self.wait_error is None else "not ready"
+
+    @property
+    def why(self) -> str:
+        """Why it did not end well; "" where it did."""
+        error = self.wait_error or self.outcome.error
+        return "" if error is None else str(error)
 
     @property
     def image_id(self) -> str | None:
@@ -138,8 +166,9 @@ class Result:
             return self.waited.image_id
         if isinstance(self.outcome.result, SaveAction):
             return self.outcome.result.image_id
-        is_save = self.outcome.step.action is Action.SAVE
-        return None if is_save else self.outcome.step.target
+        if self.outcome.step.action is Action.SAVE:
+            return None
+        return self.outcome.step.target
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as the library writes it; of a save that was waited for, with its image."""
@@ -147,11 +176,42 @@ class Result:
         if isinstance(self.waited, SavedImage):
             found["image"] = self.waited.to_dict()
         elif self.waited is not None:
-            found["wait_error"] = {
-                "type": type(self.waited).__name__,
-                "message": str(self.waited),
-            }
+            error = self.waited
+            found["wait_error"] = {"type": type(error).__name__, "message": str(error)}
         return found
+
+
+@attrs.frozen
+class Ended:
+    """A run that has ended, and what came of the waiting after it."""
+
+    report: Report
+    results: tuple[Result, ...]
+    journal: Journal | None
+    #: Seconds that it took; of a run that went on with a journal, not those of earlier runs.
+    elapsed: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step ended well, and every image that was waited for is ready."""
+        return self.report.ok and all(result.ok for result in self.results)
+
+    @property
+    def code(self) -> Exit:
+        """The exit code."""
+        errors = [result.wait_error for result in self.results if result.wait_error is not None]
+        return max([code_of_report(self.report), *map(code_of, errors)])
+
+    def in_words(self, words: _Words) -> str:
+        """The counts, in a line."""
+        counts = self.report.counts()
+        names = {status: status.value for status in Status} | {Status.DONE: words.done}
+        said = [f"{number:,} {names[status]}" for status, number in counts.items() if number]
+        if any(result.waited is not None for result in self.results):
+            ready = sum(isinstance(result.waited, SavedImage) for result in self.results)
+            said.append(f"{ready:,} ready")
+        total = counted(sum(counts.values()), words.thing)
+        return f"{total}: {', '.join(said)} in {self.elapsed:.1f} s"
 
 
 @attrs.frozen(kw_only=True)
@@ -173,8 +233,8 @@ class Job:
     printer: Printer
     origin: Origin
     waiting: Waiting | None = None
-    known: Mapping[str, SavedImage] = attrs.field(factory=dict)
-    nodes: Mapping[str, str] = attrs.field(factory=dict)
+    known: Mapping[str, SavedImage] = attrs.field(factory=dict[str, SavedImage])
+    nodes: Mapping[str, str] = attrs.field(factory=dict[str, str])
     asks: bool = True
     printed: set[tuple[str, int | None]] = attrs.field(factory=set[tuple[str, "int | None"]])
 
@@ -191,9 +251,7 @@ class Job:
         if self.asks and not self.run.yes:
             self.show(plan)
             self.ask(self.question(plan))
-        report, journal = await self.execute(plan)
-        results = await self.wait(report)
-        return self.finish(report, results, journal)
+        return self.finish(await self.execute(plan))
 
     # Before it runs
 
@@ -201,7 +259,7 @@ class Job:
         """Print the plan: a table, or what ``--from`` takes."""
         rest = {key: value for key, value in plan.to_dict().items() if key != "steps"}
         self.printer.items(
-            plan.action.value if plan.action else self.origin.command,
+            self.origin.command,
             [step.to_dict() for step in plan],
             plan_columns(plan.action),
             ids=[step.target for step in plan],
@@ -258,43 +316,47 @@ class Job:
 
     def row_of_step(self, step: Step) -> Row:
         """A step as a row of a table."""
-        image = self.known.get(step.target) if step.action is not Action.SAVE else None
-        created = None if image is None else image.creation_time
-        return {
-            **step.to_dict(),
-            "previous": step.previous or (image.name if image else None),
-            "label": step.name or step.previous or (image.name if image else None),
-            "size": image.image_size if image else None,
-            "created": f"{created:%Y-%m-%d}" if created else None,
-            "node": self.nodes.get(step.target),
-        }
+        row = {**step.to_dict(), "label": step.name or step.previous}
+        if step.action is Action.SAVE:
+            return {**row, "node": self.nodes.get(step.target)}
+        image = self.known.get(step.target)
+        if image is None:
+            return row
+        previous = step.previous or image.name
+        row |= {"previous": previous, "label": step.name or previous, "size": image.image_size}
+        if image.creation_time is not None:
+            row["created"] = f"{image.creation_time:%Y-%m-%d}"
+        return row
 
     # While it runs
 
-    async def execute(
-        self, plan: Plan, *, journal: Journal | None = None
-    ) -> tuple[Report, Journal | None]:
-        """Run the plan with a bar and a journal, and settle what the listing can settle.
+    async def execute(self, plan: Plan, *, earlier: Journal | None = None) -> Ended:
+        """Run the plan with a bar and a journal, settle what can be settled, and wait.
 
         Args:
             plan: The plan.
-            journal: The journal that the plan is what is left of. The report is of all its steps
+            earlier: The journal that the plan is what is left of. The report is of all its steps
                 then, those of earlier runs included.
-
-        Returns:
-            The report, and the journal if one is kept.
         """
-        if journal is None:
+        if earlier is None:
             journal = start_journal(self.run, plan, self.origin, self.shell.environ)
             report = await self._run(plan, journal)
+            elapsed = report.elapsed
         else:
-            raise CommandError("a journal cannot be resumed yet")
-        if not self.interrupted and report.where(Status.UNKNOWN):
+            journal = earlier
+            elapsed = 0.0
+            if len(plan):
+                elapsed = (await self._run(plan, journal)).elapsed
+            report = Report.from_journal(journal.path)
+        if report.where(Status.UNKNOWN) and not self.interrupted:
             report = await self.session.images.reconcile(report)
-        return report, journal
+        return Ended(report, await self._waited(report), journal, elapsed)
 
     async def _run(self, plan: Plan, journal: Journal | None) -> Report:
         wanted = len(plan) > 1 and not self.run.no_progress
+        path = None
+        if journal is not None:
+            path = journal.path
         with self.shell.screen.bar(words_of(plan).doing, wanted=wanted) as bar:
             bar.show(0, len(plan))
             stream = self.session.images.stream(
@@ -303,7 +365,7 @@ class Job:
                 on_error=self.run.on_error,
                 progress=bar.progress,
                 deadline=seconds("--deadline", self.run.deadline),
-                journal=None if journal is None else journal.path,
+                journal=path,
                 missing_ok=self.origin.missing_ok,
             )
             with self.shell.interrupts.stopping(self._stopper(stream)):
@@ -339,76 +401,52 @@ class Job:
 
     def _is_final(self, outcome: Outcome) -> bool:
         """Whether there is nothing more to come: no listing that settles it, no image."""
-        waits = self.waiting is not None and outcome.step.action is Action.SAVE and outcome.ok
-        return outcome.status is not Status.UNKNOWN and not waits
+        if outcome.status is Status.UNKNOWN:
+            return False
+        is_waited_for = self.waiting is not None and outcome.step.action is Action.SAVE
+        return not (is_waited_for and outcome.ok)
 
-    async def wait(self, report: Report) -> list[Result]:
+    async def _waited(self, report: Report) -> tuple[Result, ...]:
         """The outcomes of a run; with the images of its saves, if those are waited for."""
         if self.waiting is None or self.interrupted:
-            return [Result(outcome) for outcome in report]
-        waiting = self.waiting
-        actions = [
-            outcome.result
-            for outcome in report
-            if outcome.ok and isinstance(outcome.result, SaveAction)
-        ]
-        found = await wait_for_all(
-            self.shell,
-            {
-                _key(action): self.session.images.wait_saved(
-                    action, timeout=waiting.timeout, interval=waiting.interval
-                )
-                for action in actions
-            },
-            wanted=not self.run.no_progress,
-        )
-        results: list[Result] = []
+            return tuple(Result(outcome) for outcome in report)
+        waits: dict[object, Awaitable[SavedImage]] = {}
         for outcome in report:
-            action = outcome.result if isinstance(outcome.result, SaveAction) else None
-            results.append(Result(outcome, None if action is None else found.get(_key(action))))
-        return results
+            if outcome.ok and isinstance(outcome.result, SaveAction):
+                waits[outcome.step] = self.session.images.wait_saved(
+                    outcome.result, timeout=self.waiting.timeout, interval=self.waiting.interval
+                )
+        found = await wait_for_all(self.shell, waits, wanted=not self.run.no_progress)
+        return tuple(Result(outcome, found.get(outcome.step)) for outcome in report)
 
     # When it has run
 
-    def finish(self, report: Report, results: Sequence[Result], journal: Journal | None) -> Exit:
+    def finish(self, ended: Ended) -> Exit:
         """Say how it went, keep or remove the journal, and print the result."""
-        self.tell(report, results)
-        if journal is not None:
-            self.see_to_journal(report, results, journal)
-        if not self.shell.screen.out.broken:
-            self.print(results)
-        return self.code(report, results)
+        if self.interrupted:  # then the report on stderr comes first
+            self.tell(ended)
+            self.print(ended.results)
+        else:
+            self.print(ended.results)
+            self.tell(ended)
+        return ended.code
 
-    def code(self, report: Report, results: Iterable[Result]) -> Exit:
-        """The exit code of a run, and of the waiting after it."""
-        errors = [result.waited for result in results if isinstance(result.waited, E2EError)]
-        return max([code_of_report(report), *map(code_of, errors)])
-
-    def tell(self, report: Report, results: Sequence[Result]) -> None:
-        """Say on stderr how a run went: the counts, then what did not end well, and why."""
-        counts = report.counts()
-        words = _MIXED if report.plan is None else words_of(report.plan)
-        total = counted(sum(counts.values()), words.thing)
-        said = [
-            f"{number:,} {words.done if status is Status.DONE else status.value}"
-            for status, number in counts.items()
-            if number
-        ]
-        ready = sum(isinstance(result.waited, SavedImage) for result in results)
-        if self.waiting is not None:
-            said.append(f"{ready:,} ready")
-        self.shell.screen.note(f"{total}: {', '.join(said)} in {report.elapsed:.1f} s")
-        self._tell_why([result for result in results if result.is_bad])
-        self._tell_skipped(report)
+    def tell(self, ended: Ended) -> None:
+        """Say on stderr how a run went, what did not end well, and where the journal is."""
+        words = _MIXED
+        if ended.report.plan is not None:
+            words = words_of(ended.report.plan)
+        self.shell.screen.note(ended.in_words(words))
+        self._tell_why([result for result in ended.results if result.is_bad])
+        self._tell_skipped(ended.report)
+        if ended.journal is not None:
+            self._see_to_journal(ended, ended.journal)
 
     def _tell_why(self, bad: Sequence[Result]) -> None:
         screen = self.shell.screen
         for result in bad[:_ERRORS]:
-            outcome = result.outcome
-            word, why = outcome.status.value, outcome.error or outcome.step
-            if isinstance(result.waited, E2EError):
-                word, why = "not ready", result.waited
-            screen.note(f"  {screen.err.styled(word + ':', 'red')} {printable(str(why))}")
+            word = screen.err.styled(f"{result.status}:", "red")
+            screen.note(f"  {word} {printable(result.why or str(result.outcome.step))}")
         if len(bad) > _ERRORS:
             screen.note(f"  … and {len(bad) - _ERRORS:,} more")
 
@@ -420,10 +458,10 @@ class Job:
             word = screen.err.styled("skipped:", "magenta")
             screen.note(f"  {word} {printable(reason)} ({counted(number, 'step')})")
 
-    def see_to_journal(self, report: Report, results: Iterable[Result], journal: Journal) -> None:
+    def _see_to_journal(self, ended: Ended, journal: Journal) -> None:
         """Remove the journal where all is done; else say where it is, and what it is good for."""
-        is_ready = self.waiting is None or not self.interrupted
-        if report.ok and is_ready and all(result.ok for result in results):
+        still_waits = self.waiting is not None and self.interrupted
+        if ended.ok and not still_waits:
             journal.remove()
             return
         screen = self.shell.screen
@@ -431,28 +469,32 @@ class Job:
         screen.note(f"{screen.err.styled('Next step:', 'bold')} {journal.resume_line}")
 
     def print(self, results: Sequence[Result]) -> None:
-        """Print the outcomes on stdout."""
+        """Print the outcomes on stdout, if it is still read."""
+        out = self.shell.screen.out
+        if out.broken:
+            return
         if self.printer.lines:
             for result in results:
                 self.print_line(result)
             return
-        shown = results
-        if self.shell.screen.out.is_terminal and len(results) > _SHOWN:
-            shown = [result for result in results if result.is_bad][:_SHOWN]
-        actions = {result.outcome.step.action for result in results}
-        action = actions.pop() if len(actions) == 1 else None
-        counts = {
-            status.value: sum(result.outcome.status is status for result in results)
-            for status in Status
-        }
+        counts = Counter(result.outcome.status for result in results)
         self.printer.items(
             self.origin.command,
             [result.to_dict() for result in results],
-            self._columns(action),
+            self._columns(results),
             ids=[result.image_id for result in results if result.ok],
-            shown=[self._row(result) for result in shown],
-            more={"ok": all(result.ok for result in results), "counts": counts},
+            shown=self._rows(results),
+            more={
+                "ok": all(result.ok for result in results),
+                "counts": {status.value: counts[status] for status in Status},
+            },
         )
+
+    def _rows(self, results: Sequence[Result]) -> list[Row]:
+        """The rows of a table; of many, a terminal shows those of steps that went wrong."""
+        if self.shell.screen.out.is_terminal and len(results) > _SHOWN:
+            results = [result for result in results if result.is_bad][:_SHOWN]
+        return [self._row(result) for result in results]
 
     def print_line(self, result: Result) -> None:
         """Print an outcome as a line of JSON, once."""
@@ -461,41 +503,38 @@ class Job:
             self.printed.add((step.action.value, step.index))
             self.printer.line(result.to_dict())
 
-    def _columns(self, action: Action | None) -> list[Column]:
-        found = list(plan_columns(action))
-        if action is Action.DELETE:
-            found = found[:2]
-        if action in (Action.SAVE, None):
-            found.append(Column("image_id", "IMAGE"))
+    def _columns(self, results: Sequence[Result]) -> list[Column]:
+        actions = {result.outcome.step.action for result in results}
+        if actions == {Action.DELETE}:
+            found = [*plan_columns(Action.DELETE)[:2]]
+        elif actions == {Action.RENAME}:
+            found = [*plan_columns(Action.RENAME)]
+        elif actions == {Action.SAVE}:
+            found = [*plan_columns(Action.SAVE), Column("image_id", "IMAGE")]
+        else:
+            found = [*plan_columns(None), Column("image_id", "IMAGE")]
         found.append(Column("status", "STATUS"))
         if not self.shell.screen.out.is_terminal:
             found.append(Column("why", "WHY"))
         return found
 
     def _row(self, result: Result) -> Row:
-        outcome = result.outcome
-        why = result.waited if isinstance(result.waited, E2EError) else outcome.error
-        status = "not ready" if outcome.ok and not result.ok else outcome.status.value
         return {
-            **self.row_of_step(outcome.step),
+            **self.row_of_step(result.outcome.step),
             "image_id": result.image_id,
-            "status": status,
-            "attempts": outcome.attempts,
-            "elapsed": outcome.elapsed,
-            "why": None if why is None else str(why),
+            "status": result.status,
+            "attempts": result.outcome.attempts,
+            "elapsed": result.outcome.elapsed,
+            "why": result.why,
         }
-
-
-def _key(action: SaveAction) -> str:
-    return f"{action.node_id} {action.name}"
 
 
 async def wait_for_all(
     shell: Shell,
-    waits: Mapping[str, Awaitable[SavedImage | None]],
+    waits: Mapping[Any, Awaitable[SavedImage | None]],
     *,
     wanted: bool = True,
-) -> dict[str, Any]:
+) -> dict[Any, Any]:
     """Wait for several things at once, with a bar.
 
     Args:
@@ -506,11 +545,13 @@ async def wait_for_all(
     Returns:
         By name, what came of each, or its error.
     """
-    found: dict[str, Any] = {}
-    with shell.screen.bar("Waiting", wanted=wanted and bool(waits)) as bar:
+    found: dict[Any, Any] = {}
+    if not waits:
+        return found
+    with shell.screen.bar("Waiting", wanted=wanted) as bar:
         bar.show(0, len(waits))
 
-        async def wait(name: str, awaitable: Awaitable[SavedImage | None]) -> None:
+        async def wait(name: object, awaitable: Awaitable[SavedImage | None]) -> None:
             try:
                 found[name] = await awaitable
             except E2EError as error:

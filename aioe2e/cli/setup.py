@@ -1,13 +1,17 @@
-"""The commands that say how an account is set up: profiles and settings."""
+"""The commands that say how an account is set up: profiles, settings, a check."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Final
+import contextlib
+import json
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Annotated, Final, TextIO
 
-from aioe2e import Discovery, Session
+from aioe2e import Check, Discovery, FieldReport, Session
 
-from .exits import Exit
+from .exits import CommandError, Exit
+from .inputs import meant_nodes
 from .options import (
     DEFAULT_ACCOUNT,
     DEFAULT_OUTPUT,
@@ -16,11 +20,11 @@ from .options import (
     OutputOptions,
 )
 from .output import Column, Row, printable
-from .parser import given
+from .parser import given, option
 from .reading import printer
-from .shell import Shell, is_in_environment
+from .shell import Shell, is_in_environment, open_session
 
-__all__ = ["list_profiles", "show_profile"]
+__all__ = ["doctor", "list_profiles", "show_profile"]
 
 _PROFILE_COLUMNS: Final = (
     Column("name", "NAME"),
@@ -106,3 +110,106 @@ def _overridden(settings: Sequence[Row], account: Account) -> list[Row]:
         source, value = given_.get(item["name"], ("", None))
         found.append(item if value is None else {**item, "shown": value, "source": source})
     return found
+
+
+async def doctor(
+    *,
+    report: Annotated[
+        str | None,
+        option(
+            "--report",
+            metavar="FILE",
+            text="Write a field report: how the API behaves, with nothing that says whose account "
+            "it is. It is made for issues, and `aioe2e emulator --like FILE` behaves like it.",
+        ),
+    ] = None,
+    writes: Annotated[
+        str | None,
+        option(
+            "--writes",
+            metavar="NODE",
+            text="For the report, also save, rename and delete an image of this node.",
+        ),
+    ] = None,
+    yes: Annotated[bool, option("--yes", "-y", "--force", text="Do not ask.")] = False,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    account: AccountOptions = DEFAULT_ACCOUNT,
+    shell: Annotated[Shell, given()],
+) -> Exit:
+    """Check that everything is set up right: a read or two, and what to do about what is wrong.
+
+    It says whether the api key and the token, the project and the location are accepted, what the
+    rate limit is, and how far the clock is off. Without --writes nothing is changed.
+    """
+    if writes is not None and report is None:
+        raise CommandError("--writes goes with --report FILE")
+    async with open_session(account, shell.screen) as session:
+        found = await session.check()
+        if output.form == "table":
+            shell.screen.out.print(*map(printable, found.sentences))
+        else:
+            printer(shell, output).items("doctor", [found.to_dict()], (), ids=[])
+        if report is not None and found.ok:
+            await _write_report(session, shell, report, writes, yes=yes)
+    return _code_of_check(found)
+
+
+async def _write_report(
+    session: Session, shell: Shell, place: str, writes: str | None, *, yes: bool
+) -> None:
+    """Write a field report.
+
+    Raises:
+        CommandError: The file cannot be written, or the trial was not agreed to.
+    """
+    with _new_file(place) as file:
+        if writes is None:
+            found = await session.field_report()
+        else:
+            found = await _trial(session, shell, writes, yes=yes)
+        json.dump(found.to_dict(), file, indent=2, sort_keys=True)
+    shell.screen.note(f"field report: {place}")
+
+
+@contextlib.contextmanager
+def _new_file(place: str) -> Generator[TextIO]:
+    """A file that is made before anything is sent, and removed where nothing comes of it.
+
+    Raises:
+        CommandError: It cannot be made, or is there already.
+    """
+    path = Path(place)
+    try:
+        file = path.open("x", encoding="utf-8")
+    except OSError as error:
+        problem = f"--report {place}: {error.strerror}"
+    else:
+        try:
+            with file:
+                yield file
+        except BaseException:
+            path.unlink()
+            raise
+        return
+    raise CommandError(problem)
+
+
+async def _trial(session: Session, shell: Shell, word: str, *, yes: bool) -> FieldReport:
+    """A field report with a trial on a node."""
+    ((node, name),) = await meant_nodes(session, [word], every=False, names=True)
+    if not yes:
+        shell.ask(
+            f"Save an image of node {node} ({name}), rename it and delete it?",
+            instead="--yes goes on without a question",
+        )
+    return await session.field_report(node, writes=True, tell=shell.screen.note)
+
+
+def _code_of_check(found: Check) -> Exit:
+    if found.ok:
+        return Exit.OK
+    if found.credentials_accepted is False:
+        return Exit.AUTHENTICATION
+    if found.place_accepted is False:
+        return Exit.CONFIGURATION
+    return Exit.NETWORK

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from datetime import datetime
 from types import FrameType
 from typing import Any, Final, TextIO
@@ -45,7 +45,7 @@ class Interrupts:
         self._asking = False
 
     @contextlib.contextmanager
-    def installed(self) -> Iterator[None]:
+    def installed(self) -> Generator[None]:
         """Listen for as long as the block runs. A signal that is ignored stays so (``nohup``)."""
         before: dict[int, Any] = {}
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -61,7 +61,7 @@ class Interrupts:
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def stopping(self, stop: Callable[[], object]) -> Iterator[None]:
+    def stopping(self, stop: Callable[[], object]) -> Generator[None]:
         """In the block, the first signal calls `stop` and cancels nothing."""
         self._stop = stop
         try:
@@ -70,7 +70,7 @@ class Interrupts:
             self._stop = None
 
     @contextlib.contextmanager
-    def asking(self) -> Iterator[None]:
+    def asking(self) -> Generator[None]:
         """In the block, a question is read without the loop: a signal is a KeyboardInterrupt."""
         self._asking = True
         try:
@@ -134,7 +134,7 @@ class Shell:
 @contextlib.asynccontextmanager
 async def open_session(
     account: Account, screen: Screen, *, call_timeout: bool = True, several: bool = False
-) -> AsyncIterator[Session]:
+) -> AsyncGenerator[Session]:
     """A session for the account that is meant.
 
     Args:

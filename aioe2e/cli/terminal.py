@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final, Self, TextIO
 
 import attrs
@@ -134,7 +134,7 @@ class Screen:
                 self._bar.above(*lines)
 
     @contextlib.contextmanager
-    def bar(self, what: str, *, wanted: bool = True) -> Iterator[Bar]:
+    def bar(self, what: str, *, wanted: bool = True) -> Generator[Bar]:
         """A bar on stderr while the block runs; without a terminal, with `verbose`, lines."""
         if not wanted:
             yield Bar(what)

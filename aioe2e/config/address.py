@@ -34,22 +34,10 @@ def checked_base_url(value: object) -> str:
         ConfigError: It is no absolute https URL (plain http is fine on loopback), or it has a
             query, a fragment, user information, or what looks like a secret.
     """
-    if not isinstance(value, str):
-        raise _not_absolute(value)
-    url = value.strip()
-    if not url or not url.isascii() or not url.isprintable():
-        raise _not_absolute(value)
+    url = _plain_text(value)
     parts = _split(url)
-    if " " in url or "\\" in value:
-        raise ConfigError("base_url must not have spaces or backslashes in it")
-    if "@" in parts.netloc:
-        raise ConfigError(
-            "base_url must not have user information: credentials go into Credentials"
-        )
-    if "?" in value or "#" in value:
-        raise ConfigError(
-            "base_url must not have a query or a fragment: project_id and location are arguments"
-        )
+    if problem := _what_must_not_be_there(url, parts):
+        raise ConfigError(f"base_url must not have {problem}")
     host = _host(parts)
     if parts.scheme not in ("https", "http") or host is None:
         raise _not_absolute(value)
@@ -59,6 +47,26 @@ def checked_base_url(value: object) -> str:
             " anybody on the way could read the credentials"
         )
     return f"{parts.scheme}://{parts.netloc}{_path(parts.path, host)}"
+
+
+def _plain_text(value: object) -> str:
+    """A URL as text without space around it."""
+    url = value.strip() if isinstance(value, str) else ""
+    is_plain = url.isascii() and url.isprintable()
+    if not url or not is_plain:
+        raise _not_absolute(value)
+    return url
+
+
+def _what_must_not_be_there(url: str, parts: SplitResult) -> str:
+    """What stands in a URL that must not; empty if there is nothing of that kind."""
+    if " " in url or "\\" in url:
+        return "spaces or backslashes in it"
+    if "@" in parts.netloc:
+        return "user information: credentials go into Credentials"
+    if "?" in url or "#" in url:
+        return "a query or a fragment: project_id and location are arguments"
+    return ""
 
 
 def _split(url: str) -> SplitResult:

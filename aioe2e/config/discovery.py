@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -49,6 +49,9 @@ class FoundProfile:
     location: str | None = None
     #: What is wrong with it; empty if it can be used.
     problem: str = ""
+
+
+T = TypeVar("T", FoundSetting, FoundProfile)
 
 
 @attrs.frozen(kw_only=True)
@@ -147,39 +150,23 @@ def _told(
     warnings: list[str],
     secrets: list[object],
 ) -> Discovery:
+    files, unusable = profile_files()
+    all_secrets = [*secrets, *(secret for file in files for secret in file.secrets)]
     wrong = [setting.problem for setting in settings.values() if setting.problem]
-    files = _files()
-    all_secrets = [*secrets, *_secrets_of(files)]
     if "project_id" not in settings and not problems:
         warnings = [*warnings, "no project is given: most accounts need one"]
-    warnings += [str(file) for file in files if isinstance(file, ConfigError)]
     found = [_shown(name, settings.get(name)) for name in _NAMES]
+    stored = [_profile(file, profile) for file in files for profile in file.profiles.values()]
     return Discovery(
         settings=tuple(_without_secrets(each, all_secrets) for each in found),
-        profiles=tuple(
-            _without_secrets(each, all_secrets) for file in files for each in _profiles_of(file)
-        ),
-        problems=tuple(hidden(text, all_secrets) for text in [*problems, *wrong]),
-        warnings=tuple(hidden(text, all_secrets) for text in warnings),
+        profiles=tuple(_without_secrets(each, all_secrets) for each in stored),
+        problems=_hidden_in([*problems, *wrong], all_secrets),
+        warnings=_hidden_in([*warnings, *map(str, unusable)], all_secrets),
     )
 
 
-def _files() -> list[ProfileFile | ConfigError]:
-    """All files of profiles; the errors of those that cannot be used stand in their place."""
-    try:
-        return profile_files()
-    except ConfigError as error:
-        return [error]
-
-
-def _secrets_of(files: list[ProfileFile | ConfigError]) -> list[object]:
-    return [
-        secret
-        for file in files
-        if isinstance(file, ProfileFile)
-        for profile in file.profiles.values()
-        for secret in profile.secrets
-    ]
+def _hidden_in(texts: list[str], secrets: list[object]) -> tuple[str, ...]:
+    return tuple(hidden(text, secrets) for text in texts)
 
 
 def _shown(name: str, setting: Setting | None) -> FoundSetting:
@@ -194,12 +181,6 @@ def _shown(name: str, setting: Setting | None) -> FoundSetting:
     else:
         shown = CHECKS[name](setting.value) or ""
     return FoundSetting(name=name, shown=shown, source=setting.source)
-
-
-def _profiles_of(file: ProfileFile | ConfigError) -> list[FoundProfile]:
-    if isinstance(file, ConfigError):
-        return []
-    return [_profile(file, profile) for profile in file.profiles.values()]
 
 
 def _profile(file: ProfileFile, profile: Profile) -> FoundProfile:
@@ -226,11 +207,12 @@ def _profile(file: ProfileFile, profile: Profile) -> FoundProfile:
     )
 
 
-def _without_secrets(value: Any, secrets: list[object]) -> Any:
+def _without_secrets(value: T, secrets: list[object]) -> T:
     """The same with secrets hidden in all its texts."""
     texts = {
         field.name: hidden(text, secrets)
-        for field in attrs.fields(type(value))
+        for field in attrs.fields(cast("Any", type(value)))
         if isinstance(text := getattr(value, field.name), str)
     }
-    return attrs.evolve(value, **texts)
+    clean: T = attrs.evolve(cast("Any", value), **texts)
+    return clean

@@ -77,18 +77,26 @@ def session_arguments(
     Raises:
         ConfigError: A setting that is used is wrong; the text says where it was found.
     """
-    given = set(overrides) | (set(SECRETS) if "credentials" in overrides else set())
+    given = set(overrides)
+    if "credentials" in overrides:
+        given.update(SECRETS)
     used = {name: setting for name, setting in settings.items() if name not in given}
     for setting in used.values():
         if problem := setting.problem:
             raise ConfigError(problem)
     found = {name: used[name].value for name in CHECKS if name in used}
     if "credentials" not in overrides:
-        secrets: dict[str, Any] = {name: used[name].value for name in SECRETS}
-        for name in settings_with_secrets(found, secrets.values()):
-            raise ConfigError(f"{used[name].source}: {used[name].word} holds the key or the token")
-        found["credentials"] = Credentials(**secrets)
+        found["credentials"] = _credentials(used, found)
     return {**found, **overrides}
+
+
+def _credentials(used: Mapping[str, Setting], others: Mapping[str, object]) -> Credentials:
+    """The credentials, if none of the other settings holds one of the secrets."""
+    secrets: dict[str, Any] = {name: used[name].value for name in SECRETS}
+    for name in settings_with_secrets(others, secrets.values()):
+        setting = used[name]
+        raise ConfigError(f"{setting.source}: {setting.word} holds the key or the token")
+    return Credentials(**secrets)
 
 
 def warn_of_no_project(

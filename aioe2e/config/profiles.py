@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
@@ -101,9 +101,16 @@ class ProfileFile:
     def inventory(self) -> str:
         """The names of its profiles, for people."""
         names = sorted(map(label, self.profiles))
-        more = len(names) - _MOST_NAMED
         told = ", ".join(names[:_MOST_NAMED]) or "none"
-        return f"{self.path} has {told}" + (f" and {more} more" if more > 0 else "")
+        more = len(names) - _MOST_NAMED
+        if more > 0:
+            told += f" and {more} more"
+        return f"{self.path} has {told}"
+
+    @property
+    def secrets(self) -> list[object]:
+        """The values that are secrets, or stand in the place of one."""
+        return [secret for profile in self.profiles.values() for secret in profile.secrets]
 
     @property
     def default_profile(self) -> Profile | None:
@@ -166,49 +173,52 @@ def find_profile(name: str | None) -> Profile:
     """
     if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
         raise ConfigError(f"the name of a profile must be a string, not {type(name).__name__}")
-    files: list[ProfileFile] = []
-    for place, read in _READERS:
-        path = _home() / place
-        if not _is_file(path):
-            continue
-        file = read(path)
+    seen: list[ProfileFile] = []
+    for file in _files():
         if name is None:
             return _default_of(file)
         if name in file.profiles:
             return file.profiles[name]
-        files.append(file)
-    if not files:
+        seen.append(file)
+    if not seen:
         raise ConfigError(f"no profile: none of {', '.join(PLACES)} is there")
-    inventories = "; ".join(file.inventory for file in files)
-    secrets = [
-        secret for file in files for profile in file.profiles.values() for secret in profile.secrets
-    ]
+    inventories = "; ".join(file.inventory for file in seen)
+    secrets = [secret for file in seen for secret in file.secrets]
     raise ConfigError(hidden(f"no profile '{label(name)}': {inventories}", secrets))
+
+
+def _files() -> Iterator[ProfileFile]:
+    """The files that are there, each read when it is its turn.
+
+    Raises:
+        ConfigError: One is not safe, or damaged.
+    """
+    for place, read in _READERS:
+        path = _home() / place
+        if _is_file(path):
+            yield read(path)
 
 
 def _default_of(file: ProfileFile) -> Profile:
     profile = file.default_profile
     if profile is None:
-        secrets = [secret for each in file.profiles.values() for secret in each.secrets]
-        raise ConfigError(hidden(f"no default profile: {file.inventory}; say which", secrets))
+        text = f"no default profile: {file.inventory}; say which"
+        raise ConfigError(hidden(text, file.secrets))
     return profile
 
 
-def profile_files() -> list[ProfileFile | ConfigError]:
-    """All files that are there; in the place of one that cannot be used, the error that says why.
-
-    Raises:
-        ConfigError: There is no home directory.
-    """
-    found: list[ProfileFile | ConfigError] = []
+def profile_files() -> tuple[list[ProfileFile], list[ConfigError]]:
+    """The files that are there, and the errors of those that cannot be used."""
+    found: list[ProfileFile] = []
+    unusable: list[ConfigError] = []
     for place, read in _READERS:
-        path = _home() / place
         try:
+            path = _home() / place
             if _is_file(path):
                 found.append(read(path))
         except ConfigError as error:
-            found.append(error)
-    return found
+            unusable.append(error)
+    return found, unusable
 
 
 def _home() -> Path:

@@ -186,21 +186,24 @@ def checked_secret(name: str, value: object, *, is_token: bool) -> str:
     secret = value.strip()
     if is_token and secret.lower().partition(" ")[0] == "bearer":
         secret = secret[6:].strip()
-    if len(secret) < SHORTEST_SECRET:
-        raise ConfigError(
-            f"{name} must have at least {SHORTEST_SECRET} characters; this one has {len(secret)}"
-        )
-    if not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise ConfigError(
-            f"{name} must be printable ASCII without spaces (a line break or a quote copied along?)"
-        )
-    if secret[0] in _QUOTES and secret[-1] == secret[0]:
-        raise ConfigError(f"{name} has quotation marks around it: leave them out")
-    if not is_token and looks_like_token(secret):
-        raise ConfigError(
-            f"{name} has the form of an auth token: are the api key and the token swapped?"
-        )
+    problem = _problem_of_secret(secret)
+    if not problem and not is_token and looks_like_token(secret):
+        problem = "has the form of an auth token: are the api key and the token swapped?"
+    if problem:
+        raise ConfigError(f"{name} {problem}")
     return _check.as_str(secret)
+
+
+def _problem_of_secret(secret: str) -> str:
+    """Why a text cannot be a secret that stands in a header; empty if it can."""
+    if len(secret) < SHORTEST_SECRET:
+        return f"must have at least {SHORTEST_SECRET} characters; this one has {len(secret)}"
+    is_plain = secret.isascii() and secret.isprintable()
+    if not is_plain or " " in secret:
+        return "must be printable ASCII without spaces (a line break or a quote copied along?)"
+    if secret[0] in _QUOTES and secret[-1] == secret[0]:
+        return "has quotation marks around it: leave them out"
+    return ""
 
 
 _QUOTES = frozenset("\"'`")
@@ -251,7 +254,10 @@ class Credentials:
             # The traceback of the error keeps the arguments of this frame.
             del api_key, auth_token, key_in
             raise ConfigError(problem)
-        self.__attrs_init__(api_key=api_key, auth_token=auth_token, key_in=key_in)
+        # pyright does not know what attrs makes where `init=False`.
+        self.__attrs_init__(  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+            api_key=api_key, auth_token=auth_token, key_in=key_in
+        )
 
     def __repr__(self) -> str:
         return "Credentials(api_key=[hidden], auth_token=[hidden])"

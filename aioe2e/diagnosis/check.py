@@ -8,6 +8,7 @@ import attrs
 
 from aioe2e._call import Channel, Options
 from aioe2e._plain import as_json
+from aioe2e._text import counted
 from aioe2e._wire import Context
 from aioe2e.errors import (
     APIError,
@@ -67,6 +68,7 @@ async def check_session(channel: Channel, options: Options) -> Check:
     listing = await inspect(channel, options, IMAGES)
     sentences = [f"Requests go to {channel.settings.base}, for {_place(options.context)}."]
     images: int | None = None
+    seconds: float | None = None
     credentials: bool | None = True
     place: bool | None = True
     if listing.error is not None:
@@ -74,6 +76,7 @@ async def check_session(channel: Channel, options: Options) -> Check:
         sentences += said
     elif listing.verdict is not None:
         images = len(listing.verdict.data)
+        seconds = listing.seconds
         sentences += _of_images(images, options.context)
     sentences += _of_clock(listing) + _of_budget(listing)
     return Check(
@@ -81,7 +84,7 @@ async def check_session(channel: Channel, options: Options) -> Check:
         credentials_accepted=credentials,
         place_accepted=place,
         images=images,
-        seconds=listing.seconds if listing.error is None else None,
+        seconds=seconds,
         clock_skew=listing.clock_skew,
         rate_limit=listing.rate_limit,
         sentences=tuple(sentences),
@@ -89,15 +92,17 @@ async def check_session(channel: Channel, options: Options) -> Check:
 
 
 def _place(context: Context) -> str:
-    project = f"project {context.project_id}" if context.project_id else "no project"
-    location = f"location {context.location}" if context.location else "no location"
+    project, location = "no project", "no location"
+    if context.project_id is not None:
+        project = f"project {context.project_id}"
+    if context.location is not None:
+        location = f"location {context.location}"
     return f"{project} and {location}"
 
 
 def _of_images(images: int, context: Context) -> list[str]:
-    said = [f"Key and token are accepted; the listing shows {images} saved images."]
-    if images == 1:
-        said = ["Key and token are accepted; the listing shows 1 saved image."]
+    shown = counted(images, "saved image")
+    said = [f"Key and token are accepted; the listing shows {shown}."]
     if images == 0:
         said.append(
             "An empty listing is also what a wrong project or location may give:"
@@ -142,7 +147,9 @@ def _advice(error: E2EError) -> str:
             " get both from MyAccount (API & IAM), and check that the token has not expired."
         )
     if isinstance(error, RateLimitedError):
-        wait = "" if error.retry_after is None else f" for {error.retry_after:g} s"
+        wait = ""
+        if error.retry_after is not None:
+            wait = f" for {error.retry_after:g} s"
         return f"The server throttles this account ({error.detail}): leave it alone{wait}."
     if isinstance(error, ServerError):
         return f"The server is not well ({error.detail}): try again later."
@@ -179,6 +186,9 @@ def _of_budget(listing: Inspection) -> list[str]:
     budget = listing.rate_limit
     if budget is None or budget.remaining is None:
         return []
-    of = "" if budget.limit is None else f" of {budget.limit}"
-    until = "" if budget.reset_at is None else f" until {budget.reset_at:%H:%M:%S} UTC"
+    of = until = ""
+    if budget.limit is not None:
+        of = f" of {budget.limit}"
+    if budget.reset_at is not None:
+        until = f" until {budget.reset_at:%H:%M:%S} UTC"
     return [f"{budget.remaining}{of} requests are left{until}."]

@@ -55,15 +55,15 @@ class FieldReport:
     #: The version of the library that made it.
     library: str = __version__
     #: How the session is set up: what is set, not to what.
-    setup: Mapping[str, Any] = attrs.Factory(dict)
+    setup: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     #: By route, what a read of it showed.
-    routes: Mapping[str, Any] = attrs.Factory(dict)
+    routes: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     #: Seconds by which the server's clock is ahead; None if it did not say.
     clock_skew: float | None = None
     #: How names and ids of images look, counted.
-    images: Mapping[str, Any] = attrs.Factory(dict)
+    images: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     #: By question, what a trial with one image showed; empty without ``writes=True``.
-    answers: Mapping[str, str] = attrs.Factory(dict)
+    answers: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     def to_dict(self) -> dict[str, Any]:
         """The report as ``json.dumps`` takes it."""

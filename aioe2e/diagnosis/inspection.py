@@ -59,13 +59,19 @@ class Inspection:
 
         A ``Date`` has whole seconds, so that it is taken for the middle of one.
         """
-        date = None if self.reply is None else server_time(self.reply.headers)
-        return None if date is None else date.timestamp() + 0.5 - self.wall
+        if self.reply is None:
+            return None
+        date = server_time(self.reply.headers)
+        if date is None:
+            return None
+        return date.timestamp() + 0.5 - self.wall
 
     @property
     def rate_limit(self) -> RateLimit | None:
         """The request budget, if the reply speaks of one."""
-        return None if self.reply is None else rate_limit(self.reply.headers, self.wall)
+        if self.reply is None:
+            return None
+        return rate_limit(self.reply.headers, self.wall)
 
 
 async def _content(channel: Channel, reply: RawReply) -> Any:
@@ -85,7 +91,8 @@ async def inspect(channel: Channel, options: Options, request: Request) -> Inspe
         SessionError: The session is closed, or belongs to another loop or process.
     """
     channel.enter()
-    record = CallRecord(replies=[])
+    replies: list[RawReply] = []
+    record = CallRecord(replies=replies)
     begun = channel.clock.now()
     verdict: Verdict | None = None
     failure: E2EError | None = None
@@ -96,9 +103,11 @@ async def inspect(channel: Channel, options: Options, request: Request) -> Inspe
             await call.in_slices(images_in_slices(verdict.data, channel.limits.max_elements))
     except E2EError as error:
         verdict, failure = None, error
-    replies = record.replies or []
-    reply: RawReply | None = replies[-1] if replies else None
-    content = None if reply is None else await _content(channel, reply)
+    reply: RawReply | None = None
+    content: Any = None
+    if replies:
+        reply = replies[-1]
+        content = await _content(channel, reply)
     return Inspection(
         reply=reply,
         content=content,

@@ -128,7 +128,12 @@ def form_of_size(text: str) -> str:
     match = re.fullmatch(r"\s*\d+(\.\d+)?(\s*)([A-Za-z]*)\s*", text[:_FORM_LIMIT], re.ASCII)
     if match is None or (match[3] and match[3].upper() not in _UNITS):
         return "another form"
-    return f"{'9.9' if match[1] else '9'}{' ' if match[2] else ''}{match[3]}"
+    number, space = "9", ""
+    if match[1]:
+        number = "9.9"
+    if match[2]:
+        space = " "
+    return f"{number}{space}{match[3]}"
 
 
 def shape_of_objects(
@@ -165,17 +170,25 @@ def _shape_of_field(
 ) -> dict[str, Any]:
     shape: dict[str, Any] = {"known": is_known, "kinds": counts(map(kind, values))}
     texts = [value for value in values if isinstance(value, str) and value]
-    if is_date_key(key):
-        shape["forms"] = counts(map(form_of_date, texts))
-    elif is_size_key(key):
-        shape["forms"] = counts(map(form_of_size, texts))
-    elif is_state_key(key):
-        shape["words"] = counts(map(vocabulary.state, texts))
+    shape.update(_shape_of_texts(key, texts, vocabulary))
     inner = [value for value in values if is_object(value)]
-    inner += [item for value in values if is_array(value) for item in value]
-    if depth and any(map(is_object, inner)):
+    for value in values:
+        if is_array(value):
+            inner += [item for item in value if is_object(item)]
+    if inner and depth:
         shape["fields"] = shape_of_objects(inner, vocabulary, (), depth - 1)
     return shape
+
+
+def _shape_of_texts(key: str, texts: list[str], vocabulary: Vocabulary) -> dict[str, Any]:
+    """The forms of dates and sizes, and the words of states."""
+    if is_date_key(key):
+        return {"forms": counts(map(form_of_date, texts))}
+    if is_size_key(key):
+        return {"forms": counts(map(form_of_size, texts))}
+    if is_state_key(key):
+        return {"words": counts(map(vocabulary.state, texts))}
+    return {}
 
 
 def counts(words: Iterable[str]) -> dict[str, int]:

@@ -7,6 +7,7 @@ is its own if it was not there before and its name is the trial's: no other imag
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from typing import Any, Final
@@ -148,7 +149,7 @@ class Trial:
         self.answers["How long until a saved image is listed?"] = f"{listed:.1f} s"
         self.answers["How long until it is ready?"] = f"{now:.1f} s"
         self.answers["Which states does it go through?"] = ", ".join(states)
-        self.answers["How is it named?"] = self._naming(image, self._name)
+        self.answers["How is it named?"] = _naming(image, self._name)
         return image
 
     async def _rename(self, image: SavedImage) -> None:
@@ -161,9 +162,11 @@ class Trial:
             await self._again(begun, "the new name was not listed")
         seconds = self._channel.clock.now() - begun
         self.answers["How long until a new name is listed?"] = f"{seconds:.1f} s"
-        self.answers["How is the renamed image named?"] = self._naming(shown, self._renamed)
-        is_same = shown.os_distribution == image.os_distribution
-        self.answers["Does a rename change os_distribution?"] = "no" if is_same else "yes"
+        self.answers["How is the renamed image named?"] = _naming(shown, self._renamed)
+        changed = "no"
+        if shown.os_distribution != image.os_distribution:
+            changed = "yes"
+        self.answers["Does a rename change os_distribution?"] = changed
 
     async def _delete(self, image: SavedImage) -> None:
         self._tell(f"deleting image {image.image_id}")
@@ -201,10 +204,11 @@ class Trial:
                 f"maybe: look for an image named {self._name} ({type(error).__name__})"
             )
             return
-        is_done = "How long until a deleted image is gone?" in self.answers or left is not None
-        self.answers[question] = (
-            "no" if is_done else f"maybe: an image named {self._name} may still appear; delete it"
-        )
+        was_deleted = "How long until a deleted image is gone?" in self.answers
+        self.answers[question] = "no"
+        if left is None and not was_deleted:
+            advice = f"maybe: an image named {self._name} may still appear; delete it"
+            self.answers[question] = advice
 
     async def _own(self) -> SavedImage | None:
         """The image that the trial made; None if it is not listed."""
@@ -236,12 +240,6 @@ class Trial:
         if word not in states:
             states.append(word)
 
-    def _naming(self, image: SavedImage, asked: str) -> str:
-        """How the server names the image, with the name that was asked for left out."""
-        name = masked_sentence(image.name.replace(asked, "<name>"))
-        other = masked_sentence((image.os_distribution or "").replace(asked, "<name>"))
-        return f"name {name!r}, os_distribution {other!r}"
-
     def _note_reply(self, action: Action, record: CallRecord) -> None:
         """Note what was answered, and to which method."""
         replies: list[RawReply] = record.replies or []
@@ -258,6 +256,26 @@ class Trial:
             self.answers[_DIALECT_OF[action]] = "yes"
         else:
             self.answers[_DIALECT_OF[action]] = f"no, but {_METHODS[learned]} does"
+
+
+def _naming(image: SavedImage, asked: str) -> str:
+    """How the server names the image, with the name that was asked for left out."""
+    other = _around(image.os_distribution or "", asked)
+    return f"name: {_around(image.name, asked)}; os_distribution: {other}"
+
+
+def _around(text: str, asked: str) -> str:
+    """What the server has put before and behind a name."""
+    before, found, behind = text.partition(asked)
+    if not text:
+        return "nothing"
+    if not found:
+        return "something else"
+    if re.fullmatch(r"(?:[A-Z]{2,6}-)?", before) is None:
+        before = "…"
+    if re.fullmatch(r"(?:-disk-\d+|_\d+)?", behind) is None:
+        behind = "…"
+    return f"{before}<name>{re.sub('[0-9]', '9', behind)}"
 
 
 def _told(reply: RawReply, channel: Channel) -> str:

@@ -369,8 +369,8 @@ class Images:
                 `limit` only.
             missing_ok: Whether an image that is not there makes a delete UNCHANGED instead of
                 FAILED.
-            options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline` and
-                `journal`.
+            options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline`,
+                `journal` and `wait_for_budget`.
 
         Returns:
             The report. Failures are in it and are not raised; see `Report.raise_for_errors`.
@@ -415,6 +415,7 @@ class Images:
             current_limit=lambda: self._channel.gate.limit,
             rest=self._channel.rest,
             is_closed=lambda: self._channel.closed,
+            longest_wait=self._options.retry.max_retry_after,
             clock=self._channel.clock,
             tell=self._channel.emit if self._channel.settings.hooks else None,
             **options,
@@ -487,15 +488,16 @@ class Images:
         *,
         to: Callable[[str], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
+        same_names: bool = False,
         **options: Unpack[RunOptions],
     ) -> Report:
         """Plan an image of each node and save them, in one go.
 
-        ``[outcome.result for outcome in report.where(Status.DONE)]`` are what `wait_saved` takes,
-        one by one.
+        `Report.saved` gives what `wait_saved` takes, one by one.
 
         Args:
-            nodes, to, existing: As for `Plan.save`; any iterable without a length is streamed.
+            nodes, to, existing, same_names: As for `Plan.save`; any iterable without a length is
+                streamed.
             options: As for `run`.
 
         Returns:
@@ -505,9 +507,8 @@ class Images:
         Raises:
             UsageError: Some inputs cannot be right. Nothing was sent.
         """
-        source = steps_or_plan(
-            Action.SAVE, nodes, to, existing, partial(Plan.save, to=to, existing=existing)
-        )
+        plan = partial(Plan.save, to=to, existing=existing, same_names=same_names)
+        source = steps_or_plan(Action.SAVE, nodes, to, existing, plan)
         return await self.run(source, **options)
 
     async def reconcile(self, report: Report) -> Report:

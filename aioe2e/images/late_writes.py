@@ -18,12 +18,14 @@ _MOST = 10_000
 
 
 class LateWrites:
-    """The lost requests of each image."""
+    """The lost requests of each image, as long as they may take effect."""
 
     def __init__(self) -> None:
+        #: By image, in the order of its latest lost request: when each was lost.
         self._lost: dict[str, dict[tuple[Action, str], float]] = {}
+        self._longest_lag = 0.0
 
-    def lost(self, image_id: str, action: Action, name: str, at: float) -> None:
+    def lost(self, image_id: str, action: Action, name: str, at: float, lag: float) -> None:
         """A request was sent, and no reply said what came of it.
 
         Args:
@@ -31,9 +33,24 @@ class LateWrites:
             action: What the request asks for.
             name: The name that it gives.
             at: Loop time at which its attempt ended.
+            lag: Seconds after that within which it may take effect.
         """
-        self._lost.setdefault(image_id, {})[action, name] = at
+        self._longest_lag = max(self._longest_lag, lag)
+        self._forget_settled(at)
+        requests = self._lost.pop(image_id, {})
+        requests[action, name] = at
+        self._lost[image_id] = requests
         trim(self._lost, _MOST)
+
+    def _forget_settled(self, now: float) -> None:
+        """Forget the images of which no lost request can take effect any more."""
+        settled = []
+        for image_id, requests in self._lost.items():
+            if max(requests.values()) + self._longest_lag >= now:
+                break
+            settled.append(image_id)
+        for image_id in settled:
+            del self._lost[image_id]
 
     def settled_at(self, image_id: str, action: Action, name: str, lag: float) -> float:
         """From when on (loop time) a write may be sent that no lost request will undo.
@@ -47,6 +64,7 @@ class LateWrites:
         Returns:
             A moment in the past where there is nothing to wait for.
         """
+        self._longest_lag = max(self._longest_lag, lag)
         lost = self._lost.get(image_id)
         if lost is None:
             return 0.0

@@ -111,7 +111,8 @@ class Writes:
                 memory.sightings.doubted(image, witness.began or 0.0)
                 record.lost_at = channel.clock.now()
             if record.lost_at is not None:
-                memory.late_writes.lost(image, action, name, record.lost_at)
+                lag = self._options.retry.look
+                memory.late_writes.lost(image, action, name, record.lost_at, lag)
             if ACTIONS[action].renames and record.attempts:
                 memory.sightings.renamed(image, name, channel.clock.now())
 

@@ -8,34 +8,24 @@ checked: a part of the list is never taken for the whole.
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Callable, Mapping
-from typing import Final
 
 import attrs
 
 from aioe2e._actions import Repeatability
-from aioe2e._call import Call, Channel, Options, closed_error
-from aioe2e._check import LONGEST_INTERVAL, require_callable, require_wait_times
+from aioe2e._call import Call, Channel, Options
+from aioe2e._check import require_callable, require_wait_times
 from aioe2e._record import CallOrders, CallRecord
 from aioe2e._wire import Request, Verdict, node_of, nodes_in_slices
 from aioe2e.errors import (
-    E2EError,
-    NodeFailedError,
     ResponseError,
     UsageError,
-    WaitTimeoutError,
-    is_passing,
 )
 from aioe2e.models import Node, NodeLike, NodeState, WaitProgress, node_id_of
 
+from .waits import until_state
+
 __all__ = ["Nodes"]
-
-log = logging.getLogger("aioe2e")
-
-#: By how much the interval between two looks grows.
-_GROWTH: Final = 1.5
 
 
 class Nodes:
@@ -141,33 +131,20 @@ class Nodes:
         if progress is not None:
             require_callable("progress", progress, "print")
         require_wait_times(timeout, interval)
-        clock = self._channel.clock
-        begun = clock.now()
-        end = math.inf if timeout is None else begun + timeout
-        once = attrs.evolve(self._options, retry=attrs.evolve(self._options.retry, attempts=1))
-        failure: E2EError | None = None
-        while clock.now() < end:
-            due = clock.now() + interval
-            shown: Node | None = None
-            try:
-                until = None if timeout is None else end
-                shown = await self._fetch(wanted, once, CallRecord(CallOrders(deadline=until)))
-            except E2EError as error:
-                failure = error
-            if self._channel.closed:
-                raise closed_error()
-            if shown is not None and _has_arrived(shown, state):
-                return shown
-            if failure is not None and not is_passing(failure):
-                raise failure
-            rest = max(0.0, min(due, end) - clock.now())
-            if progress is not None:
-                _tell(progress, None if shown is None else shown.state, clock.now() - begun, rest)
-            await self._channel.rest(rest)
-            interval = min(interval * _GROWTH, LONGEST_INTERVAL)
-        because = f" (the last look failed: {failure})" if failure is not None else ""
-        raise WaitTimeoutError(
-            f"waiting for node {wanted} to be {state.value}: not within {timeout:g} s{because}"
+        retry = attrs.evolve(self._options.retry, attempts=1)
+        once = attrs.evolve(self._options, retry=retry)
+
+        async def look(until: float | None) -> Node:
+            return await self._fetch(wanted, once, CallRecord(CallOrders(deadline=until)))
+
+        return await until_state(
+            self._channel,
+            look,
+            state,
+            waiting_for=f"waiting for node {wanted} to be {state.value}",
+            timeout=timeout,
+            interval=interval,
+            progress=progress,
         )
 
     async def _fetch(self, wanted: str, options: Options, record: CallRecord) -> Node:
@@ -204,36 +181,17 @@ def _is_more(verdict: Verdict, page: int, shown: int, *, new: bool) -> bool:
         ResponseError: The server says that there are more nodes, and does not show them.
     """
     total, pages = verdict.total, verdict.pages
-    promised = (total is not None and shown < total) or (pages is not None and page < pages)
-    if not promised:
+    lacks_nodes = total is not None and shown < total
+    lacks_pages = pages is not None and page < pages
+    if not lacks_nodes and not lacks_pages:
         return False
-    last = pages is not None and page >= pages
-    if new and not last:
+    is_last = pages is not None and page >= pages
+    if new and not is_last:
         return True
-    all_of_them = f"{total} nodes" if total is not None else f"the nodes on {pages} pages"
-    reason = "that was the last page" if last else f"page {page} shows none that is new"
+    all_of_them = f"the nodes on {pages} pages"
+    if total is not None:
+        all_of_them = f"{total} nodes"
+    reason = f"page {page} shows none that is new"
+    if is_last:
+        reason = "that was the last page"
     raise ResponseError(f"listing the nodes: {shown} of {all_of_them} were shown, and {reason}")
-
-
-def _has_arrived(shown: Node, state: NodeState) -> bool:
-    """Whether a node is in a state.
-
-    Raises:
-        NodeFailedError: It failed, and nothing else is waited for.
-    """
-    if shown.state is state:
-        return True
-    if shown.state is NodeState.FAILED:
-        raise NodeFailedError(
-            f"node {shown.node_id} turned {shown.status!r}", node_id=shown.node_id
-        )
-    return False
-
-
-def _tell(
-    progress: Callable[[WaitProgress], object], state: NodeState | None, elapsed: float, rest: float
-) -> None:
-    try:
-        progress(WaitProgress(state=state, elapsed=elapsed, next_look=rest))
-    except Exception:
-        log.exception("a progress callback failed")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from aioe2e.errors import UsageError
 from aioe2e.testing.faults import KINDS
 
-from ._options import faults_of, parser_of, rules_of
+from ._options import keywords_of, parser_of
 from .fake import FakeE2E
 
 
@@ -65,21 +65,7 @@ async def _serve(options: argparse.Namespace) -> None:
         # Not on Windows; there Ctrl-C comes as KeyboardInterrupt.
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(name, stop.set)
-    fake = FakeE2E(
-        options.images,
-        options.nodes,
-        seed=options.seed,
-        latency=options.latency,
-        requests_per_second=options.rps,
-        requests_per_hour=options.requests_per_hour,
-        faults=faults_of(options),
-        dialects=options.dialect,
-        host=options.host,
-        port=options.port,
-        keep_calls=options.keep,
-        keep_ledger=options.keep,
-        **rules_of(options),
-    )
+    fake = FakeE2E(**keywords_of(options))
     async with fake:
         print(greeting_of(fake, options), flush=True)
         await stop.wait()

@@ -16,13 +16,26 @@ from aioe2e.testing.faults import Faults
 from aioe2e.testing.net import DIALECTS
 
 from . import _checks as checks
+from ._likeness import options_like
 
 _T = TypeVar("_T")
 #: Adds an option to a group of them.
 _Add: TypeAlias = Callable[..., argparse.Action]
 
-#: Rules whose default is another one here: a person looks slower than a test.
-_DEFAULTS: dict[str, Any] = {"save_seconds": 5.0}
+#: What this command sets where `FakeE2E` sets something else, or where the help tells it.
+_DEFAULTS: dict[str, Any] = {
+    "host": "127.0.0.1",
+    "port": 8400,
+    "images": 20,
+    "nodes": 5,
+    "seed": 0,
+    "latency": 0.0,
+    "keep": 1000,
+    # A person looks slower than a test.
+    "save_seconds": 5.0,
+}
+#: Options that are no keywords of `FakeE2E`.
+_OTHERS = ("faults", "fault", "list_faults", "like", "keep")
 
 
 def parser_of(prog: str) -> argparse.ArgumentParser:
@@ -34,6 +47,7 @@ def parser_of(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         usage=f"{prog} [options]",
+        argument_default=argparse.SUPPRESS,
         description="Serve an emulated MyAccount image API on this machine, without any account.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=79),
     )
@@ -47,36 +61,47 @@ def parser_of(prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-def rules_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The rules that the command line sets, and the defaults of this command."""
-    names = [field.name for field in attrs.fields(Rules)]
-    given = {name: getattr(options, name) for name in names if hasattr(options, name)}
-    return _DEFAULTS | given
+def keywords_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What `FakeE2E` is made with: the defaults, a report, and over both the command line.
+
+    Raises:
+        UsageError: The file of `--like` is no field report.
+        OSError: It cannot be read.
+    """
+    given = vars(options)
+    keywords = _DEFAULTS | {}
+    if options.like is not None:
+        keywords |= options_like(options.like, seed=given.get("seed", 0))
+    keywords |= given
+    for name in _OTHERS:
+        keywords.pop(name, None)
+    keep = given.get("keep", _DEFAULTS["keep"])
+    return keywords | {"keep_calls": keep, "keep_ledger": keep, "faults": faults_of(options)}
 
 
 def faults_of(options: argparse.Namespace) -> Faults:
     """What goes wrong, by the command line."""
-    single = [fault(options.seed) for fault in options.fault]
-    return sum(single, Faults()) + Faults.random(options.faults, seed=options.seed)
+    seed = getattr(options, "seed", 0)
+    single = [fault(seed) for fault in options.fault]
+    return sum(single, Faults()) + Faults.random(options.faults, seed=seed)
 
 
 def _add_server(add: _Add) -> None:
-    add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    add("--host", help=f"address to listen on ({_DEFAULTS['host']})")
     add(
         "--port",
         type=_whole(0, 65535),
-        default=8400,
-        help="port, 0 for any that is free (%(default)s)",
+        help=f"port, 0 for any that is free ({_DEFAULTS['port']})",
     )
     add(
         "--latency",
         type=_number(checks.seconds),
-        default=0.0,
         metavar="SECONDS",
-        help="time that every reply takes (%(default)s)",
+        help=f"time that every reply takes ({_DEFAULTS['latency']:g})",
     )
     add(
         "--rps",
+        dest="requests_per_second",
         type=_number(_rate),
         metavar="COUNT",
         help="requests per second before 429 (no limit)",
@@ -90,9 +115,8 @@ def _add_server(add: _Add) -> None:
     add(
         "--keep",
         type=_whole(0),
-        default=1000,
         metavar="COUNT",
-        help="how many of the latest requests and changes to remember (%(default)s)",
+        help=f"how many of the latest requests and changes to remember ({_DEFAULTS['keep']})",
     )
 
 
@@ -100,24 +124,29 @@ def _add_account(add: _Add) -> None:
     add(
         "--images",
         type=_source,
-        default=20,
         metavar="COUNT|FILE",
-        help="how many saved images, or a JSON file of them (%(default)s)",
+        help=f"how many saved images, or a JSON file of them ({_DEFAULTS['images']})",
     )
     add(
         "--nodes",
         type=_source,
-        default=5,
         metavar="COUNT|FILE",
-        help="how many nodes, or a JSON file of them (%(default)s)",
+        help=f"how many nodes, or a JSON file of them ({_DEFAULTS['nodes']})",
     )
-    add("--seed", type=int, default=0, help="of everything that is made up (%(default)s)")
+    add("--seed", type=int, help=f"of everything that is made up ({_DEFAULTS['seed']})")
     add(
         "--dialect",
+        dest="dialects",
         action="append",
         choices=DIALECTS,
         metavar="NAME",
         help=f"speak only this one of {', '.join(DIALECTS)}; may be given several times (all)",
+    )
+    add(
+        "--like",
+        default=None,
+        metavar="FILE",
+        help="behave like the account of this field report; other options are stronger",
     )
 
 
@@ -138,7 +167,12 @@ def _add_faults(add: _Add) -> None:
         help="a fault of one kind, for one action or all, for a share of the requests or all, "
         "such as save:reset@0.5; may be given several times",
     )
-    add("--list-faults", action="store_true", help="list the kinds of faults, and end")
+    add(
+        "--list-faults",
+        action="store_true",
+        default=False,
+        help="list the kinds of faults, and end",
+    )
 
 
 def _add_rule(add: _Add, field: attrs.Attribute[Any], text: str) -> None:
@@ -157,7 +191,6 @@ def _add_rule(add: _Add, field: attrs.Attribute[Any], text: str) -> None:
         add(
             name,
             type=_value(knob.read, knob.check),
-            default=argparse.SUPPRESS,
             metavar=knob.metavar,
             help=help_text,
         )

@@ -37,6 +37,8 @@ from .service import Service
 if TYPE_CHECKING:
     from aioe2e.session import Session
 
+    from ._likeness import ReportLike
+
 _API_KEY = "4f7c9a52-1d0e-4b63-9f38-e2e0fa4ebeef"
 _AUTH_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJmYWtlIjoidG9rZW4ifQ.c2lnbmF0dXJl-of_nobody"  # noqa: S105  # opens nothing
 _PATH = "/myaccount/api/v1/"
@@ -123,6 +125,26 @@ class FakeE2E:
         )
         self.faults = faults
         self._thread: LoopThread | None = None
+
+    @classmethod
+    def like(cls, report: ReportLike, **options: Any) -> Self:
+        """An emulator that behaves as a field report tells of a real account.
+
+        It has as many images and nodes, with the fields and the types that were seen there, and
+        follows what the report tells of dialects, waits, lags, rate limits and the clock.
+
+        Args:
+            report: What `Session.field_report` gave, what its ``to_dict`` told, or a file with its
+                JSON or its text.
+            **options: What shall be otherwise: anything that `FakeE2E` takes.
+
+        Raises:
+            UsageError: It is no field report, or an option makes no sense.
+            OSError: The file cannot be read.
+        """
+        from ._likeness import options_like  # noqa: PLC0415  # brings all of the client along
+
+        return cls(**(options_like(report, seed=options.get("seed", 0)) | options))
 
     # What is, and what was
 

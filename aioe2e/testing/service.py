@@ -149,7 +149,7 @@ class Service:
             index=self.arrived,
             method=request.method,
             url=request.raw_path,
-            headers=request.headers,
+            headers=connection.known_headers(request.headers),
             time=time.monotonic(),
             connection=connection.number,
             inside_retry_after=self.throttle.since_retry_after(connection.number),

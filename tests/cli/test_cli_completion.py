@@ -17,8 +17,8 @@ from aioe2e.cli.completion import Name, script
 
 #: A command line up to the cursor, and what may stand there (among other things).
 CASES = [
-    ("", {"images", "nodes", "completion", "demo", "emulator"}),
-    ("images ", {"list", "save", "rename", "delete", "rotate", "wait"}),
+    ("", {"images", "nodes", "doctor", "completion", "demo", "emulator"}),
+    ("images ", {"list", "save", "rename", "delete", "rotate", "wait", "resume"}),
     ("image de", {"delete"}),
     ("images list --mat", {"--match"}),
     ("images list --sort ", {"created", "name", "size"}),
@@ -28,6 +28,7 @@ CASES = [
     ("node li", {"list"}),
     ("completion ", {"bash", "zsh", "fish"}),
     ("images delete --from my-", {"my-plan.json"}),
+    ("images resume my-", {"my-plan.json"}),
 ]
 #: What may not.
 WRONG = [
@@ -91,6 +92,9 @@ compadd() {
     print -rl -- $hits >> added
     builtin compadd "$@"
 }
+complete-and-tell() { zle complete-word; print > done; }
+zle -N complete-and-tell
+bindkey '^I' complete-and-tell
 """
 
 
@@ -111,11 +115,11 @@ def zsh_answers(folder: Path) -> dict[str, set[str]]:
         start_new_session=True,
     ) as process:
         os.close(theirs)
-        ask(ours, folder, "source setup.zsh; ")
-        ask(ours, folder, "aioe2e \t\x15")  # the first time, functions are loaded
+        ask(ours, folder, "source setup.zsh; print > done\n")
+        ask(ours, folder, "aioe2e \t")  # the first time, functions are loaded
         for line, _ in [*CASES, *WRONG]:
             (folder / "added").write_text("")
-            ask(ours, folder, f"aioe2e {line}\t\x15")
+            ask(ours, folder, f"\x15aioe2e {line}\t")
             found[line] = set((folder / "added").read_text().split())
         process.kill()
     os.close(ours)
@@ -126,7 +130,7 @@ def ask(terminal: int, folder: Path, text: str) -> None:
     """Type something, and wait until the shell has got through it."""
     done = folder / "done"
     done.unlink(missing_ok=True)
-    os.write(terminal, f"{text}print > done\n".encode())
+    os.write(terminal, text.encode())
     end = time.monotonic() + 30
     while not done.exists():
         assert time.monotonic() < end

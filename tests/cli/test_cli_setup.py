@@ -90,3 +90,56 @@ def test_what_is_missing_is_said_with_exit_code_4(no_environment: Account) -> No
     assert ran.code == 4
     assert "E2E_API_KEY" in ran.err
     assert "no profiles" in no_environment.run("profiles", "list").err
+
+
+class TestDoctor:
+    def test_all_is_well(self, account: Account) -> None:
+        ran = account.run("doctor")
+        assert ran.code == 0
+        assert "40 saved images" in ran.out
+        assert ran.err == ""
+        (found,) = account.run("doctor", "--json").items
+        assert found["ok"] is True
+
+    def test_credentials_that_are_refused(
+        self, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("E2E_API_KEY", KEY)
+        ran = account.run("doctor")
+        assert ran.code == 3
+        assert KEY not in ran.out + ran.err
+
+    def test_a_project_that_is_refused(self, account: Account) -> None:
+        account.fake.inject("404-json", "list", times=9)
+        assert account.run("doctor").code == 4
+
+    def test_a_server_in_trouble(self, account: Account) -> None:
+        account.fake.inject("503-json", times=50)
+        assert account.run("doctor", "--timeout", "0.3").code == 5
+
+    def test_a_field_report_names_nothing_of_the_account(
+        self, account: Account, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "report.json"
+        assert account.run("doctor", "--report", str(file)).code == 0
+        text = file.read_text()
+        assert json.loads(text)
+        assert not [id_ for id_ in account.fake.images if id_ in text]
+        assert account.fake.credentials.api_key not in text
+        assert account.writes == 0
+        assert account.run("doctor", "--report", str(file)).code == 2  # never over another file
+
+    def test_a_trial_is_asked_about_and_leaves_nothing(
+        self, account: Account, tmp_path: Path
+    ) -> None:
+        node, before = next(iter(account.fake.nodes)), set(account.fake.images)
+        file = tmp_path / "report.json"
+        words = ("doctor", "--report", str(file), "--writes", node)
+        assert account.run(*words).code == 2
+        assert not file.exists()
+        ran = account.run(*words, "--yes")
+        assert ran.code == 0
+        assert "deleting image" in ran.err
+        assert set(account.fake.images) == before
+        assert "answers" in json.loads(file.read_text())
+        assert account.run("doctor", "--writes", node).code == 2

@@ -74,7 +74,7 @@ class Deck:
         options = dict(_SHORT.get(kind, {}))
         if (
             kind.startswith("429")
-            and KINDS[kind].value is not None
+            and KINDS[kind].value is str
             and KINDS[kind].answers.value == "reply"
             and self._dice.random() < 0.9
         ):

@@ -150,6 +150,9 @@ async def test_a_trial_answers_what_only_a_write_can_show_and_leaves_nothing_beh
     assert answers["Does POST work for a delete?"] == "yes"
     assert answers["What does a save answer?"].startswith("HTTP 20")
     assert "READY" in answers["Which states does it go through?"].upper()
+    assert re.match(
+        r"name: <name>(-disk-9|_9{10})?; os_distribution: ", answers["How is it named?"]
+    )
     assert answers["Does a rename change os_distribution?"] in ("yes", "no")
     assert answers["What is answered to the delete of an image that is gone?"].startswith(
         "HTTP 404"

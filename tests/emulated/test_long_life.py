@@ -153,7 +153,10 @@ async def test_a_kept_connection_does_not_keep_the_result_of_the_call_that_opene
 
 
 @pytest.mark.timeout(600)
-async def test_nothing_grows_over_the_life_of_a_session(record_property: Any) -> None:
+async def test_nothing_grows_over_the_life_of_a_session(
+    record_property: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL", "aioe2e")  # pytest keeps every line until the test is over
     dice = random.Random(4)
     # A kept connection remembers its last reply: one of half a megabyte would hide what is looked for.
     kinds = [kind for kind, row in KINDS.items() if not row.opt_in and kind != "message-long"] + [

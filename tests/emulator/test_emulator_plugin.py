@@ -15,9 +15,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from aioe2e.testing import KINDS, Fault, RecordedRequest, Rules
+from aioe2e.testing import KINDS, FakeE2E, Fault, RecordedRequest, Rules
 from aioe2e.testing import __main__ as command
-from aioe2e.testing._options import faults_of, parser_of, rules_of
+from aioe2e.testing._options import faults_of, keywords_of, parser_of
 
 RUNNER = """
 import asyncio, inspect, pytest
@@ -281,7 +281,17 @@ def test_every_rule_has_an_option_and_the_help_fits_a_terminal(
 def test_what_the_command_line_sets_are_the_rules_and_the_faults() -> None:
     line = "--no-unique-names --read-only --projects 7,8 --locations Delhi --nodes-per-page 5"
     options = parser_of("x").parse_args([*line.split(), "--save-seconds", "0", "--date-offset=-5"])
-    assert rules_of(options) == {
+    keywords = keywords_of(options)
+    faults = keywords.pop("faults")
+    assert keywords == {
+        "host": "127.0.0.1",
+        "port": 8400,
+        "images": 20,
+        "nodes": 5,
+        "seed": 0,
+        "latency": 0.0,
+        "keep_calls": 1000,
+        "keep_ledger": 1000,
         "unique_names": False,
         "read_only": True,
         "projects": ("7", "8"),
@@ -290,7 +300,7 @@ def test_what_the_command_line_sets_are_the_rules_and_the_faults() -> None:
         "save_seconds": 0.0,
         "date_offset": -5.0,
     }
-    assert Rules(**rules_of(options)).projects == ("7", "8")
+    assert FakeE2E(**keywords, faults=faults).project_id == 7
     options = parser_of("x").parse_args(["--fault", "rename:reset", "--fault", "500-json@0.5"])
     faults = faults_of(options)
     renaming = RecordedRequest(

@@ -144,14 +144,20 @@ def test_the_site_has_every_page_and_the_reference_every_public_name() -> None:
     assert set(aioe2e.__all__) - named == {"__version__"}
 
 
-def test_the_page_on_design_names_rooms_that_are_there() -> None:
+def test_the_page_on_design_names_every_room_and_no_place_that_is_not_there() -> None:
     page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-    rooms = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)))
-    assert len(rooms) > 30
     package = Path(aioe2e.__file__).parent
-    assert [room for room in rooms if not (package / f"{room}.py").is_file()] == []
-    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "_version"}
-    assert modules - set(rooms) == set()
+    rooms = {path.stem for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
+    named = set(re.findall(r"`(?:aioe2e[./])?(\w+)(?:/|\.py)?`", page))
+    assert rooms - {"__init__", "__pycache__", "_version", "py"} - named == set()
+    places = re.findall(r"`(?:aioe2e/)?((?:\w+/)+\w*(?:\.\w+)?)`", page)
+    roots = (package, ROOT)
+    gone = [
+        place
+        for place in places
+        if not any((root / place).exists() or (root / f"{place}.py").exists() for root in roots)
+    ]
+    assert gone == []
 
 
 def test_the_changelog_has_the_version_of_the_package_on_top() -> None:

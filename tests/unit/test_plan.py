@@ -3,12 +3,13 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import attrs
 import pytest
-from bulk_model import images_named, renamings
+from bulk_model import Run, Store, images_named, renamings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -489,3 +490,62 @@ def test_a_write_in_doubt_that_is_refused_when_it_is_sent_again_is_left_to_the_l
     assert "step 1" in twice.warnings[1]
     lost = remaining_plan(once, {0: StepRecord(Status.UNKNOWN, True)})  # no answer at all
     assert len(lost) == 2
+
+
+def test_two_nodes_may_have_one_name_if_they_are_told_to() -> None:
+    pairs = [("11", "n"), ("12", "n"), ("13", "m")]
+    with pytest.raises(UsageError, match="the name 'n' goes to item 0"):
+        Plan.save(pairs)
+    plan = Plan.save(pairs, same_names=True)
+    assert [(step.target, step.name) for step in plan] == pairs
+    assert Plan.from_dict(plan.to_dict()) == plan
+    with pytest.raises(UsageError, match="node 11 has item 0"):  # but not twice on one node
+        Plan.save([("11", "n"), ("11", "m")], same_names=True)
+    with pytest.raises(UsageError, match="same_names: True or False"):
+        Plan.save(pairs, same_names="yes")  # type: ignore[arg-type]  # on purpose
+
+
+def test_chunks_keep_indices_and_what_belongs_together() -> None:
+    images = images_named([f"n{number}" for number in range(10)])
+    ring = [(image, images[(place + 1) % 4].name) for place, image in enumerate(images[:4])]
+    plan = Plan.rename([*ring, *((image, f"new-{image.name}") for image in images[4:])])
+    chunks = plan.chunks(3)
+    assert [len(chunk) for chunk in chunks] == [4, 3, 3]
+    assert [step.index for chunk in chunks for step in chunk] == list(range(10))
+    assert [step for chunk in chunks for step in chunk] == list(plan)
+    assert len({chunk.digest for chunk in chunks} | {plan.digest}) == 4
+    assert not any(chunk.resumed for chunk in chunks)
+    assert plan.chunks(100)[0].steps == plan.steps
+    assert Plan.from_dict(chunks[0].to_dict()) == chunks[0]
+
+
+def test_chunks_of_what_remains_keep_the_saves_in_doubt() -> None:
+    plan = Plan.save({str(node): f"n{node}" for node in range(1, 6)})
+    left = remaining_plan(plan, {0: StepRecord(Status.UNKNOWN)})
+    first, second = left.chunks(2)
+    assert [step.index for step in first] == [1, 2]
+    assert [step.index for step in first.unknown] == [0]
+    assert not second.unknown
+    only = remaining_plan(plan, dict.fromkeys(range(5), StepRecord(Status.UNKNOWN)))
+    assert [len(chunk.unknown) for chunk in only.chunks(2)] == [5]
+    assert Plan.delete([]).chunks(2) == []
+
+
+@given(renamings(), st.integers(1, 5))
+def test_chunks_run_in_any_order_without_a_collision(
+    case: tuple[list[SavedImage], list[tuple[SavedImage, str]]], size: int
+) -> None:
+    images, pairs = case
+    plan = Plan.rename(pairs, existing=images)
+    chunks = plan.chunks(size)
+    store = Store(images)
+    for chunk in reversed(chunks):
+        Run(store, random.Random(0), faults=0.0)(chunk)
+    wanted = {image.image_id: image.name for image in images}
+    assert store.names == wanted | {image.image_id: name for image, name in pairs}
+
+
+@pytest.mark.parametrize("size", [0, -1, True, 1.5, "2", None])
+def test_a_chunk_has_a_whole_number_of_steps(size: Any) -> None:
+    with pytest.raises(UsageError, match="chunks: a whole number of 1 or more"):
+        Plan.delete(["1"]).chunks(size)

@@ -25,7 +25,7 @@ RENAME = encode(Action.RENAME, "2292", "golden", Dialect.DOCUMENTED)
 
 
 def made(status: int, message: str = "no", *errors: str) -> APIError:
-    return refusal(RENAME, status, None, message, errors, None)
+    return refusal(RENAME, status, None, message, errors, None, {})
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_the_text_says_what_to_do_next(status: int, text: str, hint: str) -> Non
 
 def test_the_text_says_what_was_tried_and_what_the_server_said() -> None:
     delete = encode(Action.DELETE, "5", "", Dialect.DOCUMENTED)
-    error = refusal(delete, 409, 412, "Image is in use", ("by vm-1", "by vm-2"), 3.0)
+    error = refusal(delete, 409, 412, "Image is in use", ("by vm-1", "by vm-2"), 3.0, {})
     assert str(error) == (
         "delete of image 5: the server answered 409: Image is in use (by vm-1; by vm-2) "
         "[list the images to see who has the name, or what uses the image]"
@@ -220,5 +220,5 @@ def test_a_refusal_that_does_not_say_so_is_for_good(text: str) -> None:
 
 
 def test_a_missing_list_route_makes_one_think_of_the_base_url() -> None:
-    error = refusal(LIST, 404, None, "Not Found", (), None)
+    error = refusal(LIST, 404, None, "Not Found", (), None, {})
     assert "base_url" in str(error)

@@ -20,6 +20,7 @@ from aioe2e.select import (
     by_os_distribution,
     in_use,
     name_matches,
+    newer_than,
     newest,
     none_of,
     not_in_use,
@@ -70,6 +71,18 @@ def test_an_age_that_cannot_be_read_is_refused(age: Any) -> None:
 def test_an_age_beyond_all_time_selects_nothing() -> None:
     for age in ("99999999w", "9" * 400 + "d", timedelta.max):
         assert not older_than(age)(image(days=10_000))
+
+
+def test_newer_than_is_the_other_side_of_older_than() -> None:
+    new, old = newer_than("30d", now=NOW), older_than("30d", now=NOW)
+    for days in (0, 29.9, 30, 30.1, 400):
+        assert new(image(days=days)) is not old(image(days=days))
+    assert new(image(days=30))
+    assert not new(image())  # its age is not known
+    assert newer_than("99999999w")(image(days=10_000))
+    assert repr(new) == "<images that are newer than 30d>"
+    with pytest.raises(UsageError, match="age: "):
+        newer_than("soon")
 
 
 def test_an_image_without_a_readable_date_is_never_old() -> None:

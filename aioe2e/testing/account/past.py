@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 from .places import Place
+from .records import Record
 
 #: Seconds by which a fault may make a listing lag.
 LONGEST_LAG = 60.0
 
+#: How an image was listed before it changed: not at all, or with these values of the fields that
+#: changed, or, for one that is gone, as it was.
+Before: TypeAlias = "tuple[tuple[str, Any], ...] | Record | None"
+
 
 class _Change(NamedTuple):
-    """When something changed, which image, where, and how it was listed before (None: not)."""
+    """When something changed, which image, where, and how it was listed before."""
 
     when: float
     key: str
     place: Place
-    before: bytes | None
+    before: Before
 
 
 class Past:
@@ -33,18 +39,31 @@ class Past:
         #: Newest last.
         self._changes: deque[_Change] = deque()
 
-    def note(self, now: float, key: str, place: Place, listed: bytes | None) -> None:
+    def note(self, now: float, key: str, place: Place, before: Before) -> None:
         """Note that an image is about to change, and how it is listed until then."""
         while self._changes and self._changes[0].when < now - self._seconds:
             self._changes.popleft()
-        self._changes.append(_Change(now, key, place, listed))
+        self._changes.append(_Change(now, key, place, before))
 
-    def seen_from(self, moment: float, place: Place, listed: Mapping[str, bytes]) -> list[bytes]:
-        """The images of a place as listed at a moment, out of how they are listed now."""
-        then: dict[str, bytes | None] = dict(listed)
+    def seen_from(
+        self, moment: float, place: Place, listed: Mapping[str, Record]
+    ) -> Iterator[bytes]:
+        """The images of a place as listed at a moment, as JSON, out of those listed now."""
+        then: dict[str, Mapping[str, Any] | None] = dict(listed)
         for change in reversed(self._changes):
             if change.when <= moment:
                 break
             if change.place == place:
-                then[change.key] = change.before
-        return [image for image in then.values() if image is not None]
+                then[change.key] = _undone(then.get(change.key), change.before)
+        for image in then.values():
+            if isinstance(image, Record):
+                yield image.wire
+            elif image is not None:
+                yield json.dumps(image).encode()
+
+
+def _undone(image: Mapping[str, Any] | None, before: Before) -> Mapping[str, Any] | None:
+    if before is None or isinstance(before, Record):
+        return before
+    # One that a test has taken away meanwhile is not listed, however the listing lags.
+    return None if image is None else {**image, **dict(before)}

@@ -8,13 +8,13 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import attrs
 
-from .past import LONGEST_LAG, Past
+from .past import LONGEST_LAG, Before, Past
 from .places import Place, places_of
 from .records import Record, Records
 from .rules import Rules
@@ -185,7 +185,7 @@ class Store:
         if not lag:
             return self.images.wire(place, self._hidden)
         here = self.images.at(place)
-        listed = {key: image.wire for key, image in here if key not in self._hidden}
+        listed = {key: image for key, image in here if key not in self._hidden}
         then = self._past.seen_from(self._clock() - lag, place, listed)
         return b"[%b]" % b",".join(then)
 
@@ -235,7 +235,7 @@ class Store:
         previous = _name(image)
         if name != previous:
             self._refuse_taken(image.place, name)
-            self._remember(image_id)
+            self._remember(image_id, _named(image))
             with self._names_kept():
                 self._count_names(image, -1)
                 image.update(dict.fromkeys(_named(image), name))
@@ -345,7 +345,7 @@ class Store:
             self._set_state(image_id, self._say.saved[self.rules.save_result])
 
     def _set_state(self, image_id: str, state: str) -> None:
-        self._remember(image_id)
+        self._remember(image_id, ["image_state"])
         with self._names_kept():
             self.images[image_id]["image_state"] = state
 
@@ -387,10 +387,13 @@ class Store:
         yield
         self._names_version = self.images.version
 
-    def _remember(self, image_id: str) -> None:
+    def _remember(self, image_id: str, fields: Collection[str] = ()) -> None:
+        """Remember how an image is listed: that these fields change, or that it goes."""
         image = self.images[image_id]
-        wire = None if image_id in self._hidden else image.wire
-        self._past.note(self._clock(), image_id, image.place, wire)
+        before: Before = None
+        if image_id not in self._hidden:
+            before = tuple((field, image.get(field)) for field in fields) or image
+        self._past.note(self._clock(), image_id, image.place, before)
 
     def _note(
         self,

@@ -7,7 +7,7 @@ import contextlib
 import re
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from aiohttp import HttpVersion11, StreamReader, web
@@ -57,6 +57,7 @@ class Connection(web.RequestHandler):
     __slots__ = (
         "_begun",
         "_body",
+        "_headers",
         "end_on_next",
         "ended",
         "heard",
@@ -85,6 +86,8 @@ class Connection(web.RequestHandler):
         self.end_on_next: Callable[[asyncio.Transport], None] | None = None
         self.on_made: Callable[[Connection, asyncio.Transport], None] | None = None
         self.on_gone: Callable[[Connection], None] | None = None
+        #: The headers of the latest request.
+        self._headers: Mapping[str, str] = {}
         #: Whether the first byte of a reply was sent.
         self._begun = False
         #: The body of the latest request.
@@ -137,6 +140,15 @@ class Connection(web.RequestHandler):
             return super().handle_error(request, status, exc, message)
         what = _BYTES_THAT_CAME.sub("", message or "Bad Request")
         return self.end_with(refusal(status, what))
+
+    def known_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers of a request; the very ones of the request before where they are equal.
+
+        Many requests are kept, and most of one client's have the same headers.
+        """
+        if headers != self._headers:
+            self._headers = headers
+        return self._headers
 
     async def read(self, request: web.BaseRequest) -> bytes:
         """The body of a request.
