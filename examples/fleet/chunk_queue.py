@@ -92,21 +92,23 @@ class ChunkQueue:
     @contextlib.asynccontextmanager
     async def kept(self, chunk: Chunk) -> AsyncGenerator[None]:
         """Say that this worker lives, as long as the block runs."""
-        beat = asyncio.create_task(self._beat(chunk))
+        over = asyncio.Event()
+        beat = asyncio.create_task(self._beat(chunk, over))
         try:
             yield
         finally:
-            beat.cancel()
-            await asyncio.wait([beat])
+            over.set()
+            await beat
 
-    async def _beat(self, chunk: Chunk) -> None:
-        while True:
-            await asyncio.sleep(self._idle / 5)
+    async def _beat(self, chunk: Chunk, over: asyncio.Event) -> None:
+        while not over.is_set():
             with contextlib.suppress(RedisError, OSError):
                 # Claiming what is ours already sets its idle time to 0.
                 await self._client.xclaim(
                     self._stream, _GROUP, self._worker, 0, [chunk.entry], justid=True
                 )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), self._idle / 5)
 
     async def done(self, chunk: Chunk) -> None:
         """The chunk is finished and will not be delivered again."""

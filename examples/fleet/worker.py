@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from redis.exceptions import RedisError
 import aioe2e
 from aioe2e import Plan, Report
 from aioe2e.fleet import RedisGuard, RedisLimiter
+
+log = logging.getLogger("fleet")
 
 
 async def carry_out(session: aioe2e.Session, chunk: Chunk, journal: Path) -> Report:
@@ -58,15 +61,18 @@ async def work(queue: ChunkQueue, session: aioe2e.Session, folder: Path) -> None
             if not result.exists():
                 async with queue.kept(chunk):
                     report = await carry_out(session, chunk, result.with_suffix(".journal"))
-                if report.remaining():
-                    continue  # an outage: the chunk stays pending, and is delivered again
+                if left := report.remaining():
+                    log.warning("chunk %d: %d steps are left, for later", chunk.number, len(left))
+                    continue  # it stays pending, and is delivered again
                 write_result(result, report)
             await queue.done(chunk)
-        except aioe2e.UsageError:
+        except aioe2e.UsageError as error:
             # The journal is being written by a worker that was taken for dead: leave it to that.
+            log.warning("a chunk is left to another worker: %s", error)
             await asyncio.sleep(1)
-        except (RedisError, OSError):
-            await asyncio.sleep(1)  # Redis is away; the journal knows what was done
+        except (RedisError, OSError) as error:
+            log.warning("Redis is away (%s); the journal knows what was done", error)
+            await asyncio.sleep(1)
 
 
 async def main(url: str, job: str, idle: float, per_hour: float, folder: Path) -> None:

@@ -26,7 +26,10 @@ FULL = os.environ.get("AIOE2E_CHAOS") == "full"
 SAVES, KILLS = (480, 12) if FULL else (100, 6)
 IDLE = "1.5"
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL"),
+    pytest.mark.timeout(300),  # a busy machine takes long to start a dozen processes
+]
 
 
 def workers(job: int) -> list[int]:
