@@ -53,6 +53,8 @@ class ActionSpec:
     named: bool
     #: Whether its id is that of a node, not of an image.
     of_node: bool = False
+    #: The key in ``data`` under which the reply names the target, where it does.
+    target_key: str = ""
     #: Whether its image gives up the name that it had for the new one.
     renames: bool = False
     #: Whether its image is gone afterwards, so that one in use is protected from it.
@@ -92,6 +94,7 @@ ACTIONS: Final[Mapping[str, ActionSpec]] = {
         proven_by=ProvenBy.NEW_IMAGE,
         named=True,
         of_node=True,
+        target_key="resource_id",
         subject="save of node",
         name_word="as",
         sentence="save node {0} as {1}",

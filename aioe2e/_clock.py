@@ -16,7 +16,7 @@ def _loop_time() -> float:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Clock:
-    """Where the library reads the time, sleeps, and throws its dice.
+    """Where the library reads the time, sleeps, and draws random numbers.
 
     Attributes:
         now: The running loop's time in seconds; what deadlines are counted in.

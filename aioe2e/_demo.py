@@ -324,9 +324,8 @@ def _greet(screen: Screen, fake: FakeE2E) -> None:
     screen.line(
         f"An emulated account on 127.0.0.1:{fake.port}: {IMAGES} saved images, {NODES} nodes,"
     )
-    screen.line(
-        f"{LATENCY * 1000:.0f} ms a reply. This demo talks to it alone. It never touches a real account."
-    )
+    each = f"{LATENCY * 1000:.0f} ms a reply"
+    screen.line(f"{each}. This demo talks to it alone. It never touches a real account.")
     if given := [name for name in _SECRETS if os.environ.get(name)]:
         verb = "is" if len(given) == 1 else "are"
         screen.line(f"({' and '.join(given)} {verb} set in this environment, and not used.)")

@@ -57,7 +57,7 @@ class ImageState(enum.Enum):
     READY = "READY"
     CREATING = "CREATING"
     ERROR = "ERROR"
-    #: Taken out of use by somebody; it does not become ready by itself.
+    #: Taken out of use; it does not become ready by itself.
     DISABLED = "DISABLED"
     #: A delete was accepted and is not carried out yet: the name is still taken.
     DELETING = "DELETING"
@@ -195,9 +195,9 @@ _USES = frozenset({"running_vms", "cloning_ops", "scaler_group_count", "vm_info"
 class SavedImage(_Stored):
     """One saved image, as a listing shows it.
 
-    Only `image_id` is sure to be there. A field that the server left out, sent as null or sent as
-    ``""`` has its default; one that it sent in a form nobody can read has its default too, and the
-    raw value stands in `extra`.
+    Only `image_id` is certain to be there. A field that the server left out, sent as null or sent
+    as ``""`` has its default. One that it sent in a form that cannot be read has its default too,
+    and the raw value is in `extra`.
     """
 
     _derived = ("state", "in_use", "size_gb")

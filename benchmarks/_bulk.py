@@ -6,7 +6,8 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 
 import aioe2e
@@ -14,11 +15,11 @@ from aioe2e._record import CallRecord
 from aioe2e.bulk import Ending, Stream
 
 from ._measure import Spread, cpu_seconds, interleaved, wall_seconds
-from ._peers import Rename, blocking, naive, session
+from ._peers import Rename, behind_a_semaphore, blocking, naive, raw, session, tuned
 from ._process import served
-from ._results import Row, Scale
+from ._results import Row, Scale, amount, ratio
 
-LIMIT = 16
+LIMITS = (16, 64)
 LATENCY = 0.02
 
 _DONE = Ending(aioe2e.Status.DONE)
@@ -26,97 +27,98 @@ _DONE = Ending(aioe2e.Status.DONE)
 
 async def rows(scale: Scale) -> list[Row]:
     """The rows of this module."""
-    return [*await _over_the_wire(scale), *await _engine(scale), _memory(scale)]
+    with_latency = [row for limit in LIMITS for row in await _wall(limit, scale)]
+    return [*with_latency, *await _cpu(scale), *await _engine(scale), _memory(scale)]
 
 
-async def gather_behind_a_semaphore(rename: Rename, names: dict[str, str]) -> None:
+async def gather_behind_a_semaphore(rename: Rename, limit: int, names: Mapping[str, str]) -> None:
     """The fan-out that most people write."""
-    semaphore = asyncio.Semaphore(LIMIT)
-
-    async def one(image: str, name: str) -> None:
-        async with semaphore:
-            await rename(image, name)
-
-    await asyncio.gather(*(one(image, name) for image, name in names.items()))
+    limited = behind_a_semaphore(rename, limit)
+    await asyncio.gather(*(limited(image, name) for image, name in names.items()))
 
 
-def _names(count: int) -> dict[str, str]:
+async def bulk(opened: aioe2e.Session, limit: int, names: Mapping[str, str]) -> None:
+    """The same with the library."""
+    report = await opened.images.bulk_rename(names, limit=limit)
+    report.raise_for_errors()
+
+
+def names_of(count: int) -> dict[str, str]:
+    """Names for so many images."""
     return {str(20_000 + number): f"golden-{number}" for number in range(count)}
 
 
-async def _over_the_wire(scale: Scale) -> list[Row]:
-    names = _names(scale.renames)
+async def _wall(limit: int, scale: Scale) -> list[Row]:
+    """Wall time with latency, against the latency alone."""
+    count = max(scale.renames, limit)
+    names = names_of(count)
+    ideal = -(-count // limit) * LATENCY
     with served(latency=LATENCY) as base:
-        async with session(base) as opened, naive(base) as rename:
-            batches = {
-                "aioe2e": partial(_bulk, opened, names),
-                "naive": partial(gather_behind_a_semaphore, rename, names),
+        async with AsyncExitStack() as stack:
+            limits = aioe2e.Limits(in_flight=limit)
+            opened = await stack.enter_async_context(session(base, limits=limits))
+            peers = {
+                "naive aiohttp": await stack.enter_async_context(naive(base)),
+                "raw protocol": await stack.enter_async_context(raw(base)),
             }
-            sample = _names(max(1, scale.renames // 20))
-            with blocking(base) as blocking_rename:
+            batches: dict[str, Callable[[], Awaitable[object]]] = {
+                "aioe2e": partial(bulk, opened, limit, names),
+                **{
+                    name: partial(gather_behind_a_semaphore, peer, limit, names)
+                    for name, peer in peers.items()
+                },
+            }
+            rename = stack.enter_context(blocking(base))
+            sample = names_of(max(1, count // 20))
 
-                async def in_sequence() -> None:
-                    for image, name in sample.items():
-                        blocking_rename(image, name)
+            async def in_sequence() -> None:
+                for image, name in sample.items():
+                    rename(image, name)
 
-                async def scaled() -> float:
-                    return await wall_seconds(in_sequence) * len(names) / len(sample)
+            async def scaled() -> float:
+                return await wall_seconds(in_sequence) * count / len(sample)
 
-                wall = await interleaved(
-                    {
-                        **{name: partial(wall_seconds, batch) for name, batch in batches.items()},
-                        "requests": scaled,
-                    },
-                    scale.slow_rounds,
-                )
+            walls: dict[str, Callable[[], Awaitable[float]]] = {
+                name: partial(wall_seconds, batch) for name, batch in batches.items()
+            }
+            if limit == LIMITS[0]:
+                walls["requests in sequence"] = scaled
+            found = await interleaved(walls, scale.slow_rounds)
+    what = f"wall time of {count} renames, limit {limit}, {LATENCY * 1000:.0f} ms latency"
+    rows = []
+    for name, values in found.values.items():
+        over = Spread(value / ideal for value in values)
+        figure = f"{over.median:.2f} ({found.of(name).median:.2f} s / {ideal:.2f} s)"
+        rows.append(Row(f"{what}: {name} / the latency alone", over.median, figure, over.range()))
+    return rows
+
+
+async def _cpu(scale: Scale) -> list[Row]:
+    limit = LIMITS[0]
+    names = names_of(scale.renames)
     with served() as base:
-        async with session(base) as opened, naive(base) as rename:
-            batches = {
-                "aioe2e": partial(_bulk, opened, names),
-                "naive": partial(gather_behind_a_semaphore, rename, names),
+        async with AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(session(base))
+            peers = {
+                "naive aiohttp": await stack.enter_async_context(naive(base)),
+                "tuned aiohttp": await stack.enter_async_context(tuned(base)),
             }
-            cpu = await interleaved(
-                {name: partial(cpu_seconds, batch) for name, batch in batches.items()}, scale.rounds
+            batches: dict[str, Callable[[], Awaitable[object]]] = {
+                "aioe2e": partial(bulk, opened, limit, names),
+                **{
+                    name: partial(gather_behind_a_semaphore, peer, limit, names)
+                    for name, peer in peers.items()
+                },
+            }
+
+            async def per_step(batch: Callable[[], Awaitable[object]]) -> float:
+                return await cpu_seconds(batch) / scale.renames
+
+            found = await interleaved(
+                {name: partial(per_step, batch) for name, batch in batches.items()}, scale.rounds
             )
-    what = f"{scale.renames} renames, limit {LIMIT}"
-    ideal = -(-scale.renames // LIMIT) * LATENCY
-    bare = Spread(value / ideal for value in wall.values["aioe2e"])
-    with_latency = f"wall time of {what}, {LATENCY * 1000:.0f} ms latency"
-    seconds = {name: wall.of(name).median for name in ("aioe2e", "naive", "requests")}
-    to_naive, to_requests = wall.ratio("aioe2e", "naive"), wall.ratio("requests", "aioe2e")
-    per_item = cpu.ratio("aioe2e", "naive")
-    return [
-        Row(
-            f"{with_latency}: aioe2e / naive gather",
-            f"{to_naive.median:.2f} ({seconds['aioe2e']:.2f} s / {seconds['naive']:.2f} s)",
-            "≤ 1.00",
-            to_naive.range(),
-        ),
-        Row(
-            "the same: aioe2e / the latency alone",
-            f"{bare.median:.2f} (of {ideal:.2f} s)",
-            "",
-            bare.range(),
-        ),
-        Row(
-            f"the same: requests in sequence / aioe2e (requests: {len(sample)} sent, scaled)",
-            f"{to_requests.median:.1f} ({seconds['requests']:.1f} s / {seconds['aioe2e']:.2f} s)",
-            "",
-            to_requests.range(1),
-        ),
-        Row(
-            f"client CPU of {what}, no latency: aioe2e / naive gather",
-            f"{per_item.median:.2f}"
-            f" ({cpu.of('aioe2e').median / scale.renames * 1e6:.0f} µs a step)",
-            "",
-            per_item.range(),
-        ),
-    ]
-
-
-async def _bulk(opened: aioe2e.Session, names: dict[str, str]) -> None:
-    report = await opened.images.bulk_rename(names, limit=LIMIT)
-    report.raise_for_errors()
+    what = f"client CPU per step of {scale.renames} renames, limit {limit}, no latency"
+    return [ratio(what, found, name, "naive aiohttp") for name in ("aioe2e", "tuned aiohttp")]
 
 
 async def _perform(_step: aioe2e.Step, _record: CallRecord) -> Ending:
@@ -125,13 +127,14 @@ async def _perform(_step: aioe2e.Step, _record: CallRecord) -> Ending:
 
 async def _engine(scale: Scale) -> list[Row]:
     """What the fan-out adds to each step, beside awaiting what does nothing in a plain loop."""
+    limit = LIMITS[0]
     steps = [aioe2e.Step.rename(str(20_000 + number), "golden") for number in range(scale.steps)]
     plan = aioe2e.Plan.delete([step.target for step in steps])
     candidates: dict[str, Callable[[Sequence[aioe2e.Step]], Awaitable[object]]] = {
         "loop": _loop,
-        "stream": lambda steps: Stream(iter(steps), perform=_perform, limit=LIMIT).drain(),
-        "plan": lambda _: Stream(plan, perform=_perform, limit=LIMIT).drain(),
-        "gather": _gather,
+        "stream": lambda steps: Stream(iter(steps), perform=_perform, limit=limit).drain(),
+        "plan": lambda _: Stream(plan, perform=_perform, limit=limit).drain(),
+        "gather": partial(_gather, limit),
     }
 
     async def measured(work: Callable[[Sequence[aioe2e.Step]], Awaitable[object]]) -> float:
@@ -142,27 +145,12 @@ async def _engine(scale: Scale) -> list[Row]:
     rounds = await interleaved(
         {name: partial(measured, work) for name, work in candidates.items()}, scale.rounds
     )
-    costs = {name: rounds.difference(name, "loop") for name in ("stream", "plan", "gather")}
-    return [
-        Row(
-            "engine, per streamed step",
-            f"{costs['stream'].median:.2f} µs",
-            "< 2 µs",
-            costs["stream"].range(),
-        ),
-        Row(
-            "engine, per step of a plan, each with its outcome",
-            f"{costs['plan'].median:.2f} µs",
-            "",
-            costs["plan"].range(),
-        ),
-        Row(
-            "gather behind a semaphore, per step",
-            f"{costs['gather'].median:.2f} µs",
-            "",
-            costs["gather"].range(),
-        ),
-    ]
+    named = {
+        "stream": "engine, per streamed step",
+        "plan": "engine, per step of a plan, each with its outcome",
+        "gather": "gather behind a semaphore, per step",
+    }
+    return [amount(what, rounds.difference(name, "loop"), "µs") for name, what in named.items()]
 
 
 async def _loop(steps: Sequence[aioe2e.Step]) -> None:
@@ -170,8 +158,8 @@ async def _loop(steps: Sequence[aioe2e.Step]) -> None:
         await _perform(step, CallRecord())
 
 
-async def _gather(steps: Sequence[aioe2e.Step]) -> None:
-    semaphore = asyncio.Semaphore(LIMIT)
+async def _gather(limit: int, steps: Sequence[aioe2e.Step]) -> None:
+    semaphore = asyncio.Semaphore(limit)
 
     async def one(step: aioe2e.Step) -> Ending:
         async with semaphore:
@@ -181,16 +169,15 @@ async def _gather(steps: Sequence[aioe2e.Step]) -> None:
 
 
 def _memory(scale: Scale) -> Row:
-    """The growth of the peak between a hundredth of a stream and all of it, in a process of its
-    own."""
-    command = [sys.executable, "-m", f"{__package__}._memory", str(scale.streamed)]
-    grown, seconds = map(
-        float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    )
+    """The growth of the peak between a hundredth of a stream and all of it, in a fresh process."""
+    command = [sys.executable, "-m", f"{__package__}._memory", "stream", str(scale.streamed)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    grown, seconds = map(float, done.stdout.split())
+    few, all_ = f"{scale.streamed // 100:,}", f"{scale.streamed:,}"
     return Row(
-        f"peak memory of {scale.streamed:,} streamed steps, over that of {scale.streamed // 100:,}",
+        f"peak memory of {all_} streamed steps, over that of {few}",
+        grown / 1024,
         f"{grown / 1024:+.1f} MiB ({seconds:.1f} s)",
-        "flat",
     )
 
 
@@ -201,5 +188,5 @@ def endless(count: int) -> Iterator[aioe2e.Step]:
 
 async def stream(count: int) -> None:
     """Stream steps that do nothing."""
-    report = await Stream(endless(count), perform=_perform, limit=LIMIT).drain()
+    report = await Stream(endless(count), perform=_perform, limit=LIMITS[0]).drain()
     assert report.counts()[aioe2e.Status.DONE] == count

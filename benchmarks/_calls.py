@@ -14,12 +14,26 @@ from aioe2e._record import CallRecord
 from aioe2e._wire import Fate, Verdict, encode
 
 from ._measure import Rounds, cpu_seconds, interleaved
-from ._peers import Rename, blocking, library, naive, session, tuned
+from ._peers import (
+    Rename,
+    behind_a_semaphore,
+    blocking,
+    library,
+    naive,
+    raw,
+    session,
+    tuned,
+    with_httpx,
+)
 from ._process import served
-from ._results import Row, Scale
+from ._results import Row, Scale, amount, ratio
 
-#: Calls under way at the same time.
-_TOGETHER = 16
+#: Slots: calls under way at the same time.
+_SLOTS = 16
+#: Callers that wait for them.
+_CALLERS = 64
+#: A client that is so slow has fewer calls in a batch.
+_SLOW = {"httpx": 8, "requests in sequence": 4}
 
 
 async def rows(scale: Scale) -> list[Row]:
@@ -32,69 +46,68 @@ async def _cpu(base: str, scale: Scale) -> list[Row]:
     async with AsyncExitStack() as stack:
         peers: dict[str, Rename] = {
             "aioe2e": await stack.enter_async_context(library(base)),
-            "naive": await stack.enter_async_context(naive(base)),
-            "tuned": await stack.enter_async_context(tuned(base)),
+            "naive aiohttp": await stack.enter_async_context(naive(base)),
+            "tuned aiohttp": await stack.enter_async_context(tuned(base)),
+            "raw protocol": await stack.enter_async_context(raw(base)),
+            "httpx": await stack.enter_async_context(with_httpx(base)),
         }
         rename = stack.enter_context(blocking(base))
 
-        async def in_sequence() -> None:
-            for number in range(scale.calls):
+        async def in_sequence(calls: int) -> None:
+            for number in range(calls):
                 rename("2292", f"golden-{number}")
 
-        batches = {name: partial(_together, peer, scale.calls) for name, peer in peers.items()}
-        together = await _per_call({**batches, "requests": in_sequence}, scale)
-        batches = {name: partial(_alone, peer, scale.calls) for name, peer in peers.items()}
-        alone = await _per_call(batches, scale)
-    return [
-        _ratio(
-            f"client CPU per call, {_TOGETHER} at a time: aioe2e / naive aiohttp",
-            together,
-            "aioe2e",
-            "≤ 0.90",
-        ),
-        _ratio(
-            "client CPU per call, one at a time: aioe2e / naive aiohttp", alone, "aioe2e", "≤ 0.90"
-        ),
-        _ratio(
-            f"the same, {_TOGETHER} at a time: tuned aiohttp / naive aiohttp", together, "tuned"
-        ),
-        _ratio("the same, in sequence: requests / naive aiohttp", together, "requests"),
-    ]
+        together = {name: partial(_in_lanes, peer, _SLOTS) for name, peer in peers.items()}
+        limited = {
+            name: peer if name == "aioe2e" else behind_a_semaphore(peer, _SLOTS)
+            for name, peer in peers.items()
+            if name != "httpx"
+        }
+        waiting = {name: partial(_in_lanes, peer, _CALLERS) for name, peer in limited.items()}
+        alone = {name: partial(_in_lanes, peer, 1) for name, peer in limited.items()}
+        return [
+            *_against_naive(
+                f"client CPU per call, {_SLOTS} in flight",
+                await _per_call({**together, "requests in sequence": in_sequence}, scale),
+            ),
+            *_against_naive(
+                f"client CPU per call, {_CALLERS} callers for {_SLOTS} slots",
+                await _per_call(waiting, scale),
+            ),
+            *_against_naive("client CPU per call, one at a time", await _per_call(alone, scale)),
+        ]
 
 
-def _ratio(what: str, rounds: Rounds, name: str, aim: str = "") -> Row:
-    ratio = rounds.ratio(name, "naive")
-    mine, theirs = (rounds.of(each).median * 1e6 for each in (name, "naive"))
-    return Row(what, f"{ratio.median:.2f} ({mine:.0f} µs / {theirs:.0f} µs)", aim, ratio.range())
+def _against_naive(what: str, rounds: Rounds) -> list[Row]:
+    names = [name for name in rounds.values if name != "naive aiohttp"]
+    return [ratio(what, rounds, name, "naive aiohttp") for name in names]
 
 
-async def _per_call(batches: Mapping[str, Callable[[], Awaitable[object]]], scale: Scale) -> Rounds:
+async def _per_call(
+    batches: Mapping[str, Callable[[int], Awaitable[object]]], scale: Scale
+) -> Rounds:
     """CPU seconds of one call, by peer."""
 
-    async def measured(batch: Callable[[], Awaitable[object]]) -> float:
-        return await cpu_seconds(batch) / scale.calls
+    async def measured(name: str) -> float:
+        calls = max(_CALLERS, scale.calls // _SLOW.get(name, 1))
+        return await cpu_seconds(partial(batches[name], calls)) / calls
 
-    return await interleaved(
-        {name: partial(measured, batch) for name, batch in batches.items()}, scale.rounds
-    )
-
-
-async def _alone(rename: Rename, calls: int) -> None:
-    for number in range(calls):
-        await rename("2292", f"golden-{number}")
+    return await interleaved({name: partial(measured, name) for name in batches}, scale.rounds)
 
 
-async def _together(rename: Rename, calls: int) -> None:
+async def _in_lanes(rename: Rename, lanes: int, calls: int) -> None:
     async def lane(image: str) -> None:
-        for number in range(calls // _TOGETHER):
+        for number in range(calls // lanes):
             await rename(image, f"golden-{number}")
 
-    await asyncio.gather(*(lane(str(2292 + number)) for number in range(_TOGETHER)))
+    await asyncio.gather(*(lane(str(2292 + number)) for number in range(lanes)))
 
 
 async def _retries(base: str, scale: Scale) -> Row:
-    """What it costs that a call could be repeated, when none is: `Call.run` beside the one attempt
-    in it."""
+    """What it costs that a call could be repeated, when none is.
+
+    `Call.run` beside the one attempt in it.
+    """
     async with session(base) as opened:
         await opened.images.rename("2292", "golden")  # opens the pool
         request = encode(aioe2e.Action.RENAME, "2292", "golden", aioe2e.Dialect.AUTO)
@@ -116,6 +129,4 @@ async def _retries(base: str, scale: Scale) -> Row:
 
         methods = {"run": partial(batch, Answered.run), "attempt": partial(batch, Answered.attempt)}
         cost = (await interleaved(methods, scale.rounds)).difference("run", "attempt")
-    return Row(
-        "retries when nothing fails, per call", f"{cost.median:.2f} µs", "≤ 1 µs", cost.range()
-    )
+    return amount("retries when nothing fails, per call", cost, "µs")

@@ -9,26 +9,20 @@ import tempfile
 from functools import partial
 
 from ._measure import interleaved
-from ._results import Row, Scale
+from ._results import Row, Scale, ratio
 
 _PROGRAM = "import time; start = time.process_time(); import {}; print(time.process_time() - start)"
 
 
 async def rows(scale: Scale) -> list[Row]:
     """The rows of this module."""
-    candidates = {"aioe2e": "aioe2e", "parts": "aiohttp, attrs, cattrs, backoff"}
+    parts = "aiohttp, attrs, cattrs, backoff"
+    candidates = {"aioe2e": "aioe2e", "its four dependencies": parts}
     with tempfile.TemporaryDirectory() as cache:
         batches = {name: partial(_import, what, cache) for name, what in candidates.items()}
         rounds = await interleaved(batches, scale.slow_rounds)
-    ratio = rounds.ratio("aioe2e", "parts")
-    mine, theirs = (rounds.of(name).median * 1000 for name in candidates)
     return [
-        Row(
-            "import: aioe2e / aiohttp, attrs, cattrs and backoff",
-            f"{ratio.median:.2f} ({mine:.0f} ms / {theirs:.0f} ms)",
-            "≤ 1.15",
-            ratio.range(),
-        )
+        ratio("import", rounds, "aioe2e", "its four dependencies", unit="ms", scale=1000),
     ]
 
 

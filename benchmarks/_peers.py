@@ -1,16 +1,20 @@
-"""Who is measured: the library, aiohttp as most people write it, aiohttp as well as it can be
-written, and requests.
+"""Who is measured against the library.
 
-All of them send the same rename and see to it that the server said yes.
+aiohttp as most people write it and as well as it can be written, httpx, requests, and a protocol of
+asyncio that does nothing but this. All of them send the same rename and check that the server said
+yes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import aiohttp
+import httpx
 import requests
 from yarl import URL
 
@@ -53,7 +57,7 @@ async def naive(base: str) -> AsyncIterator[Rename]:
             body = {"action_type": "rename", "name": name}
             async with http.post(url, params=QUERY, json=body, headers=HEADERS) as reply:
                 content = await reply.json()
-            _see_to(reply.status, content)
+            _check(reply.status, content)
             return content
 
         yield rename
@@ -61,8 +65,10 @@ async def naive(base: str) -> AsyncIterator[Rename]:
 
 @contextlib.asynccontextmanager
 async def tuned(base: str) -> AsyncIterator[Rename]:
-    """aiohttp without what it does twice: an encoded URL, a body of bytes, headers once, no timeout
-    object."""
+    """aiohttp without what it does twice.
+
+    An encoded URL, a body of bytes, headers once, no timeout object.
+    """
     query = "&".join(f"{key}={value}" for key, value in QUERY.items())
     async with aiohttp.ClientSession(
         headers=HEADERS,
@@ -76,10 +82,92 @@ async def tuned(base: str) -> AsyncIterator[Rename]:
             body = b'{"action_type": "rename", "name": "%s"}' % name.encode()
             reply = await http.request("POST", url, data=body)
             content = await reply.json(content_type=None)
-            _see_to(reply.status, content)
+            _check(reply.status, content)
             return content
 
         yield rename
+
+
+@contextlib.asynccontextmanager
+async def with_httpx(base: str) -> AsyncIterator[Rename]:
+    """httpx as its own tutorial writes it."""
+    limits = httpx.Limits(max_connections=256, max_keepalive_connections=256)
+    async with httpx.AsyncClient(limits=limits, timeout=30) as http:
+
+        async def rename(image: str, name: str) -> object:
+            url = f"{base}images/{image}/"
+            body = {"action_type": "rename", "name": name}
+            reply = await http.post(url, params=QUERY, json=body, headers=HEADERS)
+            content = reply.json()
+            _check(reply.status_code, content)
+            return content
+
+        yield rename
+
+
+class _Line(asyncio.Protocol):
+    """A connection that knows nothing but a head with a Content-Length."""
+
+    def __init__(self) -> None:
+        self._received = b""
+        self.reply: asyncio.Future[bytes]
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        if found:
+            length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
+            if len(body) >= length:
+                self._received = b""
+                self.reply.set_result(body)
+
+
+@contextlib.asynccontextmanager
+async def raw(base: str) -> AsyncIterator[Rename]:
+    """A protocol of asyncio, to show what nothing can be below: no limits, errors or timeouts."""
+    loop = asyncio.get_running_loop()
+    url = URL(base)
+    host, port = url.host or "", url.port or 0
+    query = "&".join(f"{key}={value}" for key, value in QUERY.items())
+    headers = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+    idle: list[_Line] = []
+
+    async def rename(image: str, name: str) -> object:
+        if idle:
+            line = idle.pop()
+        else:
+            _, line = await loop.create_connection(_Line, host, port)
+        body = f'{{"action_type": "rename", "name": "{name}"}}'
+        target = f"{url.raw_path}images/{image}/?{query}"
+        head = f"POST {target} HTTP/1.1\r\nHost: {host}\r\n{headers}"
+        line.reply = loop.create_future()
+        line.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        content = json.loads(await line.reply)
+        idle.append(line)
+        _check(200, content)
+        return content
+
+    try:
+        yield rename
+    finally:
+        for line in idle:
+            line.transport.close()
+
+
+def behind_a_semaphore(rename: Rename, limit: int) -> Rename:
+    """The limit that most people write."""
+    semaphore = asyncio.Semaphore(limit)
+
+    async def limited(image: str, name: str) -> object:
+        async with semaphore:
+            return await rename(image, name)
+
+    return limited
 
 
 @contextlib.contextmanager
@@ -92,12 +180,12 @@ def blocking(base: str) -> Iterator[Callable[[str, str], object]]:
             body = {"action_type": "rename", "name": name}
             reply = http.post(url, params=QUERY, json=body, headers=HEADERS, timeout=30)
             content = reply.json()
-            _see_to(reply.status_code, content)
+            _check(reply.status_code, content)
             return content
 
         yield rename
 
 
-def _see_to(status: int, content: Any) -> None:
+def _check(status: int, content: Any) -> None:
     if status >= 400 or content["code"] >= 400:
         raise RuntimeError(f"the server said {status}")

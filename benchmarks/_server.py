@@ -35,7 +35,11 @@ def _reply(content: object) -> bytes:
     return _HEAD.format(len(body)).encode() + body
 
 
-def _image(number: int) -> dict[str, object]:
+def _day(number: int) -> str:
+    return f"{1 + number % 28:02d}-{1 + number % 12:02d}-2025"
+
+
+def image(number: int) -> dict[str, object]:
     """One element of a listing, with the fields and the types that were seen on the wire."""
     name = f"web-{number:05d}"
     return {
@@ -48,7 +52,7 @@ def _image(number: int) -> dict[str, object]:
         "image_type": "E2E Image",
         "image_size": f"{20 + number % 80} GB",
         "sku_type": "C3VPS",
-        "creation_time": f"{1 + number % 28:02d}-{1 + number % 12:02d}-2025 {number % 24:02d}:{number % 60:02d}:58",
+        "creation_time": f"{_day(number)} {number % 24:02d}:{number % 60:02d}:58",
         "running_vms": "0",
         "cloning_ops": "0",
         "scaler_group_count": 0,
@@ -59,7 +63,7 @@ def _image(number: int) -> dict[str, object]:
     }
 
 
-def _envelope(data: object) -> dict[str, object]:
+def envelope(data: object) -> dict[str, object]:
     return {"code": 200, "data": data, "errors": {}, "message": "Success"}
 
 
@@ -105,8 +109,8 @@ def _content_length(head: bytes) -> int:
 
 async def serve(latency: float, images: int) -> None:
     """Serve on a free loopback port, which is printed, until the process is ended."""
-    done = _reply(_envelope({"status": True, "message": "Image name changed successfully"}))
-    listing = _reply(_envelope([_image(number) for number in range(images)]))
+    done = _reply(envelope({"status": True, "message": "Image name changed successfully"}))
+    listing = _reply(envelope([image(number) for number in range(images)]))
 
     def answer(head: bytes) -> bytes:
         return listing if LISTING in head[:200] else done

@@ -24,27 +24,38 @@ class Tokens:
         self.renewable: bool = not isinstance(source, str)
         self._redactor = redactor
         self._lock = asyncio.Lock()
-        self._token: str | None = None
+        #: The current token; empty until there is one.
+        self.current: str = ""
+        #: How many tokens there were. Calls wait with this in hand, and not with a token, which
+        #: a tool that records the variables of waiting functions would keep.
+        self._number = 0
         if isinstance(source, str):
-            self._token = source
-            redactor.add(source)
+            self._take(source)
 
-    async def get(self, stale: str | None = None) -> str:
-        """The current token; a new one if the current one is `stale`.
+    def _take(self, token: str) -> None:
+        self._redactor.add(token)
+        self.current = token
+        self._number += 1
+
+    async def get(self, stale: int | None = None) -> int:
+        """Have a token in `current`; a new one if the one of the number `stale` still stands there.
+
+        Returns:
+            The number of that token.
 
         Raises:
             ConfigError: The callable failed, or what it returned is no token.
         """
-        if self._token is not None and self._token != stale:
-            return self._token
+        if self.current and self._number != stale:
+            return self._number
         async with self._lock:
-            if self._token is None or self._token == stale:
-                self._token = await self._fetch()
-            return self._token
+            if not self.current or self._number == stale:
+                await self._fetch()
+            return self._number
 
-    async def _fetch(self) -> str:
+    async def _fetch(self) -> None:
         if isinstance(self._source, str):
-            return self._source
+            return
         failure = ""
         try:
             found = self._source()
@@ -58,6 +69,6 @@ class Tokens:
         except Exception as error:  # noqa: BLE001  # the user's code; its text may hold the secret
             failure = f"the auth_token callable failed with {type(error).__name__}"
         else:
-            self._redactor.add(token)
-            return token
+            self._take(token)
+            return
         raise ConfigError(failure)

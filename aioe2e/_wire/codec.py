@@ -260,9 +260,14 @@ def _make_converter() -> cattrs.Converter:
             converter.register_structure_hook(type_, reader)
         else:  # unions and parametrised types
             converter.register_structure_hook_func(partial(operator.eq, type_), reader)
-    for model in (SavedImage, SaveAction, Node):
-        converter.register_structure_hook(model, _tolerant_hook(model, converter))
+    # Each hook is made when the first object of its kind comes: an import has no use for it.
+    converter.register_structure_hook_factory(
+        _MODELS.__contains__, lambda model: _tolerant_hook(model, converter)
+    )
     return converter
+
+
+_MODELS: Final = frozenset({SavedImage, SaveAction, Node})
 
 
 CONVERTER: Final = _make_converter()

@@ -15,8 +15,6 @@ from json.decoder import JSONDecodeError
 from json.scanner import make_scanner
 from typing import Any, Final, TypeGuard, cast
 
-import attrs
-
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     """Whether a JSON value is an object."""
@@ -28,12 +26,17 @@ def is_array(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
-@attrs.frozen
 class Unreadable:
     """Instead of JSON: why there is none, and whether it looks like a web page."""
 
-    reason: str
-    html: bool = False
+    __slots__ = ("html", "reason")
+
+    def __init__(self, reason: str, *, html: bool = False) -> None:
+        self.reason: str = reason
+        self.html: bool = html
+
+    def __repr__(self) -> str:
+        return f"Unreadable({self.reason!r}, html={self.html})"
 
 
 EMPTY: Final = Unreadable("an empty reply")

@@ -125,7 +125,7 @@ def _judge_unreadable(
     """
     status = reply.status
     if content.html:
-        # A 405 names no request that was carried out, whoever answers with it.
+        # A 405 names no request that was carried out, whatever answers with it.
         fate = Fate.REFUSED if status == HTTPStatus.METHOD_NOT_ALLOWED else Fate.MAYBE
         page = _page_error(request, reply, redactor, retry_after)
         return Verdict(fate, status, error=page, retry_after=retry_after)
@@ -163,18 +163,33 @@ def _accepted(request: Request, reply: RawReply, content: Any, redactor: Redacto
     status = reply.status
     if request.lists:
         return _listed(request, reply, content, redactor)
+    is_read = request.repeat is Repeatability.READ
     if not is_object(content):
-        if request.repeat is Repeatability.READ:
+        if is_read:
             return Verdict(Fate.DONE, status, content)
         found = type(content).__name__
         return _unreadable(request, reply, redactor, f"$: an object was expected, not {found}")
-    is_envelope = "data" in content or "message" in content or envelope_codes(content)
-    if not is_envelope:
-        if request.repeat is Repeatability.READ and content:
+    if not _is_envelope(content):
+        if is_read and content:
             return Verdict(Fate.DONE, status, content)
         return _unreadable(request, reply, redactor, "$: neither code, data nor message")
+    data = content.get("data")
+    if request.target_key and _names_another(request, data):
+        problem = f"$.data.{request.target_key}: not what was asked for"
+        return _unreadable(request, reply, redactor, problem)
     message = redactor.clean(spoken(content) or greeting(content))
-    return Verdict(Fate.DONE, status, content.get("data"), message)
+    return Verdict(Fate.DONE, status, data, message)
+
+
+def _is_envelope(content: Mapping[str, Any]) -> bool:
+    return "data" in content or "message" in content or bool(envelope_codes(content))
+
+
+def _names_another(request: Request, data: Any) -> bool:
+    """Whether a reply is about something else than the request's target."""
+    named = data.get(request.target_key) if is_object(data) else None
+    is_id = isinstance(named, str | int) and not isinstance(named, bool)
+    return is_id and str(named).strip() not in ("", request.target)
 
 
 def _listed(request: Request, reply: RawReply, content: Any, redactor: Redactor) -> Verdict:

@@ -52,6 +52,8 @@ class Request:
     subject: str = "request to"
     #: What to do when it cannot be known whether it was carried out; for writes.
     advice: str = "read its state before sending it again"
+    #: The key in ``data`` under which the reply names the target, where it does.
+    target_key: str = ""
     #: The path before the target was put in, and the dialect of the method; of image actions.
     route: str = ""
     dialect: Dialect | None = None
@@ -116,6 +118,7 @@ def encode(
         None,
         spec.subject,
         spec.advice,
+        spec.target_key,
         spec.path,
         spoken,
         fallbacks,

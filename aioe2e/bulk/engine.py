@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 import attrs
@@ -29,7 +29,7 @@ from .plan import Plan
 from .progress import Meter, Progress, RunWatch, Standing
 from .report import Outcome, Report, ReportBuilder
 from .source import AsyncSource, Source
-from .step import Status, Step
+from .step import Status, Step, index_of
 
 __all__ = ["CANCELLED", "Engine", "RunSettings"]
 
@@ -40,6 +40,11 @@ _STRETCH: Final = 32
 
 #: Seconds by which a timer of an event loop may fire early.
 _RESOLUTION: Final = 0.005
+
+#: Seconds after the last step within which what was promised must be listed.
+_VERIFY_SECONDS: Final = 60.0
+
+Check = Callable[[Sequence[Outcome], float], Awaitable[Sequence[Outcome]]]
 
 CANCELLED: Final = "the run was cancelled"
 
@@ -61,6 +66,15 @@ def _check_deadline(_: object, __: object, value: Any) -> None:
         raise UsageError(f"deadline: a number of seconds is needed, not {quoted(value)}")
     if not 0 < value < math.inf:
         raise UsageError(f"deadline: a number of seconds above 0 is needed, not {quoted(value)}")
+
+
+def _check_verify(_: object, __: object, value: Any) -> None:
+    if isinstance(value, bool):
+        return
+    if not is_number(value) or not 0 < value < math.inf:
+        raise UsageError(
+            f"verify: True, False or a number of seconds above 0 is needed, not {quoted(value)}"
+        )
 
 
 def _check_flag(_: object, attribute: attrs.Attribute[bool], value: object) -> None:
@@ -87,6 +101,8 @@ class RunSettings:
     clock: Clock
     #: Seconds that a single call waits by itself before it tries again.
     longest_wait: float = math.inf
+    #: Gives the outcomes, among some, of which a listing tells more in so many seconds.
+    check: Check | None = None
     #: Told of the run and its steps; None where nobody listens.
     tell: Callable[[Event], None] | None = None
     #: The rest is described in `RunOptions`.
@@ -96,6 +112,7 @@ class RunSettings:
     deadline: float | None = attrs.field(default=None, validator=_check_deadline)
     journal: str | os.PathLike[str] | None = None
     wait_for_budget: bool = attrs.field(default=True, validator=_check_flag)
+    verify: bool | float = attrs.field(default=False, validator=_check_verify)
 
     @property
     def workers(self) -> int:
@@ -183,25 +200,40 @@ class Engine:
 
     def stop(self, reason: str) -> None:
         """Let nothing new start. What is in flight ends in its own time."""
-        if not self._ended and not self._over:
-            self._ended = reason
-            for task in self._idle:
-                task.cancel()
-            self._queue.release()
+        if self._ended or self._over:
+            return
+        self._ended = reason
+        for task in self._idle:
+            task.cancel()
+        self._queue.release()
 
     def cancel(self, reason: str) -> None:
         """Let nothing new start, and cancel what is in flight."""
         self.stop(reason)
-        if not self._cancelled and not self._over:
-            self._cancelled = reason
-            for task in self._workers:
-                task.cancel()
+        if self._cancelled or self._over:
+            return
+        self._cancelled = reason
+        for task in self._workers:
+            task.cancel()
 
     async def join(self) -> None:
         """Wait until the run is over and nothing of it is left.
 
         Cancelling this cancels the run, and the wait goes on.
         """
+        try:
+            cancelled = await self._workers_to_leave()
+            cancelled = await self._close_source() or cancelled
+            if cancelled is not None:
+                raise cancelled
+            if self.error is None:
+                await self._verify()
+        finally:
+            if self._journal is not None:
+                self._journal.close()
+
+    async def _workers_to_leave(self) -> asyncio.CancelledError | None:
+        """Wait for the workers; gives the cancellation that came meanwhile."""
         cancelled: asyncio.CancelledError | None = None
         while self._workers:
             try:
@@ -209,14 +241,33 @@ class Engine:
             except asyncio.CancelledError as error:
                 cancelled = cancelled or error
                 self.cancel(CANCELLED)
+        return cancelled
+
+    async def _close_source(self) -> asyncio.CancelledError | None:
+        """Close the source; gives the cancellation that came meanwhile."""
         try:
             await self._source.close()
         except asyncio.CancelledError as error:
-            cancelled = cancelled or error
+            return error
         except Exception as error:  # noqa: BLE001  # the user's own; the stream raises it
             self.error = self.error or error
-        if cancelled is not None:
-            raise cancelled
+        return None
+
+    async def _verify(self) -> None:
+        """See whether the listing shows what was promised; what it does not is UNKNOWN."""
+        settings = self._settings
+        if settings.check is None or settings.verify is False:
+            return
+        seconds = _VERIFY_SECONDS if settings.verify is True else settings.verify
+        if self._deadline is not None:
+            seconds = min(seconds, max(self._deadline - self._now(), _RESOLUTION))
+        promised = self._outcomes.promised()
+        if promised:
+            for outcome in await settings.check(promised, seconds):
+                self._outcomes.revise(outcome)
+                if self._journal is not None:
+                    self._journal.outcome(outcome)
+            self._elapsed = self._now() - self._began
 
     def report(self) -> Report:
         """What is known up to now; of every step once the run is over."""
@@ -228,15 +279,19 @@ class Engine:
     def standing(self) -> Standing:
         """The counts of now."""
         paused_until: float | None = None
-        if not self._over and self._pause.left(self._now()):
+        holds_back = self._brake.on
+        if self._pause.left(self._now()):
             paused_until = self._pause.until
+            holds_back = True
+        if self._over:
+            paused_until, holds_back = None, False
         return Standing(
             self._source.total,
             self._outcomes.finished,
             self._outcomes.failed,
             self._in_flight,
             min(self._settings.workers, self._settings.current_limit()),
-            (self._brake.on or paused_until is not None) and not self._over,
+            holds_back,
             paused_until,
         )
 
@@ -290,7 +345,7 @@ class Engine:
 
     async def _turn(self) -> bool:
         """See a step through when one may be started; False if there is none to take."""
-        if self._pause.until and self._pause.left(self._now()):
+        if self._pause.left(self._now()):
             await self._budget_is_back()
             return True
         if not self._brake.on:
@@ -452,7 +507,7 @@ class Engine:
                 ending = self._given_up(step, ending)
             elif ending.error is None:
                 if self._journal is not None:
-                    self._journal.half_done(cast("int", step.index))
+                    self._journal.half_done(index_of(step))
                 self._halves[step.index] = FirstHalf(ending.attempts, began)
                 if (cause := self._source.halved(step)) is None:
                     return
@@ -504,7 +559,7 @@ class Engine:
         others = self._outcomes.close(self._ended, self._halves, over_at)
         if self._timer is not None:
             self._timer.cancel()
-        if self._journal is not None:
+        if self._journal is not None and self._settings.verify is False:
             self._journal.close()
         self._watch.ended(self._elapsed)
         self._queue.end(others)

@@ -22,7 +22,7 @@ from aioe2e.events import Event
 
 from .backpressure import OutcomeQueue
 from .endings import Perform
-from .engine import CANCELLED, Engine, RunSettings
+from .engine import CANCELLED, Check, Engine, RunSettings
 from .plan import Plan
 from .progress import Progress
 from .report import Outcome, Report
@@ -59,6 +59,11 @@ class RunOptions(TypedDict, total=False):
     #: used up (True by default). With False it ends at once, and so it does where its `deadline`
     #: comes first: the rest is SKIPPED, and `Report.retry_after` says when to go on.
     wait_for_budget: bool
+    #: Whether the run ends only when the listing shows what its steps promised: deleted images
+    #: gone, names given, saves listed. What does not come true in 60 s (or in as many seconds as
+    #: given here) after the last step, or until the `deadline`, ends UNKNOWN. Only with a `Plan`,
+    #: and not where outcomes are taken one by one.
+    verify: bool | float
 
 
 class Stream:
@@ -89,6 +94,7 @@ class Stream:
             `Progress.limit`.
         rest: Sleeps that many seconds, but no longer than the session is open.
         is_closed: Says whether the session is closed.
+        check: Gives the outcomes, among some, of which a listing tells more in so many seconds.
         longest_wait: Seconds that a single call waits by itself before it tries again.
         clock: Time and chance.
         tell: Told of the run and its steps; see `aioe2e.events`.
@@ -107,6 +113,7 @@ class Stream:
         current_limit: Callable[[], int] | None = None,
         rest: Callable[[float], Awaitable[None]] | None = None,
         is_closed: Callable[[], bool] = lambda: False,
+        check: Check | None = None,
         longest_wait: float = math.inf,
         clock: Clock = _CLOCK,
         tell: Callable[[Event], None] | None = None,
@@ -118,18 +125,19 @@ class Stream:
             current_limit=current_limit or (lambda: session_limit),
             rest=rest or clock.sleep,
             is_closed=is_closed,
+            check=check,
             longest_wait=longest_wait,
             clock=clock,
             tell=tell,
             **options,
         )
-        plan = steps if isinstance(steps, Plan) else None
-        if settings.journal is not None and plan is None:
-            raise UsageError(
-                "journal: it needs a Plan; the remaining steps of a stream are not known"
-            )
-        if plan is not None and plan.journal is not None and settings.journal is None:
-            _warn_of_missing_journal(plan.journal)
+        plan: Plan | None = None
+        if isinstance(steps, Plan):
+            plan = steps
+            _check_journal_of(plan, settings)
+        else:
+            _check_without_plan(settings)
+        self._verify = settings.verify is not False
         self._limit = settings.workers
         self._queue = OutcomeQueue(settings.workers)
         self._engine = Engine(source_of(steps), plan=plan, settings=settings, queue=self._queue)
@@ -156,7 +164,7 @@ class Stream:
 
         Raises:
             UsageError: The stream has run before; or the journal belongs to something else.
-            Exception: Whatever the iterable of steps raised. What was in flight has ended by then.
+            Exception: What the iterable of steps raised. What was in flight has ended by then.
         """
         self._begin()
         try:
@@ -168,6 +176,11 @@ class Stream:
         return self.report
 
     async def __aenter__(self) -> Self:
+        if self._verify:
+            raise UsageError(
+                "verify: outcomes that are taken one by one cannot be verified; use run,"
+                " a bulk call or drain"
+            )
         self._queue.attach()
         self._begin()
         return self
@@ -223,9 +236,20 @@ class Stream:
             raise self._engine.error
 
 
-def _warn_of_missing_journal(path: str) -> None:
+def _check_without_plan(settings: RunSettings) -> None:
+    """Refuse what only a run of a plan can do."""
+    if settings.journal is not None:
+        raise UsageError("journal: it needs a Plan; the remaining steps of a stream are not known")
+    if settings.verify is not False:
+        raise UsageError("verify: it needs a Plan; a stream does not keep what went well")
+
+
+def _check_journal_of(plan: Plan, settings: RunSettings) -> None:
+    """Warn of a resumed plan that runs without its journal."""
+    if plan.journal is None or settings.journal is not None:
+        return
     warnings.warn(
-        f"this plan was resumed from the journal {quoted(path)} and runs without journal=:"
+        f"this plan was resumed from the journal {quoted(plan.journal)} and runs without journal=:"
         " a later Plan.resume would offer the same steps again",
         stacklevel=4,
     )

@@ -62,6 +62,14 @@ async def delete(
     in_use_too: Annotated[
         bool, option("--in-use-too", text="Delete images in use, too, if the server lets you.")
     ] = False,
+    verify: Annotated[
+        bool,
+        option(
+            "--verify",
+            text="Afterwards, look until the listing shows none of the images, for a limited time. "
+            "One that it still shows then is UNKNOWN.",
+        ),
+    ] = False,
     filters: FilterOptions = NO_FILTERS,
     run: RunOptions = DEFAULT_RUN,
     output: OutputOptions = DEFAULT_OUTPUT,
@@ -87,7 +95,10 @@ async def delete(
             run=run,
             printer=printer(shell, output),
             origin=Origin(
-                command="delete", missing_ok=missing_ok, account=Origin.account_of(account)
+                command="delete",
+                missing_ok=missing_ok,
+                verify=verify,
+                account=Origin.account_of(account),
             ),
             known={image.image_id: image for image in listing},
         )

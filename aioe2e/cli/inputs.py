@@ -324,15 +324,10 @@ def _conditions(filters: Filters) -> list[select.Predicate]:
     if filters.older_than is not None:
         found.append(select.older_than(filters.older_than))
     if filters.newer_than is not None:
-        # An image without a date is neither older nor newer than anything.
-        found.append(select.all_of(~select.older_than(filters.newer_than), _is_dated))
+        found.append(select.newer_than(filters.newer_than))
     if filters.not_in_use:
         found.append(select.not_in_use())
     return found
-
-
-def _is_dated(image: SavedImage) -> bool:
-    return image.creation_time is not None
 
 
 def chosen(

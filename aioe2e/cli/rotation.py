@@ -277,11 +277,18 @@ def agreed(job: Job, saves: Plan, deletions: Plan) -> bool:
     job.warn(both)
     if len(both) and not job.run.yes:
         job.show(both)
-        job.ask(
-            f"Save {counted(len(saves), 'node')}, then delete {job.amount(deletions)}? "
-            "Deleting cannot be undone."
-        )
+        job.ask(_question(job, saves, deletions))
     return True
+
+
+def _question(job: Job, saves: Plan, deletions: Plan) -> str:
+    saving = counted(len(saves), "node")
+    if not len(deletions):
+        return f"Save {saving}? Nothing is deleted."
+    deleting = f"delete {job.amount(deletions)}? Deleting cannot be undone."
+    if not len(saves):
+        return deleting.capitalize()
+    return f"Save {saving}, then {deleting}"
 
 
 async def carry_out(
@@ -311,6 +318,8 @@ async def carry_out(
     stops = job.interrupted or (code is not Exit.OK and job.run.on_error == "stop")
     if not stops:
         code = max(code, await _delete(job, rotation, results, agreed_on))
+    if not results and code is Exit.OK:
+        job.shell.screen.note("nothing to do: every image of today is there, and none is too many")
     job.print(results)
     return code
 

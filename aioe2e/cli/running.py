@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
@@ -188,7 +189,7 @@ class Ended:
     report: Report
     results: tuple[Result, ...]
     journal: Journal | None
-    #: Seconds that it took; of a run that went on with a journal, not those of earlier runs.
+    #: Seconds that it took, the waiting included; not those of earlier runs.
     elapsed: float
 
     @property
@@ -338,19 +339,19 @@ class Job:
             earlier: The journal that the plan is what is left of. The report is of all its steps
                 then, those of earlier runs included.
         """
+        begun = time.monotonic()
         if earlier is None:
             journal = start_journal(self.run, plan, self.origin, self.shell.environ)
             report = await self._run(plan, journal)
-            elapsed = report.elapsed
         else:
             journal = earlier
-            elapsed = 0.0
             if len(plan):
-                elapsed = (await self._run(plan, journal)).elapsed
+                await self._run(plan, journal)
             report = Report.from_journal(journal.path)
         if report.where(Status.UNKNOWN) and not self.interrupted:
             report = await self.session.images.reconcile(report)
-        return Ended(report, await self._waited(report), journal, elapsed)
+        results = await self._waited(report)
+        return Ended(report, results, journal, time.monotonic() - begun)
 
     async def _run(self, plan: Plan, journal: Journal | None) -> Report:
         wanted = len(plan) > 1 and not self.run.no_progress
@@ -367,6 +368,7 @@ class Job:
                 deadline=seconds("--deadline", self.run.deadline),
                 journal=path,
                 missing_ok=self.origin.missing_ok,
+                verify=self.origin.verify,
             )
             with self.shell.interrupts.stopping(self._stopper(stream)):
                 return await self._drain(stream)
@@ -386,7 +388,7 @@ class Job:
     async def _drain(self, stream: Stream) -> Report:
         """Run to the end, interrupted or not; with JSON lines, print outcomes as they come."""
         try:
-            if not self.printer.lines:
+            if self.origin.verify or not self.printer.lines:  # verified as a whole, at the end
                 return await stream.drain()
             async with stream:
                 async for outcome in stream:
@@ -466,7 +468,9 @@ class Job:
             return
         screen = self.shell.screen
         screen.note(f"Journal: {journal.path}")
-        screen.note(f"{screen.err.styled('Next step:', 'bold')} {journal.resume_line}")
+        left = ended.report.remaining()
+        if still_waits or len(left) or left.unknown:
+            screen.note(f"{screen.err.styled('Next step:', 'bold')} {journal.resume_line}")
 
     def print(self, results: Sequence[Result]) -> None:
         """Print the outcomes on stdout, if it is still read."""

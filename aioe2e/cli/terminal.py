@@ -176,7 +176,9 @@ def _remark(now: Progress) -> str:
     parts: list[str] = []
     if now.failed:
         parts.append(f"{now.failed} not done")
-    if now.paused:
+    if now.paused_until is not None:
+        parts.append(f"paused until {now.paused_until.astimezone():%H:%M:%S}")
+    elif now.paused:
         parts.append("paused")
     elif now.eta is not None and now.finished != now.total:
         parts.append(f"{now.rate:.0f}/s, {_clock(now.eta)} left")

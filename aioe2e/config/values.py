@@ -23,22 +23,24 @@ _HUGE = 10.0**15
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite number of a size that somebody may mean."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -_HUGE < value < _HUGE
+    """Whether a value is a finite number of a size that can be meant."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int | float) and -_HUGE < value < _HUGE
 
 
-def _seconds(*, least: float, optional: bool = False) -> _Validator:
-    """A validator for a time in seconds: a finite number, above 0 or from `least` on."""
+def _seconds(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
+    """A time in seconds: a finite number from 0 on."""
+    if not _is_number(value) or value < 0:
+        _refuse(owner, field, value, "a number of seconds of 0 or more")
 
-    def check(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
-        if value is None and optional:
-            return
-        if not _is_number(value) or value < least or (least == 0 and optional and value == 0):
-            bound = "above 0" if optional else f"of {least:g} or more"
-            none = ", or None for no limit" if optional else ""
-            _refuse(owner, field, value, f"a number of seconds {bound}{none}")
 
-    return check
+def _clock(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
+    """How long something may take, in seconds: a finite number above 0, or None."""
+    if value is None:
+        return
+    if not _is_number(value) or value <= 0:
+        _refuse(owner, field, value, "a number of seconds above 0, or None for no limit")
 
 
 def _count(*, least: int) -> _Validator:
@@ -70,9 +72,9 @@ class Timeouts:
         connect: Making a connection (DNS, TCP and TLS).
     """
 
-    attempt: float | None = attrs.field(default=30.0, validator=_seconds(least=0, optional=True))
-    total: float | None = attrs.field(default=120.0, validator=_seconds(least=0, optional=True))
-    connect: float | None = attrs.field(default=10.0, validator=_seconds(least=0, optional=True))
+    attempt: float | None = attrs.field(default=30.0, validator=_clock)
+    total: float | None = attrs.field(default=120.0, validator=_clock)
+    connect: float | None = attrs.field(default=10.0, validator=_clock)
 
 
 @attrs.frozen(kw_only=True)
@@ -99,10 +101,10 @@ class RetryPolicy:
     """
 
     attempts: int = attrs.field(default=4, validator=_count(least=1))
-    base: float = attrs.field(default=0.5, validator=_seconds(least=0))
-    cap: float = attrs.field(default=20.0, validator=_seconds(least=0))
-    max_retry_after: float = attrs.field(default=120.0, validator=_seconds(least=0))
-    look: float = attrs.field(default=10.0, validator=_seconds(least=0))
+    base: float = attrs.field(default=0.5, validator=_seconds)
+    cap: float = attrs.field(default=20.0, validator=_seconds)
+    max_retry_after: float = attrs.field(default=120.0, validator=_seconds)
+    look: float = attrs.field(default=10.0, validator=_seconds)
 
     @classmethod
     def none(cls) -> Self:

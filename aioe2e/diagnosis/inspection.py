@@ -1,4 +1,4 @@
-"""One request looked at closely: its reply as it came, whatever the library makes of it."""
+"""One request looked at closely: its reply as it came, next to what the library makes of it."""
 
 from __future__ import annotations
 

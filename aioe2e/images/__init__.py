@@ -2,7 +2,7 @@
 
 from .actions import Images
 from .memory import ImageMemory
-from .saves import fits
+from .naming import fits
 from .writes import Writes
 
 __all__ = ["ImageMemory", "Images", "Writes", "fits"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar, Unpack
 
@@ -21,7 +21,7 @@ from aioe2e.bulk import (
     as_plan,
     steps_or_plan,
 )
-from aioe2e.errors import ImageFailedError, NotFoundError, UsageError
+from aioe2e.errors import ImageFailedError, NotFoundError, UsageError, WaitTimeoutError
 from aioe2e.models import (
     Action,
     ActionResult,
@@ -37,6 +37,7 @@ from .listing import Listing
 from .memory import ImageMemory
 from .naming import named, similar
 from .proof import proven_outcomes
+from .verify import Verification
 from .waits import WaitTold, poll
 from .writes import Writes
 
@@ -44,15 +45,20 @@ __all__ = ["Images"]
 
 T = TypeVar("T")
 
+#: States in which an image does not become another one by waiting.
+_FINISHED: Final = frozenset({ImageState.READY, ImageState.ERROR, ImageState.DISABLED})
+#: Candidates that an error names.
+_MOST_NAMED: Final = 5
+
 
 class Images:
     """Saved images of the session's project and location. Made by the session: ``session.images``.
 
-    Every coroutine may raise, beside what it names: `UsageError` (an argument cannot be sent;
+    Every coroutine may raise, besides what it names: `UsageError` (an argument cannot be sent;
     nothing was), `SessionError` (closed, or another event loop), `TransportError` (no reply),
     `DeadlineExceededError` (`Timeouts.total` is over), `APIError` and its subclasses (the server
-    says no), `ResponseError` (a reply nobody can read), and `ConfigError` where a callable that
-    gives the token does not work.
+    refused the request), `ResponseError` (the reply could not be parsed), and `ConfigError` where a
+    callable that gives the token does not work.
     """
 
     def __init__(self, channel: Channel, memory: ImageMemory, options: Options) -> None:
@@ -103,7 +109,9 @@ class Images:
         wanted = image_id_of(image)
         record = CallRecord()
         listing = await self._memory.list_with_retries(self._options, record)
-        for found in listing.images:
+        if wanted in listing.by_id:
+            return listing.by_id[wanted]
+        for found in listing.images:  # one whose state is DELETED
             if found.image_id == wanted:
                 return found
         text = f"get of image {wanted}: the listing does not show it"
@@ -158,7 +166,7 @@ class Images:
             the reply was lost and the listing proved the save.
 
         Must not be repeated blindly: a second save makes a second image. The library sends it again
-        only when the first was surely not carried out, and looks for it in the listing for
+        only when the first was certainly not carried out, and looks for it in the listing for
         `RetryPolicy.look` seconds when its reply was lost. (``POST nodes/{node}/actions/`` with
         ``{"type": "save_images", "name": …}``.)
 
@@ -329,26 +337,30 @@ class Images:
 
         Raises:
             ImageFailedError: The image turned ERROR.
-            WaitTimeoutError: The time is over; also when more than one image may be the one.
+            WaitTimeoutError: The time is over; or, before that, more than one image may be the one
+                and waiting longer would not tell which. The text names them.
         """
         if not isinstance(action, SaveAction):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
             raise UsageError(
                 f"action must be the SaveAction that save() returned, not {type(action).__name__}"
             )
-        known = action.image_id
+        waiting_for = f"waiting for the image {action.name!r} of node {action.node_id} to be READY"
 
         def found(listing: Listing) -> SavedImage | None:
-            nonlocal known
-            if known is None:
-                product = self._memory.saves.awaited(action, listing)
-                known = None if product is None else product.image_id
-            shown = None if known is None else listing.by_id.get(known)
-            return None if shown is None else self._arrived(shown, ImageState.READY)
+            candidates = self._candidates(action, listing)
+            if len(candidates) > 1 and all(image.state in _FINISHED for image in candidates):
+                raise _ambiguous(waiting_for, candidates)
+            if len(candidates) != 1:
+                return None
+            return self._arrived(candidates[0], ImageState.READY)
 
-        waiting_for = f"waiting for the image {action.name!r} of node {action.node_id} to be READY"
+        def state_in(listing: Listing) -> ImageState | None:
+            candidates = self._candidates(action, listing)
+            return candidates[0].state if len(candidates) == 1 else None
+
         return await self._poll(
             found,
-            lambda listing: None if known is None else _state_in(listing, known),
+            state_in,
             waiting_for=waiting_for,
             timeout=timeout,
             interval=interval,
@@ -370,7 +382,7 @@ class Images:
             missing_ok: Whether an image that is not there makes a delete UNCHANGED instead of
                 FAILED.
             options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline`,
-                `journal` and `wait_for_budget`.
+                `journal`, `wait_for_budget` and `verify`.
 
         Returns:
             The report. Failures are in it and are not raised; see `Report.raise_for_errors`.
@@ -415,6 +427,7 @@ class Images:
             current_limit=lambda: self._channel.gate.limit,
             rest=self._channel.rest,
             is_closed=lambda: self._channel.closed,
+            check=Verification(self._channel, self._memory),
             longest_wait=self._options.retry.max_retry_after,
             clock=self._channel.clock,
             tell=self._channel.emit if self._channel.settings.hooks else None,
@@ -536,10 +549,17 @@ class Images:
         lag = self._options.retry.look
         return report.settle(proven_outcomes(self._channel, self._memory, unknown, listing, lag))
 
+    def _candidates(self, action: SaveAction, listing: Listing) -> Sequence[SavedImage]:
+        """The images in a listing that may be that of a save."""
+        if action.image_id is None:
+            return self._memory.saves.candidates(action, listing)
+        image = listing.by_id.get(action.image_id)
+        return [] if image is None else [image]
+
     def _may_be_new(self, image_id: str, listing: Listing) -> bool:
         """Whether an image that a listing does not show may be too new for it."""
         memory = self._memory
-        is_old = memory.sightings.is_old(image_id, listing, self._options.retry.look)
+        is_old = memory.known.is_old(image_id, listing, self._options.retry.look)
         return not is_old or memory.saves.is_unborn(image_id)
 
     def _may_be_there(self, image_id: str, listing: Listing) -> bool:
@@ -610,3 +630,15 @@ def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotF
     )
     error.confirmed = not listing.partial
     return error
+
+
+def _ambiguous(waiting_for: str, candidates: Sequence[SavedImage]) -> WaitTimeoutError:
+    """The error for a save whose image can be any of several: waiting longer would not tell."""
+    named = ", ".join(f"{image.image_id} ({image.name!r})" for image in candidates[:_MOST_NAMED])
+    more = len(candidates) - _MOST_NAMED
+    others = f" and {more} more" if more > 0 else ""
+    return WaitTimeoutError(
+        f"{len(candidates)} images may be the one, and nothing tells them apart: {named}{others}; "
+        "look which it is, and go on with its id",
+        subject=waiting_for,
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from aioe2e._actions import ACTIONS
 from aioe2e.models import Action
 
-from .sightings import trim
+from .known import trim
 
 #: Images with lost requests that are remembered at the most.
 _MOST = 10_000
@@ -44,7 +44,7 @@ class LateWrites:
 
     def _forget_settled(self, now: float) -> None:
         """Forget the images of which no lost request can take effect any more."""
-        settled = []
+        settled: list[str] = []
         for image_id, requests in self._lost.items():
             if max(requests.values()) + self._longest_lag >= now:
                 break

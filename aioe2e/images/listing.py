@@ -1,6 +1,6 @@
 """Listings that several calls share: looks after a lost reply, and waits.
 
-Whoever needs a listing says from which moment on it must have been asked for. All who can live with
+A caller says from which moment on its listing must have been asked for. All who can live with
 the same one get the same one, so that a thousand lost replies or five hundred waiters cost a
 handful of requests. There is no task of its own: one of those who need the listing fetches it, and
 if that one is cancelled, another takes over.
@@ -54,21 +54,41 @@ class Listing:
 
     @cached_property
     def by_id(self) -> Mapping[str, SavedImage]:
-        """The images that are there, by id; one whose state is DELETED is not."""
-        return {
-            image.image_id: image for image in self.images if image.state is not ImageState.DELETED
-        }
+        """The images that are there, by id; one whose state is DELETED is not.
+
+        Of several rows with one id the first counts, here as everywhere.
+        """
+        found: dict[str, SavedImage] = {}
+        for image in self.images:
+            if image.state is not ImageState.DELETED:
+                found.setdefault(image.image_id, image)
+        return found
+
+    @cached_property
+    def contradictory(self) -> frozenset[str]:
+        """The ids of images that are shown more than once, and not the same: they prove nothing."""
+        odd: set[str] = set()
+        for image in self.images:
+            first = self.by_id.get(image.image_id, image)
+            if first is not image and first != image:
+                odd.add(image.image_id)
+        return frozenset(odd)
 
 
 class Life(Protocol):
     """What waiting needs of a session; its channel is one."""
 
     @property
-    def clock(self) -> Clock: ...
+    def clock(self) -> Clock:
+        """Where the time comes from."""
+        ...
 
-    async def rest(self, seconds: float) -> None: ...
+    async def rest(self, seconds: float) -> None:
+        """Sleep, but no longer than the session is open."""
 
-    async def bounded(self, work: Awaitable[T], until: float | None) -> T: ...
+    async def bounded(self, work: Awaitable[T], until: float | None) -> T:
+        """Do work; raises `TimeoutError` at a loop time, or when the session is closed."""
+        ...
 
 
 class _Round:
@@ -131,7 +151,8 @@ class Listings:
                 await running.over.wait()
                 if running.started >= moment and (running.listing or running.error):
                     return running
-            if (rest := self._rest_until - self._clock.now()) > 0:
+            rest = self._rest_until - self._clock.now()
+            if rest > 0:
                 await self._life.rest(rest)
                 if self._round is not None:
                     return await self._join(moment, None)
@@ -157,9 +178,8 @@ class Listings:
             self._failures = 0
             self._publish(round_.listing)
         elif is_passing(round_.error):
-            self._rest_until = self._clock.now() + min(
-                _LONGEST_REST, _FIRST_REST * 2**self._failures
-            )
+            rest = min(_LONGEST_REST, _FIRST_REST * 2**self._failures)
+            self._rest_until = self._clock.now() + rest
             self._failures = min(self._failures + 1, 10)
 
     def _publish(self, listing: Listing) -> None:
@@ -168,13 +188,14 @@ class Listings:
         self._news = asyncio.Event()
 
     def recent(self, moment: float) -> Listing | None:
-        """The latest listing, if it was asked for at `moment` or later and somebody waits for the
-        next one."""
+        """The latest listing, if others wait for the next and it is not from before `moment`."""
         latest = self._latest
-        return None if latest is None or latest.started < moment else latest
+        if latest is None or latest.started < moment:
+            return None
+        return latest
 
     async def newer(self, known: Listing, due: float) -> Listing | None:
-        """The next listing that anybody makes; None at the loop time `due` or when the session ends."""
+        """The next listing that is made; None at loop time `due`, or at the session's end."""
         self._watchers += 1
         try:
             if self._latest is not None and self._latest.started > known.started:

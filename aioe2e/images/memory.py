@@ -8,11 +8,11 @@ from aioe2e._call import Call, Channel, Options
 from aioe2e._record import CallOrders, CallRecord
 from aioe2e._wire import LIST, Verdict, images_in_slices
 
+from .known import KnownImages
 from .late_writes import LateWrites
 from .listing import Listing, Listings
 from .locks import KeyedLocks
-from .saves import SaveBook
-from .sightings import Sightings
+from .saves import SaveClaims
 
 
 class ImageMemory:
@@ -30,8 +30,8 @@ class ImageMemory:
         self.locks: KeyedLocks = KeyedLocks()
         #: Requests that may still take effect.
         self.late_writes: LateWrites = LateWrites()
-        self.sightings: Sightings = Sightings()
-        self.saves: SaveBook = SaveBook(self.sightings)
+        self.known: KnownImages = KnownImages()
+        self.saves: SaveClaims = SaveClaims(self.known)
         #: Listings for looks and waits, which may share them.
         self.listings: Listings = Listings(self.list_once, channel)
 
@@ -55,5 +55,5 @@ class ImageMemory:
             images_in_slices(verdict.data, self._channel.limits.max_elements)
         )
         listing = Listing(images, call.sent_at, received, verdict.date, partial=verdict.partial)
-        await call.in_slices(self.sightings.saw(listing))
+        await call.in_slices(self.known.take_in(listing))
         return listing

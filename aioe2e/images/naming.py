@@ -1,7 +1,8 @@
-"""Finding an image by the name that a person knows it by."""
+"""Names: what the server makes of the one asked for, and finding an image by its name."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,10 +10,38 @@ from aioe2e._check import quoted
 from aioe2e.errors import AmbiguousNameError
 from aioe2e.models import SavedImage
 
-from .saves import fits
-
 #: Candidates and similar names that an error names.
 _MOST_NAMED: Final = 5
+#: Behind a name, the server may put the number of a disk, or the moment of the save in seconds
+#: since the epoch.
+_DISK = r"-disk-\d+"
+_EPOCH = r"_(\d{10})"
+#: Seconds between that moment and the creation time at the most.
+_EPOCH_SLACK = 3600.0
+#: Before a name, `os_distribution` may have the location.
+_LOCATED = r"[A-Z]{2,6}-"
+
+
+def fits(image: SavedImage, name: str) -> bool:
+    """Whether an image may be what a save under that name made.
+
+    The listed name is the one asked for, or that with ``-disk-0`` or ``_<epoch>`` behind it; or the
+    name asked for stands in ``os_distribution``, alone or behind a location prefix.
+    """
+    listed, asked = image.name, image.os_distribution or ""
+    if name in (listed, asked):
+        return True
+    if asked.endswith(name) and re.fullmatch(_LOCATED, asked[: -len(name)], re.ASCII):
+        return True
+    if asked or not listed.startswith(name):
+        return False  # where the server says what was asked for, nothing else counts
+    rest = listed[len(name) :]
+    if re.fullmatch(_DISK, rest, re.ASCII):
+        return True
+    epoch = re.fullmatch(_EPOCH, rest, re.ASCII)
+    if epoch is None or image.creation_time is None:
+        return epoch is not None
+    return abs(image.creation_time.timestamp() - int(epoch[1])) <= _EPOCH_SLACK
 
 
 def named(images: Sequence[SavedImage], name: str) -> SavedImage | None:

@@ -2,7 +2,7 @@
 
 A listing proves presence, and absence only of an image that is known to have been there before; a
 save that is absent may still show up, and a name that is absent may still be given. And a listing
-may be late: what it must not be late for is reckoned in `sightings`.
+may be late: what it must not be late for is reckoned in `known`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from aioe2e.config import RetryPolicy
 from aioe2e.errors import E2EError, NotFoundError, extended
 from aioe2e.models import Action, ActionResult, SaveAction
 
+from .known import name_proven_from
 from .listing import Listing
 from .memory import ImageMemory
-from .saves import SaveTicket
-from .sightings import named_if_shown_from
+from .saves import PendingSave
 
 #: Failed listings that a look puts up with, where the retry policy allows fewer attempts.
 _FEWEST_TRIES = 3
@@ -48,7 +48,7 @@ class OpenWrite:
     #: What the image was called then, and from when on, where that was known.
     before: tuple[str, float] | None = None
     #: The save, if it is one.
-    ticket: SaveTicket | None = None
+    pending: PendingSave | None = None
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -59,6 +59,10 @@ class Proof:
     verdict: Verdict
     #: Loop time: a listing that was asked for by then or later, and shows the same, is a proof.
     holds_from: float
+
+    def holds_for(self, listing: Listing) -> bool:
+        """Whether it is a proof in this listing."""
+        return self.holds_from <= listing.started
 
 
 class WriteWitness:
@@ -71,7 +75,7 @@ class WriteWitness:
         action: What the write does.
         target: The id of the image (of the node, for a save).
         name: The name that it gives.
-        ticket: The save, if it is one.
+        pending: The save, if it is one.
     """
 
     __slots__ = (
@@ -80,9 +84,9 @@ class WriteWitness:
         "_channel",
         "_memory",
         "_name",
+        "_pending",
         "_policy",
         "_target",
-        "_ticket",
         "began",
         "looked",
     )
@@ -95,7 +99,7 @@ class WriteWitness:
         action: Action,
         target: str,
         name: str,
-        ticket: SaveTicket | None = None,
+        pending: PendingSave | None = None,
     ) -> None:
         self._channel = channel
         self._memory = memory
@@ -103,8 +107,11 @@ class WriteWitness:
         self._action = action
         self._target = target
         self._name = name
-        self._ticket = ticket
-        self._before = None if ticket is not None else memory.sightings.name(target)
+        self._pending = pending
+        #: What the image is called, and from when on, where that is known.
+        self._before: tuple[str, float] | None = None
+        if pending is None:
+            self._before = memory.known.name(target)
         #: Loop time at which the first request was sent; None before. Written by `sent`.
         self.began: float | None = None
         self.looked: bool = False
@@ -112,8 +119,8 @@ class WriteWitness:
     def sent(self, now: float) -> None:
         """The first request is about to be sent."""
         self.began = now
-        if self._ticket is not None:
-            self._ticket.sent_at = now
+        if self._pending is not None:
+            self._pending.sent_at = now
 
     async def look(self, until: float | None, *, once: bool = False) -> Verdict | None:
         """Read listings until one proves that the write was carried out.
@@ -128,9 +135,10 @@ class WriteWitness:
         Returns:
             A verdict whose fate is DONE; None where nothing is proven.
         """
-        channel = self._channel
+        channel, lag = self._channel, self._policy.look
         write = self._open_write()
-        end = channel.clock.now() + self._policy.look
+        look_end = channel.clock.now() + lag
+        end = look_end if until is None else min(look_end, until)
         interval = _FIRST_INTERVAL
         self.looked = False
         while not channel.closed:
@@ -139,26 +147,25 @@ class WriteWitness:
             listing = await self._listing(until)
             proof = None
             if listing is not None:
-                proof = proof_of(self._memory, write, listing, self._policy.look)
-            now = channel.clock.now()
-            left = (end if until is None else min(end, until)) - now
-            wait = min(interval, left)
-            if listing is not None and proof is not None:
-                if proof.holds_from <= listing.started:
-                    return proof.verdict
-                wait = max(proof.holds_from - now, 0.0) + _MARGIN
-            elif once:
+                proof = proof_of(self._memory, write, listing, lag)
+            if proof is not None and listing is not None and proof.holds_for(listing):
+                return proof.verdict
+            if once and proof is None:
                 break
-            if left <= 0 or wait > left + _MARGIN:
-                self.looked = listing is not None and now >= end
+            now = channel.clock.now()
+            wait = _wait_for(proof, now, min(interval, end - now))
+            if now >= end or now + wait > end + _MARGIN:
+                self.looked = listing is not None and now >= look_end
                 break
             await channel.rest(wait)
             interval *= 1.5
         return None
 
     def _open_write(self) -> OpenWrite:
-        began = self._channel.clock.now() if self.began is None else self.began
-        return OpenWrite(self._action, self._target, self._name, began, self._before, self._ticket)
+        began = self.began
+        if began is None:
+            began = self._channel.clock.now()
+        return OpenWrite(self._action, self._target, self._name, began, self._before, self._pending)
 
     async def _listing(self, until: float | None) -> Listing | None:
         """A listing from now on; None if there is none to be had."""
@@ -183,10 +190,17 @@ class WriteWitness:
         if target in listing.by_id:
             other = "the listing shows the image: the account may speak the other Dialect"
             return extended(error, f" [{other}]")
-        is_old = memory.sightings.is_old(target, listing, self._policy.look)
+        is_old = memory.known.is_old(target, listing, self._policy.look)
         if listing.partial or memory.saves.is_unborn(target) or not is_old:
             return extended(error, " [it may only be too new for the server to show it]")
         return extended(error, "", confirmed=True)
+
+
+def _wait_for(proof: Proof | None, now: float, interval: float) -> float:
+    """Seconds until the next listing: until it can be a proof, if what was shown is none yet."""
+    if proof is None:
+        return interval
+    return max(proof.holds_from - now, 0.0) + _MARGIN
 
 
 def proof_of(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
@@ -212,9 +226,9 @@ def proof_of(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float
 
 def _by_name(write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
     image = listing.by_id.get(write.target)
-    if image is None or image.name != write.name:
+    if image is None or image.name != write.name or write.target in listing.contradictory:
         return None
-    holds_from = named_if_shown_from(write.name, write.before, write.began, lag)
+    holds_from = name_proven_from(write.name, write.before, write.began, lag)
     return Proof(Verdict(Fate.DONE), holds_from)
 
 
@@ -225,12 +239,14 @@ def _by_absence(
         return None
     if memory.saves.is_unborn(write.target):
         return None  # it may only not have come up yet
-    holds_from = memory.sightings.gone_if_missing_from(write.target, write.began, lag)
+    holds_from = memory.known.absence_proven_from(write.target, write.began, lag)
     return Proof(Verdict(Fate.DONE), holds_from)
 
 
 def _by_new_image(memory: ImageMemory, write: OpenWrite, listing: Listing) -> Proof | None:
-    image = None if write.ticket is None else memory.saves.product(write.ticket, listing)
+    if write.pending is None:
+        return None
+    image = memory.saves.product(write.pending, listing)
     if image is None:
         return None
     return Proof(Verdict(Fate.DONE, data={"image_id": image.image_id}), listing.started)
@@ -273,10 +289,10 @@ def _proven(memory: ImageMemory, outcome: Outcome, listing: Listing, lag: float)
         result = SaveAction(node_id=step.target, name=str(step.name), image_id=image.image_id)
     else:
         # What was sent by another session or process was sent long ago.
-        began = memory.sightings.doubt_began(step.target)
+        began = memory.known.open_since(step.target)
         write = OpenWrite(step.action, step.target, step.name or "", began)
         proof = proof_of(memory, write, listing, lag)
-        if proof is None or proof.holds_from > listing.started:
+        if proof is None or not proof.holds_for(listing):
             return None
         result = ActionResult()
     return Outcome(step, Status.DONE, result, attempts=outcome.attempts, elapsed=outcome.elapsed)

@@ -1,174 +1,177 @@
-"""Which image belongs to which save. The server does not say: its reply names the action, not the
-image.
+"""Which image belongs to which save. The server's reply names the action, and mostly no image.
 
-An image is taken for the product of a save only when nothing else can have made it: its name fits,
-no listing before the save showed it, its creation time is not before the save, and no other save of
-this session could claim it.
+An image is taken for the product of a save only when nothing else of this session can have made it:
+its name fits, no listing before the save showed it, it was made after the save was sent, and no
+other save of this session could claim it. What another program makes under the same name at the
+same moment looks the same, and cannot be told apart.
 """
 
 from __future__ import annotations
 
-import re
 import weakref
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime
 
 import attrs
 
 from aioe2e.models import SaveAction, SavedImage
 
+from .creation import SLACK, CreationTimes
+from .known import KnownImages, trim
 from .listing import Listing
-from .sightings import Sightings, trim
+from .naming import fits
 
-#: The server writes creation times and its own clock in whole seconds.
-_SLACK = timedelta(seconds=2)
 #: Seconds for which a save whose image is not known may still claim one.
 _REMEMBERED = 3600.0
 #: Seconds within which an accepted save is a rival for the image of another save.
 _RIVALRY = 60.0
 #: Saves and claims kept at the most.
 _MOST = 10_000
-#: Behind a name, the server may put the number of a disk, or the moment of the save in seconds
-#: since the epoch.
-_DISK = r"-disk-\d+"
-_EPOCH = r"_(\d{10})"
-#: Seconds between that moment and the creation time at the most.
-_EPOCH_SLACK = 3600.0
-#: Before a name, `os_distribution` may have the location.
-_LOCATED = r"[A-Z]{2,6}-"
+
+#: What makes two `SaveAction` the same: id, node, name and moment.
+ActionKey = tuple[str | None, str, str, datetime | None]
 
 
-def fits(image: SavedImage, name: str) -> bool:
-    """Whether an image may be what a save under that name made.
-
-    The listed name is the one asked for, or that with ``-disk-0`` or ``_<epoch>`` behind it; or the
-    name asked for stands in ``os_distribution``, alone or behind a location prefix.
-    """
-    listed, asked = image.name, image.os_distribution or ""
-    if name in (listed, asked):
-        return True
-    if asked.endswith(name) and re.fullmatch(_LOCATED, asked[: -len(name)], re.ASCII):
-        return True
-    if asked or not listed.startswith(
-        name
-    ):  # where the server says what was asked for, that is the word
-        return False
-    rest = listed[len(name) :]
-    if re.fullmatch(_DISK, rest, re.ASCII):
-        return True
-    epoch = re.fullmatch(_EPOCH, rest, re.ASCII)
-    if epoch is None or image.creation_time is None:
-        return epoch is not None
-    return abs(image.creation_time.timestamp() - int(epoch[1])) <= _EPOCH_SLACK
+def _key(action: SaveAction) -> ActionKey:
+    return action.action_id, action.node_id, action.name, action.created_at
 
 
 @attrs.define(eq=False)
-class SaveTicket:
-    """One save of this session, from before its first attempt on."""
+class PendingSave:
+    """One save of this session, from before its first request on."""
 
     name: str
+    #: Loop time of its first request. Written again when that is sent.
     sent_at: float
-    in_doubt: bool = True
+    #: The action, once the server accepted it. Written by `SaveClaims.accepted`.
+    key: ActionKey | None = None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it is not known yet if the server carries it out."""
+        return self.key is None
 
 
-class SaveBook:
-    """All that one session knows about its saves.
+#: Whose an image is: a save of this session, or an action of another one.
+Owner = PendingSave | ActionKey
+
+
+class SaveClaims:
+    """All that one session knows about saves, and which image belongs to which.
 
     Args:
-        sightings: When images were first seen.
+        known: When images were first seen.
     """
 
-    def __init__(self, sightings: Sightings) -> None:
-        self._sightings = sightings
-        self._tickets: dict[SaveTicket, None] = {}
-        #: By action id, and by the action itself as long as somebody has it: not every server names
-        #: its actions.
-        self._accepted: dict[str, SaveTicket] = {}
-        self._tickets_of: dict[int, tuple[weakref.ref[SaveAction], SaveTicket]] = {}
+    def __init__(self, known: KnownImages) -> None:
+        self._known = known
+        self._creation = CreationTimes()
+        #: Saves whose image is not known yet.
+        self._pending: dict[PendingSave, None] = {}
+        #: Accepted saves by action id, and by the action itself as long as somebody has it: not
+        #: every server names its actions.
+        self._by_id: dict[str, PendingSave] = {}
+        self._by_action: dict[int, tuple[weakref.ref[SaveAction], PendingSave]] = {}
+        #: Images that belong to a save, by id.
         self._claimed: dict[str, None] = {}
+        #: The image of each save, and of each action of which a copy asked.
+        self._image_of: dict[Owner, str] = {}
+        #: The images of all saves whose actions look the same.
+        self._images_of: dict[ActionKey, list[str]] = {}
 
-    def begin(self, name: str, now: float) -> SaveTicket:
+    def begin(self, name: str, now: float) -> PendingSave:
         """A save is about to be sent for the first time."""
-        while self._tickets and next(iter(self._tickets)).sent_at < now - _REMEMBERED:
-            del self._tickets[next(iter(self._tickets))]
-        ticket = SaveTicket(name, now)
-        self._tickets[ticket] = None
-        trim(self._tickets, _MOST)
-        return ticket
+        while self._pending and next(iter(self._pending)).sent_at < now - _REMEMBERED:
+            del self._pending[next(iter(self._pending))]
+        pending = PendingSave(name, now)
+        self._pending[pending] = None
+        trim(self._pending, _MOST)
+        return pending
 
-    def refused(self, ticket: SaveTicket) -> None:
-        """The save was surely not carried out."""
-        self._tickets.pop(ticket, None)
+    def refused(self, pending: PendingSave) -> None:
+        """The save was not carried out."""
+        self._pending.pop(pending, None)
 
-    def accepted(self, ticket: SaveTicket, action: SaveAction) -> None:
-        """The save was accepted; its image is known now or will be found later."""
-        ticket.in_doubt = False
-        if action.image_id is not None:
-            self.claim(ticket, action.image_id)
-            return
-        key = id(action)
-        self._tickets_of[key] = (
-            weakref.ref(action, lambda _: self._tickets_of.pop(key, None)),
-            ticket,
-        )
+    def accepted(self, pending: PendingSave, action: SaveAction, now: float) -> None:
+        """The save was accepted at that loop time; its image is known now or will be found."""
+        pending.key = _key(action)
+        self._creation.learn(pending.sent_at, now, action.created_at, action.image_id)
+        identity = id(action)
+        forget = weakref.ref(action, lambda _: self._by_action.pop(identity, None))
+        self._by_action[identity] = (forget, pending)
         if action.action_id is not None:
-            self._accepted[action.action_id] = ticket
-            trim(self._accepted, _MOST)
+            self._by_id[action.action_id] = pending
+            trim(self._by_id, _MOST)
+        if action.image_id is not None:
+            self.claim(pending, action.image_id)
 
-    def claim(self, ticket: SaveTicket | None, image_id: str) -> None:
-        """An image belongs to a save, and to no other."""
+    def claim(self, owner: Owner | None, image_id: str) -> None:
+        """An image belongs to a save, and to no other.
+
+        Args:
+            owner: The save, or the action of which a copy asked; None for one that is not known.
+            image_id: The image.
+        """
         self._claimed[image_id] = None
         trim(self._claimed, _MOST)
-        if ticket is not None:
-            self.refused(ticket)
+        if owner is not None:
+            self._image_of[owner] = image_id
+            trim(self._image_of, _MOST)
+        if isinstance(owner, PendingSave):
+            self._pending.pop(owner, None)
+            if owner.key is not None:
+                self._images_of.setdefault(owner.key, []).append(image_id)
+                trim(self._images_of, _MOST)
 
     def is_unborn(self, image_id: str) -> bool:
         """Whether an image is known from the reply to a save, and no listing has shown it yet."""
-        return image_id in self._claimed and self._sightings.first(image_id) is None
+        return image_id in self._claimed and self._known.first_seen(image_id) is None
 
-    def ticket_of(self, action: SaveAction) -> SaveTicket | None:
-        """The ticket of a save that this session made; None for one of another session."""
-        reference, ticket = self._tickets_of.get(id(action), (None, None))
+    def pending_of(self, action: SaveAction) -> PendingSave | None:
+        """The save of this session that an action is of; None for one of another session."""
+        reference, pending = self._by_action.get(id(action), (None, None))
         if reference is not None and reference() is action:
-            return ticket
-        return None if action.action_id is None else self._accepted.get(action.action_id)
+            return pending
+        if action.action_id is None:
+            return None
+        return self._by_id.get(action.action_id)
 
-    def product(self, ticket: SaveTicket, listing: Listing) -> SavedImage | None:
-        """The one image that the save surely made; None if there is none or more than one might be
-        it."""
-        found = [
-            image
-            for image in listing.images
-            if fits(image, ticket.name)
-            and self._is_new(image, ticket)
-            and _is_of_age(image, ticket, listing)
-        ]
-        if len(found) != 1 or any(fits(found[0], rival.name) for rival in self._rivals(ticket)):
+    # A save whose reply was lost
+
+    def product(self, pending: PendingSave, listing: Listing) -> SavedImage | None:
+        """The one image that a save made; None if there is none, or more than one may be it."""
+        found = [image for image in listing.images if self._may_be_of(image, pending, listing)]
+        if len(found) != 1:
+            return None
+        if any(fits(found[0], rival.name) for rival in self._rivals(pending)):
             return None
         return found[0]
 
-    def _is_new(self, image: SavedImage, ticket: SaveTicket) -> bool:
-        """Whether an image belongs to no save yet, and no listing showed it before this one."""
-        first = self._sightings.first(image.image_id)
-        return image.image_id not in self._claimed and (first is None or first >= ticket.sent_at)
+    def _may_be_of(self, image: SavedImage, pending: PendingSave, listing: Listing) -> bool:
+        if not fits(image, pending.name) or image.image_id in self._claimed:
+            return False
+        is_new = self._is_new(image, pending)
+        return is_new and self._creation.was_made_since(image, pending.sent_at, listing)
 
-    def _rivals(self, ticket: SaveTicket) -> Iterable[SaveTicket]:
-        """Other saves without an image of their own that may have made what this one is taken
-        for."""
-        return (
-            other
-            for other in self._tickets
-            if other is not ticket
-            and (other.in_doubt or abs(other.sent_at - ticket.sent_at) < _RIVALRY)
-        )
+    def _is_new(self, image: SavedImage, pending: PendingSave) -> bool:
+        """Whether no listing from before a save showed an image."""
+        first = self._known.first_seen(image.image_id)
+        return first is None or first >= pending.sent_at
+
+    def _rivals(self, pending: PendingSave) -> Iterator[PendingSave]:
+        """Other saves without an image that may have made what this one is taken for."""
+        for other in self._pending:
+            is_near = abs(other.sent_at - pending.sent_at) < _RIVALRY
+            if other is not pending and (other.in_doubt or is_near):
+                yield other
 
     def recall(self, name: str, sent_at: float) -> None:
         """A journal knows of a save in doubt, sent by an earlier process at that loop time."""
         if not self._in_doubt(name):
-            self._tickets[SaveTicket(name, sent_at)] = None
+            self._pending[PendingSave(name, sent_at)] = None
 
-    def _in_doubt(self, name: str) -> list[SaveTicket]:
-        return [ticket for ticket in self._tickets if ticket.in_doubt and ticket.name == name]
+    def _in_doubt(self, name: str) -> list[PendingSave]:
+        return [pending for pending in self._pending if pending.in_doubt and pending.name == name]
 
     def settle(self, name: str, listing: Listing) -> SavedImage | None:
         """The image of the one save in doubt under that name; None if none is proven.
@@ -177,54 +180,109 @@ class SaveBook:
             name: The name asked for.
             listing: A listing from after the save.
         """
-        tickets = self._in_doubt(name)
-        if len(tickets) != 1 or (image := self.product(tickets[0], listing)) is None:
+        in_doubt = self._in_doubt(name)
+        if len(in_doubt) != 1:
             return None
-        self.claim(tickets[0], image.image_id)
+        image = self.product(in_doubt[0], listing)
+        if image is not None:
+            self.claim(in_doubt[0], image.image_id)
         return image
 
+    # The image of an accepted save
+
+    def candidates(self, action: SaveAction, listing: Listing) -> list[SavedImage]:
+        """The images that may be that of an accepted save: one, once it is there and known.
+
+        All who ask for the same action, by any copy of it, get the same image.
+        """
+        pending = self.pending_of(action)
+        owner: Owner = pending or _key(action)
+        claimed = self._claimed_by(owner, listing)
+        if claimed:
+            return claimed
+        found = self._fitting(action, pending, listing)
+        if len(found) == 1:
+            self.claim(owner, found[0].image_id)
+        return found
+
+    def _fitting(
+        self, action: SaveAction, pending: PendingSave | None, listing: Listing
+    ) -> list[SavedImage]:
+        """The images that belong to no save yet and may be that of an accepted one."""
+        free = (image for image in listing.by_id.values() if image.image_id not in self._claimed)
+        found = [image for image in free if self._may_be_awaited(image, action, pending, listing)]
+        exact = [image for image in found if image.name == action.name]
+        return self._without_others(exact or found, pending, listing)
+
     def awaited(self, action: SaveAction, listing: Listing) -> SavedImage | None:
-        """The image of an accepted save, which is there or will come; None while none or more than
-        one may be it."""
-        ticket = self.ticket_of(action)
-        fitting = [
-            image
-            for image in listing.by_id.values()
-            if self._may_be_of(image, action, ticket, listing)
-        ]
-        exact = [image for image in fitting if image.name == action.name]
-        if len(fitting := exact or fitting) != 1:
-            return None
-        self.claim(ticket, fitting[0].image_id)
-        return fitting[0]
+        """The image of an accepted save; None while there is none, or more than one may be it."""
+        found = self.candidates(action, listing)
+        if len(found) == 1:
+            return found[0]
+        return None
 
-    def _may_be_of(
-        self, image: SavedImage, action: SaveAction, ticket: SaveTicket | None, listing: Listing
+    def _claimed_by(self, owner: Owner, listing: Listing) -> list[SavedImage]:
+        """The images in a listing that belong to a save, claimed by it or a copy of its action."""
+        found = [listing.by_id.get(image_id) for image_id in self._ids_of(owner)]
+        return [image for image in found if image is not None]
+
+    def _ids_of(self, owner: Owner) -> list[str]:
+        if owner in self._image_of:
+            return [self._image_of[owner]]
+        if not isinstance(owner, PendingSave):
+            return self._images_of.get(owner, [])
+        if owner.key is not None and owner.key in self._image_of:
+            return [self._image_of[owner.key]]
+        return []
+
+    def _may_be_awaited(
+        self,
+        image: SavedImage,
+        action: SaveAction,
+        pending: PendingSave | None,
+        listing: Listing,
     ) -> bool:
-        """Whether an image may be that of an accepted save, and not that of another save of this
-        session."""
-        if not fits(image, action.name) or image.image_id in self._claimed:
+        """Whether an image may be that of an accepted save."""
+        if not fits(image, action.name):
             return False
-        exact = image.name == action.name
-        if not exact and any(
-            image.name == other.name for other in self._tickets if other is not ticket
-        ):
+        is_exact = image.name == action.name
+        if not is_exact and self._is_exact_for_another(image, pending):
             return False
-        if action.created_at is not None and image.creation_time is not None:
-            if action.created_at - image.creation_time > _SLACK:
-                return False
-        elif ticket is None:
-            return exact  # nothing but the name tells
-        if ticket is None:
+        if _is_older(image, action):
+            return False
+        if pending is not None:
+            return self._is_new(image, pending) and self._is_of_age(image, pending, listing)
+        # Of another session's action only the moment and the name are known.
+        has_moment = action.created_at is not None and image.creation_time is not None
+        return has_moment or is_exact
+
+    def _is_of_age(self, image: SavedImage, pending: PendingSave, listing: Listing) -> bool:
+        """Whether nothing says that an image was made before a save."""
+        if listing.date is None or image.creation_time is None:
             return True
-        dated = listing.date is not None and image.creation_time is not None
-        return self._is_new(image, ticket) and (not dated or _is_of_age(image, ticket, listing))
+        return self._creation.was_made_since(image, pending.sent_at, listing)
+
+    def _is_exact_for_another(self, image: SavedImage, pending: PendingSave | None) -> bool:
+        return any(image.name == other.name for other in self._pending if other is not pending)
+
+    def _without_others(
+        self, found: list[SavedImage], pending: PendingSave | None, listing: Listing
+    ) -> list[SavedImage]:
+        """The candidates without those that can only be the image of another accepted save."""
+        if len(found) < 2:
+            return found
+        taken: set[str] = set()
+        for other in self._pending:
+            if other is pending or other.in_doubt:
+                continue
+            may_be = [image for image in found if self._may_be_of(image, other, listing)]
+            if len(may_be) == 1:
+                taken.add(may_be[0].image_id)
+        return [image for image in found if image.image_id not in taken]
 
 
-def _is_of_age(image: SavedImage, ticket: SaveTicket, listing: Listing) -> bool:
-    """Whether an image was surely made between the save and the listing, by the server's own
-    clock."""
-    if listing.date is None or image.creation_time is None:
+def _is_older(image: SavedImage, action: SaveAction) -> bool:
+    """Whether an image was made before an action, by the moments that the server tells of both."""
+    if action.created_at is None or image.creation_time is None:
         return False
-    age = listing.date - image.creation_time
-    return -_SLACK <= age <= timedelta(seconds=listing.received - ticket.sent_at) + _SLACK
+    return (action.created_at - image.creation_time).total_seconds() > SLACK

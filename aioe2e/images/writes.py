@@ -49,17 +49,17 @@ class Writes:
     async def save(self, node: str, name: str, record: CallRecord) -> SaveAction:
         """Save an image of a node."""
         channel, saves, policy = self._channel, self._memory.saves, self._options.retry
-        ticket = saves.begin(name, channel.clock.now())
-        witness = WriteWitness(channel, self._memory, policy, Action.SAVE, node, name, ticket)
+        pending = saves.begin(name, channel.clock.now())
+        witness = WriteWitness(channel, self._memory, policy, Action.SAVE, node, name, pending)
         request = self._encoded(Action.SAVE, node, name)
         try:
             verdict = await Call(channel, self._options, request, record, witness).run()
         except BaseException:
             if not record.open:
-                saves.refused(ticket)
+                saves.refused(pending)
             raise
         action = save_action(verdict.data, node, name)
-        saves.accepted(ticket, action)
+        saves.accepted(pending, action, channel.clock.now())
         return action
 
     async def rename(
@@ -86,8 +86,7 @@ class Writes:
     ) -> Verdict:
         """Change an image; two writes of one image never overlap."""
         channel, memory = self._channel, self._memory
-        if not memory.locks.try_acquire(image):
-            await memory.locks.acquire(image)
+        await memory.locks.acquire(image)
         try:
             if channel.settings.guard is None:
                 return await self._write_alone(action, image, name, record, in_doubt=in_doubt)
@@ -108,13 +107,13 @@ class Writes:
             return await call.run()
         finally:
             if record.open:
-                memory.sightings.doubted(image, witness.began or 0.0)
+                memory.known.left_open(image, witness.began or 0.0)
                 record.lost_at = channel.clock.now()
             if record.lost_at is not None:
                 lag = self._options.retry.look
                 memory.late_writes.lost(image, action, name, record.lost_at, lag)
             if ACTIONS[action].renames and record.attempts:
-                memory.sightings.renamed(image, name, channel.clock.now())
+                memory.known.renamed(image, name, channel.clock.now())
 
     async def _wait_for_late_writes(
         self, action: Action, name: str, request: Request, record: CallRecord

@@ -190,7 +190,14 @@ class TestRotate:
         before = nightly.writes
         ran = self.rotate(nightly, "--keep", "3", "--yes")
         assert ran.code == 0
+        assert "nothing to do" in ran.err
         assert nightly.writes == before
+        ran = nightly.run(*self.WORDS, "--keep", "2", answer="n\n")
+        assert "Delete 5 images (" in ran.err
+
+    def test_where_nothing_is_too_many_the_question_says_so(self, nightly: Account) -> None:
+        ran = nightly.run(*self.WORDS, "--keep", "9", answer="n\n")
+        assert "Save 5 nodes? Nothing is deleted." in ran.err
 
     def test_an_image_that_is_being_made_is_waited_for_and_not_saved_again(
         self, nightly: Account

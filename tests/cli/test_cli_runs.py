@@ -29,6 +29,12 @@ class TestJournals:
         assert ran.code == 1
         (journal,) = account.journals
         assert f"Journal: {journal}" in ran.err
+        assert "Next step" not in ran.err  # a refusal for good: nothing is left to resume
+
+    def test_what_is_left_is_named_as_the_next_step(self, account: Account) -> None:
+        account.fake.inject("412-json", "delete")
+        ran = account.run(*ALL, "--limit", "1", "--on-error", "stop")
+        (journal,) = account.journals
         assert f"Next step: aioe2e images resume {journal.name}" in ran.err
 
     def test_it_is_for_its_owner_alone(self, account: Account) -> None:
@@ -53,7 +59,7 @@ class TestJournals:
         file = tmp_path / "my.journal"
         ran = account.run("images", "delete", "26318", "-y", "--journal", str(file))
         assert file.exists()
-        assert f"Next step: aioe2e images resume {file}" in ran.err
+        assert f"Journal: {file}" in ran.err
         again = account.run("images", "delete", "26326", "-y", "--journal", str(file))
         assert again.code == 2
         assert "resume" in again.err
@@ -110,6 +116,15 @@ class TestFaults:
         ran = account.run(*ALL, "--deadline", "0.3", "--timeout", "0.2", "--limit", "2")
         assert ran.code in (1, 6)
         assert "skipped" in ran.err
+
+    @pytest.mark.parametrize("form", ["json", "jsonl"])
+    def test_a_delete_that_is_verified_is_done_when_the_listing_shows_it(
+        self, account: Account, form: str
+    ) -> None:
+        ran = account.run(*ALL, "--verify", "-o", form)
+        assert ran.code == 0, ran.err
+        assert account.fake.images == {}
+        assert ran.out.count('"status"') == 40
 
 
 class TestScreen:

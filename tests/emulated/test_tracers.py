@@ -370,6 +370,43 @@ async def test_no_task_that_waits_for_a_reply_holds_a_secret_in_a_frame() -> Non
         assert_no_secret(text, name)
 
 
+async def test_no_frame_of_a_call_that_waits_for_a_new_token_holds_a_secret() -> None:
+    tokens = iter([TOKEN, None])
+
+    async def fetch() -> str:
+        token = next(tokens)
+        if token is None:
+            await asyncio.sleep(3600)
+            return ""
+        return token
+
+    credentials = aioe2e.Credentials(api_key=API_KEY, auth_token=fetch)
+    async with account(faults=Fault("401-json")) as fake:
+        async with fake.session(credentials=credentials) as session:
+            error = await cancelled(session.images.list)
+            assert len(fake.calls) == 1
+    shown = [text for frame in error_frames(error) for text in locals_of(frame)]
+    assert len(shown) > 20
+    for text in shown:
+        assert_no_secret(text, "a frame")
+
+
+def error_frames(error: BaseException) -> Iterator[FrameType]:
+    found: BaseException | None = error
+    while found is not None:
+        yield from frames(found.__traceback__)
+        found = found.__cause__ or found.__context__
+
+
+def locals_of(frame: FrameType) -> Iterator[str]:
+    """The variables of a function, and what an object of the library holds that waits in it."""
+    for value in frame.f_locals.values():
+        yield from reachable(value)
+        if type(value).__module__.startswith("aioe2e._call.call"):
+            names = type(value).__slots__
+            yield from (repr(getattr(value, name, None)) for name in names)
+
+
 async def test_a_write_that_fails_leaves_no_secret_in_the_frames_of_its_error() -> None:
     kept: list[str] = []
     config = keep_everything(kept, set())

@@ -43,7 +43,8 @@ async def test_what_a_report_tells_an_emulator_like_it_tells_again() -> None:
         assert (len(twin.images), len(twin.nodes)) == (7, 3)
         second = await reported(twin)
     for question, answer in first.answers.items():
-        if not answer.endswith(" s"):
+        # Which states are seen is a matter of the moment on a busy machine.
+        if not answer.endswith(" s") and "state" not in question:
             assert second.answers[question] == answer, question
     for route, told in first.routes.items():
         again = second.routes[route]
@@ -134,6 +135,14 @@ def test_what_is_no_report_is_refused_by_the_name_of_its_file(
     assert "wrong.json" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError):
         FakeE2E.like(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize("wrong", [None, 7, b"x", [], {"x"}, object()])
+def test_what_cannot_be_a_report_is_refused(wrong: Any) -> None:
+    with pytest.raises(
+        aioe2e.UsageError, match="report must be a FieldReport, its dict, or a file"
+    ):
+        FakeE2E.like(wrong)
 
 
 @pytest.mark.parametrize(

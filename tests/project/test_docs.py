@@ -218,3 +218,25 @@ def test_code_on_the_pages_fits_the_column_of_the_site() -> None:
         if len(line) > 106
     ]
     assert long == []
+
+
+#: Words that read like a riddle or an old book; the pages for users do without them.
+RIDDLES = re.compile(
+    r"\b(whoever|surely|nobody|somebody|all the same|what became of|of whatever|beside)\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in ALL if page.name != "CHANGELOG.md"], ids=lambda page: page.name
+)
+def test_the_pages_are_in_plain_words(page: Path) -> None:
+    prose = re.sub(
+        r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    assert RIDDLES.findall(prose) == []
+
+
+def test_the_reference_is_in_plain_words() -> None:
+    found = [(name, RIDDLES.findall(docstring)) for name, docstring in public_docstrings()]
+    assert [(name, words) for name, words in found if words] == []

@@ -348,6 +348,15 @@ def test_an_image_whose_state_is_deleted_is_not_there() -> None:
     assert listing.images == [gone, there]
 
 
+def test_of_rows_with_one_id_the_first_counts_and_where_they_differ_they_prove_nothing() -> None:
+    same = [SavedImage(image_id="1", name="a"), SavedImage(image_id="1", name="a")]
+    odd = [SavedImage(image_id="2", name="b"), SavedImage(image_id="2", name="c")]
+    gone = SavedImage(image_id="3", name="d", image_state="Deleted")
+    listing = Listing([*same, *odd, gone, SavedImage(image_id="3", name="e")], 0.0, 1.0, None)
+    assert [image.name for image in listing.by_id.values()] == ["a", "b", "e"]
+    assert listing.contradictory == {"2", "3"}
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from aioe2e.images import saves, sightings
+from aioe2e.images import known, saves
+from aioe2e.images.known import KnownImages
 from aioe2e.images.listing import Listing
-from aioe2e.images.saves import SaveBook, SaveTicket, fits
-from aioe2e.images.sightings import Sightings
+from aioe2e.images.naming import fits
+from aioe2e.images.saves import PendingSave, SaveClaims
 from aioe2e.models import SaveAction, SavedImage
 
 #: The wall time at the loop time 0.
@@ -34,19 +35,22 @@ def listing(*images: SavedImage, moment: float = 20.0, dated: bool = True) -> Li
     return Listing(list(images), moment - 1, moment, at(int(moment)) if dated else None)
 
 
-class Book(SaveBook):
+class Book(SaveClaims):
     """A book that sees listings by itself."""
 
     def __init__(self) -> None:
-        self.sightings = Sightings()
-        super().__init__(self.sightings)
+        self.known = KnownImages()
+        super().__init__(self.known)
 
     def saw(self, listing: Listing) -> None:
-        for _ in self.sightings.saw(listing):
+        for _ in self.known.take_in(listing):
             pass
 
+    def accept(self, pending: PendingSave, action: SaveAction) -> None:
+        self.accepted(pending, action, pending.sent_at + 0.5)
 
-def book_with(name: str = "nightly", sent_at: float = 10.0) -> tuple[Book, SaveTicket]:
+
+def book_with(name: str = "nightly", sent_at: float = 10.0) -> tuple[Book, PendingSave]:
     book = Book()
     return book, book.begin(name, sent_at)
 
@@ -155,11 +159,11 @@ def test_a_rival_whose_name_does_not_fit_is_none() -> None:
 def test_an_accepted_save_whose_image_is_not_known_is_a_rival_for_a_while() -> None:
     book = Book()
     accepted = book.begin("nightly", 9.0)
-    book.accepted(accepted, SaveAction(action_id="1", node_id="5", name="nightly"))
+    book.accept(accepted, SaveAction(action_id="1", node_id="5", name="nightly"))
     near, far = book.begin("nightly", 12.0), book.begin("nightly", 12.0)
     book.refused(far)
     assert book.product(near, listing(image("7", made=12.0))) is None
-    late = SaveTicket("nightly", 500.0)
+    late = PendingSave("nightly", 500.0)
     assert late.in_doubt
     book.refused(near)
     ticket = book.begin("nightly", 500.0)
@@ -168,7 +172,7 @@ def test_an_accepted_save_whose_image_is_not_known_is_a_rival_for_a_while() -> N
 
 def test_an_accepted_save_whose_image_is_known_is_no_rival() -> None:
     book = Book()
-    book.accepted(
+    book.accept(
         book.begin("nightly", 9.0),
         SaveAction(action_id="1", node_id="5", name="nightly", image_id="6"),
     )
@@ -179,9 +183,9 @@ def test_an_accepted_save_whose_image_is_known_is_no_rival() -> None:
 def test_a_save_that_was_accepted_without_a_word_can_be_waited_for_by_its_name() -> None:
     book = Book()
     action = SaveAction(node_id="5", name="nightly")
-    book.accepted(book.begin("nightly", 10.0), action)
-    assert book.ticket_of(action) is not None
-    assert book.ticket_of(SaveAction(node_id="5", name="nightly")) is None
+    book.accept(book.begin("nightly", 10.0), action)
+    assert book.pending_of(action) is not None
+    assert book.pending_of(SaveAction(node_id="5", name="nightly")) is None
     assert book.awaited(action, listing(image("7"))) == image("7")
 
 
@@ -225,7 +229,7 @@ def accepted(
     book: Book, name: str = "nightly", sent_at: float = 10.0, action: str = "1"
 ) -> SaveAction:
     made = SaveAction(action_id=action, node_id="5", name=name)
-    book.accepted(book.begin(name, sent_at), made)
+    book.accept(book.begin(name, sent_at), made)
     return made
 
 
@@ -292,18 +296,18 @@ def test_an_hour_later_a_save_may_claim_nothing_any_more() -> None:
 
 def test_months_of_saves_and_listings_do_not_grow_the_book(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saves, "_MOST", 100)
-    monkeypatch.setattr(sightings, "_MOST", 100)
+    monkeypatch.setattr(known, "_MOST", 100)
     book = Book()
     for number in range(3000):
         ticket = book.begin(f"n{number}", float(number))
         if number % 3 == 0:
-            book.accepted(ticket, SaveAction(action_id=str(number), node_id="5", name=f"n{number}"))
+            book.accept(ticket, SaveAction(action_id=str(number), node_id="5", name=f"n{number}"))
         elif number % 3 == 1:
             book.claim(ticket, str(number))
         book.saw(
             listing(*(image(str(number + offset)) for offset in range(5)), moment=float(number))
         )
-    for kept in (book._tickets, book._accepted, book._claimed):
+    for kept in (book._pending, book._by_id, book._claimed, book._image_of, book._images_of):
         assert len(kept) <= 101
-    assert len(book.sightings._seen) <= 2 * 5 + 100
-    assert not book._tickets_of
+    assert len(book.known._seen) <= 2 * 5 + 100
+    assert not book._by_action

@@ -122,6 +122,14 @@ def test_a_secret_of_any_form_is_hidden_wherever_it_stands() -> None:
             assert secret not in own_frames(caught.value)
 
 
+@pytest.mark.parametrize("given", [(KEY, TOKEN), {"api_key": KEY}, KEY, [TOKEN]], ids=range(4))
+def test_credentials_of_another_type_are_refused_and_in_no_frame(given: Any) -> None:
+    with pytest.raises(ConfigError, match="credentials must be of type Credentials") as caught:
+        Session(given)
+    assert KEY not in own_frames(caught.value)
+    assert TOKEN not in own_frames(caught.value)
+
+
 def test_a_secret_that_is_only_digits_is_no_project() -> None:
     with pytest.raises(ConfigError, match="project_id holds a secret"):
         Session(Credentials(api_key="123456789", auth_token=TOKEN), project_id="123456789")

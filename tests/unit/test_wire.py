@@ -222,7 +222,7 @@ SAVED = {
         "created_at": "2019-10-31T06:13:47.613831Z",
         "status": "done",
         "action_type": "save_images",
-        "resource_id": "34339",
+        "resource_id": "101",
     },
     "errors": {},
 }
@@ -791,3 +791,20 @@ def test_a_listing_that_may_not_be_whole_is_known_as_such(
 ) -> None:
     verdict = judged(LIST, status, {"code": 200, "data": [{"image_id": "1"}], **more})
     assert (verdict.fate, verdict.partial) == (Fate.DONE, partial)
+
+
+# Replies about something else
+
+
+@pytest.mark.parametrize(("named", "fate"), [
+    ("101", Fate.DONE), (101, Fate.DONE), (" 101 ", Fate.DONE), (None, Fate.DONE), ("", Fate.DONE),
+    ([], Fate.DONE), (True, Fate.DONE), ("102", Fate.MAYBE), (102, Fate.MAYBE),
+])  # fmt: skip
+def test_a_reply_to_a_save_that_names_another_node_proves_nothing(named: Any, fate: Fate) -> None:
+    save = encode(Action.SAVE, "101", "nightly", Dialect.DOCUMENTED)
+    verdict = judged(
+        save, 202, {"code": 200, "data": {"id": 7, "resource_id": named}, "errors": {}}
+    )
+    assert verdict.fate is fate
+    if fate is Fate.MAYBE:
+        assert "$.data.resource_id" in str(verdict.error)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from aioe2e.images.known import KnownImages, name_proven_from
 from aioe2e.images.listing import Listing
-from aioe2e.images.sightings import Sightings, named_if_shown_from
 from aioe2e.models import SavedImage
 
 #: The wall time at the loop time 0.
@@ -27,12 +27,12 @@ def listing(
     return Listing(list(images), asked, asked, date, partial=partial)
 
 
-def after(*listings: Listing) -> Sightings:
-    sightings = Sightings()
+def after(*listings: Listing) -> KnownImages:
+    known = KnownImages()
     for each in listings:
-        for _ in sightings.saw(each):
+        for _ in known.take_in(each):
             pass
-    return sightings
+    return known
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def after(*listings: Listing) -> Sightings:
 def test_absence_proves_a_delete_only_if_the_image_was_there_before(
     seen: list[Listing], proven_from: float
 ) -> None:
-    assert after(*seen).gone_if_missing_from("1", began=10.0, lag=LAG) == proven_from + LAG
+    assert after(*seen).absence_proven_from("1", began=10.0, lag=LAG) == proven_from + LAG
 
 
 def test_an_image_is_old_when_a_late_listing_would_show_it() -> None:
-    sightings = after(listing(image(made=8.5), asked=9.0))
-    assert not sightings.is_old("1", listing(asked=10.5), LAG)
-    assert sightings.is_old("1", listing(asked=11.1), LAG)
-    assert sightings.is_old("2", listing(asked=10.5), LAG)
+    known = after(listing(image(made=8.5), asked=9.0))
+    assert not known.is_old("1", listing(asked=10.5), LAG)
+    assert known.is_old("1", listing(asked=11.1), LAG)
+    assert known.is_old("2", listing(asked=10.5), LAG)
 
 
 @pytest.mark.parametrize(
@@ -84,16 +84,16 @@ def test_an_image_is_old_when_a_late_listing_would_show_it() -> None:
 def test_a_name_proves_a_rename_only_if_the_image_did_not_have_it_a_moment_before(
     before: tuple[str, float] | None, proven_from: float
 ) -> None:
-    assert named_if_shown_from("a", before, began=10.0, lag=LAG) == proven_from + LAG
+    assert name_proven_from("a", before, began=10.0, lag=LAG) == proven_from + LAG
 
 
 def test_a_name_is_known_from_when_it_was_first_seen_or_given() -> None:
-    sightings = after(listing(image("a"), asked=1.0), listing(image("a"), asked=2.0))
-    assert sightings.name("1") == ("a", 1.0)
-    sightings.renamed("1", "b", 3.0)
-    assert sightings.name("1") == ("b", 3.0)
-    for _ in sightings.saw(listing(image("c"), asked=4.0)):
+    known = after(listing(image("a"), asked=1.0), listing(image("a"), asked=2.0))
+    assert known.name("1") == ("a", 1.0)
+    known.renamed("1", "b", 3.0)
+    assert known.name("1") == ("b", 3.0)
+    for _ in known.take_in(listing(image("c"), asked=4.0)):
         pass
-    assert sightings.name("1") == ("c", 4.0)
-    sightings.renamed("2", "b", 3.0)
-    assert sightings.name("2") is None
+    assert known.name("1") == ("c", 4.0)
+    known.renamed("2", "b", 3.0)
+    assert known.name("2") is None
