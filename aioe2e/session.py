@@ -240,7 +240,7 @@ class Session:
         return Nodes(self._channel, self._options)
 
     async def check(self) -> Check:
-        """Whether the session is set up right: one listing of images, and a second read if it fails.
+        """Whether the session is set up right: one listing of images, and another read if it fails.
 
         Returns:
             Whether key and token, project and location are accepted, what the request budget is,
@@ -386,7 +386,7 @@ class Session:
         json: Any = None,
         repeatable: bool = False,
     ) -> Reply:
-        """Send any other request of the API, with the same credentials, retries, gate and errors.
+        """Send any other request of the API, with the same credentials, retries, limits and errors.
 
         Args:
             method: GET and HEAD are retried like a listing; all others are sent again only when the
