@@ -1,8 +1,7 @@
-"""The gate that every request of a session passes: slots, pauses, pacing, and the budget for
-retries.
+"""The limiter that every request of a session passes: slots, pauses, pace, the budget for retries.
 
-A slot is held only while a request is in flight. Whoever waits, waits in line: calls that were
-under way already before calls that have not begun, because the clock of the former is running.
+A slot is held only while a request is in flight. Calls wait for one in line: those under way before
+those that have not begun, because the clock of the former is running.
 """
 
 from __future__ import annotations
@@ -118,7 +117,7 @@ class Gate:
         self._admit()
 
     def _admit(self) -> None:
-        """Let in whoever may go, first those whose calls are under way."""
+        """Let in all who may go, first those whose calls are under way."""
         for line in self._waiting:
             while line:
                 if not line[0].done():
@@ -136,7 +135,7 @@ class Gate:
             self._hour.start(self._clock.now())
 
     def try_enter(self, *, under_way: bool) -> bool:
-        """Take a slot if one is free and nobody stands in line before the caller."""
+        """Take a slot if one is free and no one is in line before the caller."""
         if self._waiting[0] or (self._waiting[1] and not under_way) or not self._may_go():
             return False
         self._occupy()
