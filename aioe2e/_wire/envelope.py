@@ -1,6 +1,4 @@
-"""Reads the envelope of a reply, ``{"code", "data", "errors", "message"}``, in all the forms in
-which it was seen.
-"""
+"""Reads the envelope of a reply, ``{"code", "data", "errors", "message"}``, in all its forms."""
 
 from __future__ import annotations
 
@@ -16,6 +14,8 @@ from .json import is_array, is_object
 #: Smaller numbers are no statuses, and larger ones count as this: whatever they mean, it is not
 #: success.
 _LEAST, _MOST = 100, 999_999
+#: The keys of an envelope that hold a status.
+_CODES = ("code", "status_code")
 
 
 def envelope_codes(content: Any) -> list[int]:
@@ -26,10 +26,8 @@ def envelope_codes(content: Any) -> list[int]:
     """
     if not is_object(content):
         return []
-    values = (content.get("code"), content.get("status_code"))
-    return [
-        status for value in values if value is not None and (status := _status(value)) is not None
-    ]
+    found = (_status(content.get(key)) for key in _CODES)
+    return [status for status in found if status is not None]
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -45,15 +43,12 @@ def _is_success(status: int | None) -> bool:
 
 def _status(value: object) -> int | None:
     if isinstance(value, str):
-        return int(value) if re.fullmatch(r"\s*[1-9]\d\d\s*", value, re.ASCII) else None
-    if (
-        not isinstance(value, int | float)
-        or isinstance(value, bool)
-        or not value >= _LEAST
-        or value % 1
-    ):
-        return None  # NaN and infinity among them
-    return int(min(value, _MOST))
+        is_status = re.fullmatch(r"\s*[1-9]\d\d\s*", value, re.ASCII)
+        return int(value) if is_status else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    is_whole = value >= _LEAST and not value % 1  # NaN and infinity are not
+    return int(min(value, _MOST)) if is_whole else None
 
 
 #: The keys that the vendor documents, and those of the ``data`` of an accepted rename or delete.
@@ -62,27 +57,27 @@ _ACCEPTED = frozenset({"message", "status"})
 
 
 def is_plain_success(content: Any) -> bool:
-    """Whether an envelope is of the documented shape and all is well: what nearly every reply
-    is.
-    """
+    """Whether an envelope is of the documented shape and all is well, as nearly every reply."""
     if not is_object(content) or content.get("code") != HTTPStatus.OK or content.get("errors"):
         return False
     data = content.get("data")
-    if is_object(data) and (data.get("status", True) is not True or not data.keys() <= _ACCEPTED):
-        return False  # to be looked at more closely
+    if is_object(data):
+        is_accepted = data.get("status", True) is True and data.keys() <= _ACCEPTED
+        if not is_accepted:
+            return False  # to be looked at more closely
     return content.keys() <= _DOCUMENTED
 
 
 def says_failure(content: Any) -> bool:
-    """Whether an envelope without an error code says all the same that nothing was done."""
+    """Whether an envelope without an error code says that nothing was done."""
     if not is_object(content):
         return False
     if content.get("errors") or content.get("detail"):
         return True
     data = content.get("data")
-    return is_object(data) and (
-        data.get("status") is False or data.get("is_credit_sufficient") is False
-    )
+    if not is_object(data):
+        return False
+    return data.get("status") is False or data.get("is_credit_sufficient") is False
 
 
 #: What a ``status`` says in words where something went wrong.
@@ -90,8 +85,7 @@ _BAD_STATUSES = frozenset({"false", "error", "failed", "failure"})
 
 
 def oddity(content: Any, *, of_image: bool) -> str:
-    """What in an envelope that does not say failure is no success either; empty if there is nothing
-    of that kind.
+    """What in an envelope that does not say failure is no success either; empty if nothing is.
 
     No source knows these forms. They prove nothing, so a write that is answered like this is looked
     for.
@@ -103,29 +97,36 @@ def oddity(content: Any, *, of_image: bool) -> str:
     """
     if not is_object(content):
         return ""
-    for key in ("code", "status_code"):
+    for key in _CODES:
         value = content.get(key)
         if value is not None and not _is_success(_status(value)):
-            return f"$.{key}: no status that anybody knows"
+            return f"$.{key}: not a known status"
     if content.get("error"):
         return "$.error: a success that speaks of an error"
     if content.get("success") is False:
         return "$.success: it is false"
-    data = content.get("data")
-    if of_image and (
-        _is_bad(content.get("status")) or (is_object(data) and _is_bad(data.get("status")))
-    ):
+    if of_image and _has_bad_status(content):
         return "$.status: a success that is none"
     return ""
 
 
+def _has_bad_status(content: Mapping[str, Any]) -> bool:
+    if _is_bad(content.get("status")):
+        return True
+    data = content.get("data")
+    return is_object(data) and _is_bad(data.get("status"))
+
+
 def _is_bad(status: object) -> bool:
-    return status is False or (isinstance(status, str) and status.strip().lower() in _BAD_STATUSES)
+    if isinstance(status, str):
+        return status.strip().lower() in _BAD_STATUSES
+    return status is False
 
 
 def is_paged(content: Mapping[str, Any]) -> bool:
-    """Whether a listing says that there is more than it shows. No source knows it to, but other
-    listings are paged.
+    """Whether a listing says that there is more than it shows.
+
+    No source knows that of images, but other listings are paged.
     """
     total, pages = content.get("total_count"), content.get("total_page_number")
     shown = content.get("data")
@@ -146,40 +147,39 @@ def _whole(value: Any) -> int | None:
 
 
 def flatten(errors: Any, depth: int = 3) -> list[str]:
-    """The sentences in an ``errors`` value, whatever its shape; a few levels deep, two dozen at the
-    most.
-    """
+    """The sentences in an ``errors`` value of any shape: a few levels deep, two dozen at the most."""
     return list(islice(_sentences(errors, depth), 24))
 
 
+#: Keys that say nothing of their own about the sentence.
+_SILENT = ("detail", "non_field_errors")
+
+
 def _sentences(errors: Any, depth: int) -> Iterator[str]:
-    if (
-        isinstance(errors, bool)
-        or errors is None
-        or (not depth and (is_object(errors) or is_array(errors)))
-    ):
+    if errors is None or isinstance(errors, bool):
         return
-    if is_object(errors):
-        for key, value in errors.items():
-            for sentence in _sentences(value, depth - 1):
-                yield sentence if key in ("detail", "non_field_errors") else f"{key}: {sentence}"
-    elif is_array(errors):
-        for value in errors:
-            yield from _sentences(value, depth - 1)
-    else:
+    if not is_object(errors) and not is_array(errors):
         yield str(errors)
+        return
+    if not depth:
+        return
+    pairs = errors.items() if is_object(errors) else ((_SILENT[0], value) for value in errors)
+    for key, value in pairs:
+        for sentence in _sentences(value, depth - 1):
+            yield sentence if key in _SILENT else f"{key}: {sentence}"
 
 
 def spoken(content: Mapping[str, Any]) -> str:
     """What an envelope says to a person: the first of its texts that says something."""
     data = content.get("data")
-    return (
-        _said(content.get("message"))
-        or _joined(content.get("detail"))
-        or _joined(content.get("errors"))
-        or _said(content.get("error"))
-        or (_said(data.get("message")) if is_object(data) else "")
+    texts = (
+        _said(content.get("message")),
+        _joined(content.get("detail")),
+        _joined(content.get("errors")),
+        _said(content.get("error")),
+        _said(data.get("message")) if is_object(data) else "",
     )
+    return next(filter(None, texts), "")
 
 
 def _joined(errors: object) -> str:
@@ -188,9 +188,8 @@ def _joined(errors: object) -> str:
 
 def _said(text: object) -> str:
     """A text that says something; empty if it is none, or only says that all went well."""
-    if not isinstance(text, str) or (said := text.strip()).lower() in ("success", "ok"):
-        return ""
-    return said
+    said = text.strip() if isinstance(text, str) else ""
+    return "" if said.lower() in ("success", "ok") else said
 
 
 def greeting(content: Mapping[str, Any]) -> str:

@@ -163,14 +163,14 @@ def _accepted(request: Request, reply: RawReply, content: Any, redactor: Redacto
     status = reply.status
     if request.lists:
         return _listed(request, reply, content, redactor)
+    is_read = request.repeat is Repeatability.READ
     if not is_object(content):
-        if request.repeat is Repeatability.READ:
+        if is_read:
             return Verdict(Fate.DONE, status, content)
         found = type(content).__name__
         return _unreadable(request, reply, redactor, f"$: an object was expected, not {found}")
-    is_envelope = "data" in content or "message" in content or envelope_codes(content)
-    if not is_envelope:
-        if request.repeat is Repeatability.READ and content:
+    if not _is_envelope(content):
+        if is_read and content:
             return Verdict(Fate.DONE, status, content)
         return _unreadable(request, reply, redactor, "$: neither code, data nor message")
     data = content.get("data")
@@ -179,6 +179,10 @@ def _accepted(request: Request, reply: RawReply, content: Any, redactor: Redacto
         return _unreadable(request, reply, redactor, problem)
     message = redactor.clean(spoken(content) or greeting(content))
     return Verdict(Fate.DONE, status, data, message)
+
+
+def _is_envelope(content: Mapping[str, Any]) -> bool:
+    return "data" in content or "message" in content or bool(envelope_codes(content))
 
 
 def _names_another(request: Request, data: Any) -> bool:

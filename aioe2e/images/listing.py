@@ -149,7 +149,8 @@ class Listings:
                 await running.over.wait()
                 if running.started >= moment and (running.listing or running.error):
                     return running
-            if (rest := self._rest_until - self._clock.now()) > 0:
+            rest = self._rest_until - self._clock.now()
+            if rest > 0:
                 await self._life.rest(rest)
                 if self._round is not None:
                     return await self._join(moment, None)
@@ -175,9 +176,8 @@ class Listings:
             self._failures = 0
             self._publish(round_.listing)
         elif is_passing(round_.error):
-            self._rest_until = self._clock.now() + min(
-                _LONGEST_REST, _FIRST_REST * 2**self._failures
-            )
+            rest = min(_LONGEST_REST, _FIRST_REST * 2**self._failures)
+            self._rest_until = self._clock.now() + rest
             self._failures = min(self._failures + 1, 10)
 
     def _publish(self, listing: Listing) -> None:
@@ -186,13 +186,14 @@ class Listings:
         self._news = asyncio.Event()
 
     def recent(self, moment: float) -> Listing | None:
-        """The latest listing, if it was asked for at `moment` or later and somebody waits for the
-        next one."""
+        """The latest listing, if others wait for the next one and it is not from before `moment`."""
         latest = self._latest
-        return None if latest is None or latest.started < moment else latest
+        if latest is None or latest.started < moment:
+            return None
+        return latest
 
     async def newer(self, known: Listing, due: float) -> Listing | None:
-        """The next listing that anybody makes; None at the loop time `due` or when the session ends."""
+        """The next listing that anybody makes; None at loop time `due`, or at the session's end."""
         self._watchers += 1
         try:
             if self._latest is not None and self._latest.started > known.started:

@@ -1,14 +1,14 @@
-"""One lock for each image that a write is under way for, so that two writes of one image never
-overlap."""
+"""One writer of an image at a time, in this session and, with a guard, among all that share it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Final
+
+import attrs
 
 from aioe2e._call import Channel, closed_error
 from aioe2e.errors import DeadlineExceededError, GuardError
@@ -16,45 +16,43 @@ from aioe2e.errors import DeadlineExceededError, GuardError
 log: Final = logging.getLogger("aioe2e")
 
 
+@attrs.define(eq=False)
+class _KeyLock:
+    """The lock of one key."""
+
+    lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    #: Those who hold it or wait for it. Written by `acquire` and `_leave`.
+    users: int = 0
+
+
 class KeyedLocks:
-    """Locks by key, which exist only while somebody holds or wants them. First come, first
-    served."""
+    """Locks by key, which exist only while they are held or waited for. First come, first served."""
 
     def __init__(self) -> None:
-        self._held: dict[str, deque[asyncio.Future[None]]] = {}
-
-    def try_acquire(self, key: str) -> bool:
-        """Hold the key if nobody does."""
-        if key in self._held:
-            return False
-        self._held[key] = deque()
-        return True
+        self._held: dict[str, _KeyLock] = {}
 
     async def acquire(self, key: str) -> None:
         """Wait until nobody holds the key, and hold it."""
-        if self.try_acquire(key):
-            return
-        waiting = self._held[key]
-        turn = asyncio.get_running_loop().create_future()
-        waiting.append(turn)
+        found = self._held.get(key)
+        if found is None:
+            found = self._held[key] = _KeyLock()
+        found.users += 1
         try:
-            await turn
+            await found.lock.acquire()
         except BaseException:
-            if turn.done() and not turn.cancelled():
-                self.release(key)  # it was handed over in the moment of the cancellation
-            elif turn in waiting:  # else its holder passed it over already
-                waiting.remove(turn)
+            self._leave(key)
             raise
 
     def release(self, key: str) -> None:
-        """Hand the key over to whoever waits longest for it."""
-        waiting = self._held[key]
-        while waiting:
-            turn = waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        del self._held[key]
+        """Hand the key to the one who has waited longest for it."""
+        self._held[key].lock.release()
+        self._leave(key)
+
+    def _leave(self, key: str) -> None:
+        found = self._held[key]
+        found.users -= 1
+        if not found.users:
+            del self._held[key]
 
 
 @contextlib.asynccontextmanager

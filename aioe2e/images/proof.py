@@ -60,6 +60,10 @@ class Proof:
     #: Loop time: a listing that was asked for by then or later, and shows the same, is a proof.
     holds_from: float
 
+    def holds_for(self, listing: Listing) -> bool:
+        """Whether it is a proof in this listing."""
+        return self.holds_from <= listing.started
+
 
 class WriteWitness:
     """Knows one write of an image, and finds in listings whether it was carried out.
@@ -128,9 +132,10 @@ class WriteWitness:
         Returns:
             A verdict whose fate is DONE; None where nothing is proven.
         """
-        channel = self._channel
+        channel, lag = self._channel, self._policy.look
         write = self._open_write()
-        end = channel.clock.now() + self._policy.look
+        look_end = channel.clock.now() + lag
+        end = look_end if until is None else min(look_end, until)
         interval = _FIRST_INTERVAL
         self.looked = False
         while not channel.closed:
@@ -139,18 +144,15 @@ class WriteWitness:
             listing = await self._listing(until)
             proof = None
             if listing is not None:
-                proof = proof_of(self._memory, write, listing, self._policy.look)
-            now = channel.clock.now()
-            left = (end if until is None else min(end, until)) - now
-            wait = min(interval, left)
-            if listing is not None and proof is not None:
-                if proof.holds_from <= listing.started:
-                    return proof.verdict
-                wait = max(proof.holds_from - now, 0.0) + _MARGIN
-            elif once:
+                proof = proof_of(self._memory, write, listing, lag)
+            if proof is not None and listing is not None and proof.holds_for(listing):
+                return proof.verdict
+            if once and proof is None:
                 break
-            if left <= 0 or wait > left + _MARGIN:
-                self.looked = listing is not None and now >= end
+            now = channel.clock.now()
+            wait = _wait_for(proof, now, min(interval, end - now))
+            if now >= end or now + wait > end + _MARGIN:
+                self.looked = listing is not None and now >= look_end
                 break
             await channel.rest(wait)
             interval *= 1.5
@@ -187,6 +189,13 @@ class WriteWitness:
         if listing.partial or memory.saves.is_unborn(target) or not is_old:
             return extended(error, " [it may only be too new for the server to show it]")
         return extended(error, "", confirmed=True)
+
+
+def _wait_for(proof: Proof | None, now: float, interval: float) -> float:
+    """Seconds until the next listing: until it can be a proof, if what was shown is none yet."""
+    if proof is None:
+        return interval
+    return max(proof.holds_from - now, 0.0) + _MARGIN
 
 
 def proof_of(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
@@ -276,7 +285,7 @@ def _proven(memory: ImageMemory, outcome: Outcome, listing: Listing, lag: float)
         began = memory.known.open_since(step.target)
         write = OpenWrite(step.action, step.target, step.name or "", began)
         proof = proof_of(memory, write, listing, lag)
-        if proof is None or proof.holds_from > listing.started:
+        if proof is None or not proof.holds_for(listing):
             return None
         result = ActionResult()
     return Outcome(step, Status.DONE, result, attempts=outcome.attempts, elapsed=outcome.elapsed)

@@ -195,38 +195,41 @@ class SaveClaims:
         """
         pending = self.pending_of(action)
         owner: Owner = _key(action) if pending is None else pending
-        images = listing.by_id
-        claimed = [images[found] for found in self._claimed_by(owner) if found in images]
+        claimed = self._claimed_by(owner, listing)
         if claimed:
             return claimed
-        found = [
-            image
-            for image in images.values()
-            if image.image_id not in self._claimed
-            and self._may_be_awaited(image, action, pending, listing)
-        ]
-        exact = [image for image in found if image.name == action.name]
-        found = exact or found
-        if len(found) > 1:
-            found = self._without_others(found, pending, listing)
+        found = self._fitting(action, pending, listing)
         if len(found) == 1:
             self.claim(owner, found[0].image_id)
         return found
+
+    def _fitting(
+        self, action: SaveAction, pending: PendingSave | None, listing: Listing
+    ) -> list[SavedImage]:
+        """The images that are nobody's yet and may be that of an accepted save."""
+        free = (image for image in listing.by_id.values() if image.image_id not in self._claimed)
+        found = [image for image in free if self._may_be_awaited(image, action, pending, listing)]
+        exact = [image for image in found if image.name == action.name]
+        return self._without_others(exact or found, pending, listing)
 
     def awaited(self, action: SaveAction, listing: Listing) -> SavedImage | None:
         """The image of an accepted save; None while there is none, or more than one may be it."""
         found = self.candidates(action, listing)
         return found[0] if len(found) == 1 else None
 
-    def _claimed_by(self, owner: Owner) -> list[str]:
-        """The images that belong to a save: claimed by itself, or by a copy of its action."""
-        key = owner.key if isinstance(owner, PendingSave) else owner
-        for each in (owner, key):
-            if each is not None and each in self._image_of:
-                return [self._image_of[each]]
-        if isinstance(owner, PendingSave):
-            return []
-        return self._images_of.get(owner, [])
+    def _claimed_by(self, owner: Owner, listing: Listing) -> list[SavedImage]:
+        """The images in a listing that belong to a save, claimed by it or by a copy of its action."""
+        found = [listing.by_id.get(image_id) for image_id in self._ids_of(owner)]
+        return [image for image in found if image is not None]
+
+    def _ids_of(self, owner: Owner) -> list[str]:
+        if owner in self._image_of:
+            return [self._image_of[owner]]
+        if not isinstance(owner, PendingSave):
+            return self._images_of.get(owner, [])
+        if owner.key is not None and owner.key in self._image_of:
+            return [self._image_of[owner.key]]
+        return []
 
     def _may_be_awaited(
         self,
@@ -241,18 +244,19 @@ class SaveClaims:
         is_exact = image.name == action.name
         if not is_exact and self._is_exact_for_another(image, pending):
             return False
-        made = image.creation_time
-        if action.created_at is not None and made is not None:
-            if (action.created_at - made).total_seconds() > SLACK:
-                return False
-        elif pending is None:
-            return is_exact  # nothing but the name tells
-        if pending is None:
-            return True
-        if not self._is_new(image, pending):
+        if _is_older(image, action):
             return False
-        is_dated = listing.date is not None and made is not None
-        return not is_dated or self._creation.was_made_since(image, pending.sent_at, listing)
+        if pending is not None:
+            return self._is_new(image, pending) and self._is_of_age(image, pending, listing)
+        # Of another session's action only the moment and the name are known.
+        has_moment = action.created_at is not None and image.creation_time is not None
+        return has_moment or is_exact
+
+    def _is_of_age(self, image: SavedImage, pending: PendingSave, listing: Listing) -> bool:
+        """Whether nothing says that an image was made before a save."""
+        if listing.date is None or image.creation_time is None:
+            return True
+        return self._creation.was_made_since(image, pending.sent_at, listing)
 
     def _is_exact_for_another(self, image: SavedImage, pending: PendingSave | None) -> bool:
         return any(image.name == other.name for other in self._pending if other is not pending)
@@ -261,6 +265,8 @@ class SaveClaims:
         self, found: list[SavedImage], pending: PendingSave | None, listing: Listing
     ) -> list[SavedImage]:
         """The candidates without those that can only be the image of another accepted save."""
+        if len(found) < 2:
+            return found
         taken: set[str] = set()
         for other in self._pending:
             if other is pending or other.in_doubt:
@@ -269,3 +275,10 @@ class SaveClaims:
             if len(may_be) == 1:
                 taken.add(may_be[0].image_id)
         return [image for image in found if image.image_id not in taken]
+
+
+def _is_older(image: SavedImage, action: SaveAction) -> bool:
+    """Whether an image was made before an action, by the moments that the server tells of both."""
+    if action.created_at is None or image.creation_time is None:
+        return False
+    return (action.created_at - image.creation_time).total_seconds() > SLACK

@@ -15,6 +15,7 @@ import attrs
 
 from aioe2e._call import Channel, closed_error
 from aioe2e._check import LONGEST_INTERVAL
+from aioe2e._clock import Clock
 from aioe2e.errors import E2EError, WaitTimeoutError, is_passing
 from aioe2e.models import ImageState, WaitProgress
 
@@ -30,14 +31,11 @@ _GROWTH = 1.5
 
 @attrs.frozen(eq=False, repr=False)
 class WaitTold:
-    """What somebody wants to be told of a wait.
+    """Who is told of a wait, and what."""
 
-    Attributes:
-        progress: The user's callback.
-        state_in: The state, in a listing, of what is waited for.
-    """
-
+    #: The user's callback.
     progress: Callable[[WaitProgress], object]
+    #: The state, in a listing, of what is waited for.
     state_in: Callable[[Listing], ImageState | None]
 
     def tell(self, listing: Listing | None, *, elapsed: float, next_look: float) -> None:
@@ -75,55 +73,78 @@ async def poll(
         E2EError: What `found` raised, or why no listing can be had (a fault that passes is waited
             through).
     """
-    clock = channel.clock
-    begun = due = clock.now()
-    end = math.inf if timeout is None else begun + timeout
-    failure: E2EError | None = None
-    listing = _unsettled(listings.recent(begun - interval / 2), found)
+    schedule = _Schedule(channel.clock, timeout, interval)
+    listing = _settles_nothing(listings.recent(schedule.begun - interval / 2), found)
     if listing is not None:
-        due = listing.started + interval
+        schedule.due = listing.started + interval
     while True:
-        fresh, failure = await _next(channel, listings, listing, due, end, interval)
+        fresh, failure = await _next(channel, listings, listing, schedule)
         if fresh is not None:
             listing = fresh
-            result = found(listing)
+            result = found(fresh)
             if result is not None:
                 return result
-        _raise_if_over(channel, failure)
-        now = clock.now()
-        if now >= end:
+        if channel.closed:
+            raise closed_error()
+        if failure is not None and not is_passing(failure):
+            raise failure
+        if schedule.is_over():
             break
-        shown = listing if failure is None else None
-        latest = now if shown is None else shown.started
-        due = min(latest + interval, end)
+        shown = None if failure is not None else listing
+        schedule.advance(shown)
         if told is not None:
-            told.tell(shown, elapsed=now - begun, next_look=max(0.0, due - now))
-        interval = min(interval * _GROWTH, LONGEST_INTERVAL)
-    because = ""
-    if failure is not None:
-        because = f" (the last listing failed: {failure})"
+            told.tell(shown, elapsed=schedule.elapsed(), next_look=schedule.left())
+    because = "" if failure is None else f" (the last listing failed: {failure})"
     raise WaitTimeoutError(
-        f"{waiting_for}: not within {timeout:g} s{because}; the server may still be at it"
+        f"not within {timeout:g} s{because}; the server may still be at it", subject=waiting_for
     )
 
 
-def _unsettled(listing: Listing | None, found: Callable[[Listing], object]) -> Listing | None:
-    """A listing of others who wait, if it would not end this wait.
+class _Schedule:
+    """When the next listing of a wait is due. All moments are loop times.
 
-    Then the next one is early enough. What it shows is not taken for an answer, since it was asked
-    for before the question.
+    Args:
+        clock: Where the time comes from.
+        timeout: Seconds for the whole wait; None for no limit.
+        interval: Seconds until the second listing.
     """
-    if listing is None or _settles(found, listing):
+
+    def __init__(self, clock: Clock, timeout: float | None, interval: float) -> None:
+        self._clock = clock
+        self.begun: float = clock.now()
+        self.end: float = math.inf if timeout is None else self.begun + timeout
+        #: Seconds until the next listing. `advance` lets it grow.
+        self.interval = interval
+        #: When the next listing is due. `poll` sets it at first, and `advance` after each listing.
+        self.due: float = self.begun
+
+    def is_over(self) -> bool:
+        """Whether the time for the wait is over."""
+        return self._clock.now() >= self.end
+
+    def advance(self, latest: Listing | None) -> None:
+        """Take the next listing an interval after the latest, or after now where that failed."""
+        since = self._clock.now() if latest is None else latest.started
+        self.due = min(since + self.interval, self.end)
+        self.interval = min(self.interval * _GROWTH, LONGEST_INTERVAL)
+
+    def elapsed(self) -> float:
+        """Seconds since the wait began."""
+        return self._clock.now() - self.begun
+
+    def left(self) -> float:
+        """Seconds until the next listing is due."""
+        return max(0.0, self.due - self._clock.now())
+
+
+def _settles_nothing(shared: Listing | None, found: Callable[[Listing], object]) -> Listing | None:
+    """A listing of others that would not end the wait; the next one is early enough then.
+
+    What it would show is not taken for an answer, since it was asked for before the question.
+    """
+    if shared is None or _settles(found, shared):
         return None
-    return listing
-
-
-def _raise_if_over(channel: Channel, failure: E2EError | None) -> None:
-    """End the wait where the session is closed, or a listing failed for good."""
-    if channel.closed:
-        raise closed_error()
-    if failure is not None and not is_passing(failure):
-        raise failure
+    return shared
 
 
 def _settles(found: Callable[[Listing], object], listing: Listing) -> bool:
@@ -135,20 +156,16 @@ def _settles(found: Callable[[Listing], object], listing: Listing) -> bool:
 
 
 async def _next(
-    channel: Channel,
-    listings: Listings,
-    known: Listing | None,
-    due: float,
-    end: float,
-    interval: float,
+    channel: Channel, listings: Listings, known: Listing | None, schedule: _Schedule
 ) -> tuple[Listing | None, E2EError | None]:
     """The next listing that anybody makes, or one's own once it is due; or why there is none."""
-    until = None if end == math.inf else end
+    until = None if schedule.end == math.inf else schedule.end
+    moment = schedule.due
     if known is not None:
-        news = await listings.newer(known, due)
+        news = await listings.newer(known, schedule.due)
         if news is not None or channel.closed:
             return news, None
-    moment = due if known is None else due - interval / 2
+        moment -= schedule.interval / 2
     try:
         return await listings.after(moment, until=until, tries=1), None
     except TimeoutError:

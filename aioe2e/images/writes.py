@@ -86,8 +86,7 @@ class Writes:
     ) -> Verdict:
         """Change an image; two writes of one image never overlap."""
         channel, memory = self._channel, self._memory
-        if not memory.locks.try_acquire(image):
-            await memory.locks.acquire(image)
+        await memory.locks.acquire(image)
         try:
             if channel.settings.guard is None:
                 return await self._write_alone(action, image, name, record, in_doubt=in_doubt)

@@ -15,6 +15,8 @@ from aioe2e.diagnosis import FieldReport
 from aioe2e.errors import UsageError
 from aioe2e.testing.account import made_images, made_nodes
 
+from . import _checks as checks
+
 #: What `FakeE2E.like` takes: a report, what its `to_dict` told, or a file that holds either form.
 ReportLike: TypeAlias = "FieldReport | Mapping[str, Any] | str | PathLike[str]"
 _Fields: TypeAlias = Mapping[str, Any]
@@ -88,11 +90,13 @@ def _read(source: ReportLike) -> FieldReport:
         return source
     if isinstance(source, Mapping):
         return FieldReport.from_dict(source)
+    if not isinstance(source, str | PathLike):
+        checks.refuse("report", "a FieldReport, its dict, or a file with it", source)
     path = Path(source)
-    text = path.read_text(encoding="utf-8-sig")
-    # Printed, a report has its JSON between fences.
-    fenced = re.search(r"```json\n(.*?)```", text, re.DOTALL)
     try:
+        text = path.read_text(encoding="utf-8-sig")
+        # Printed, a report has its JSON between fences.
+        fenced = re.search(r"```json\n(.*?)```", text, re.DOTALL)
         content = json.loads(fenced[1] if fenced else text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no JSON file: {error}") from None

@@ -136,6 +136,14 @@ def test_what_is_no_report_is_refused_by_the_name_of_its_file(
         FakeE2E.like(tmp_path / "missing.json")
 
 
+@pytest.mark.parametrize("wrong", [None, 7, b"x", [], {"x"}, object()])
+def test_what_cannot_be_a_report_is_refused(wrong: Any) -> None:
+    with pytest.raises(
+        aioe2e.UsageError, match="report must be a FieldReport, its dict, or a file"
+    ):
+        FakeE2E.like(wrong)
+
+
 @pytest.mark.parametrize(
     ("damage", "value"),
     [

@@ -101,6 +101,11 @@ def test_anything_else_is_refused(wrong: Any) -> None:
         objects(wrong)
 
 
+def test_more_than_a_million_are_not_made_up() -> None:
+    with pytest.raises(UsageError, match="images must be a number from 0 to 1000000"):
+        objects(10**9)
+
+
 def test_an_entry_that_is_no_object_is_named() -> None:
     with pytest.raises(UsageError, match=r"images\[1\] must be an object"):
         objects([{"image_id": "1"}, 5])

@@ -19,6 +19,9 @@ from .records import Record
 #: A number of made-up objects, the wire objects themselves, or a JSON file that holds them.
 Source: TypeAlias = "int | Iterable[Mapping[str, Any]] | str | PathLike[str]"
 
+#: More objects than this are not made up: it takes too long, and too much memory.
+MOST_MADE_UP = 1_000_000
+
 INDIA = timezone(timedelta(hours=5, minutes=30), "India")
 #: The seeded images are no younger than this. Fixed, so that a seed gives the same images tomorrow.
 TODAY = datetime(2026, 6, 30, 12, 0, 0, tzinfo=INDIA)
@@ -256,8 +259,8 @@ def objects_of(
         UsageError: It is none of these; it names the file or the first entry that is no object.
         OSError: The file cannot be read.
     """
-    if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
-        return list(make(source))
+    if checks.is_whole(source):
+        return list(make(checks.whole(name, source, most=MOST_MADE_UP)))
     if isinstance(source, str | PathLike):
         path = Path(source)
         found = _checked(f"{name} in {path}", _loaded(path))

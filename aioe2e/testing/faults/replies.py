@@ -37,7 +37,7 @@ _STATUSES: Rows = {
     },
     **{
         f"{status}-html": fixed(f"{status} as a page", EITHER, html(status))
-        for status in (400, 403, 404, 405, 413)
+        for status in (400, 403, 404, 413)
     },
     **{
         f"{status}-json": fixed(f"{status}", ANY, refusal(status, "Try again"))
@@ -47,6 +47,8 @@ _STATUSES: Rows = {
         f"{status}-html": fixed(f"{status} as a page", ANY, html(status))
         for status in (500, 502, 503, 504, 520)
     },
+    # A gateway may send this, too, but only for a request that it did not pass on.
+    "405-html": fixed("405 as a page", NEVER, html(405)),
     "412-json-try-later": fixed(
         "412 that passes",
         NEVER,
