@@ -78,7 +78,7 @@ from .events import (
     RunEvent,
     StepEvent,
 )
-from .images.actions import Images
+from .images import Images
 from .models import (
     Action,
     ActionResult,
