@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, cast
 
 import attrs
@@ -204,5 +204,7 @@ class _Checks:
 
 def _image_in(item: Any) -> SavedImage | None:
     """The image that an item brings along, by itself or with a name."""
-    found = item[0] if isinstance(item, tuple | list) else item  # pyright: ignore[reportUnknownVariableType]
+    found: object = item
+    if isinstance(item, tuple | list):
+        found = cast("Sequence[object]", item)[0]
     return found if isinstance(found, SavedImage) else None

@@ -29,7 +29,7 @@ from .plan import Plan
 from .progress import Meter, Progress, RunWatch, Standing
 from .report import Outcome, Report, ReportBuilder
 from .source import AsyncSource, Source
-from .step import Status, Step
+from .step import Status, Step, index_of
 
 __all__ = ["CANCELLED", "Engine", "RunSettings"]
 
@@ -200,25 +200,40 @@ class Engine:
 
     def stop(self, reason: str) -> None:
         """Let nothing new start. What is in flight ends in its own time."""
-        if not self._ended and not self._over:
-            self._ended = reason
-            for task in self._idle:
-                task.cancel()
-            self._queue.release()
+        if self._ended or self._over:
+            return
+        self._ended = reason
+        for task in self._idle:
+            task.cancel()
+        self._queue.release()
 
     def cancel(self, reason: str) -> None:
         """Let nothing new start, and cancel what is in flight."""
         self.stop(reason)
-        if not self._cancelled and not self._over:
-            self._cancelled = reason
-            for task in self._workers:
-                task.cancel()
+        if self._cancelled or self._over:
+            return
+        self._cancelled = reason
+        for task in self._workers:
+            task.cancel()
 
     async def join(self) -> None:
         """Wait until the run is over and nothing of it is left.
 
         Cancelling this cancels the run, and the wait goes on.
         """
+        try:
+            cancelled = await self._workers_to_leave()
+            cancelled = await self._close_source() or cancelled
+            if cancelled is not None:
+                raise cancelled
+            if self.error is None:
+                await self._verify()
+        finally:
+            if self._journal is not None:
+                self._journal.close()
+
+    async def _workers_to_leave(self) -> asyncio.CancelledError | None:
+        """Wait for the workers; gives the cancellation that came meanwhile."""
         cancelled: asyncio.CancelledError | None = None
         while self._workers:
             try:
@@ -226,20 +241,17 @@ class Engine:
             except asyncio.CancelledError as error:
                 cancelled = cancelled or error
                 self.cancel(CANCELLED)
+        return cancelled
+
+    async def _close_source(self) -> asyncio.CancelledError | None:
+        """Close the source; gives the cancellation that came meanwhile."""
         try:
             await self._source.close()
         except asyncio.CancelledError as error:
-            cancelled = cancelled or error
+            return error
         except Exception as error:  # noqa: BLE001  # the user's own; the stream raises it
             self.error = self.error or error
-        try:
-            if cancelled is None and self.error is None:
-                await self._verify()
-        finally:
-            if self._journal is not None:
-                self._journal.close()
-        if cancelled is not None:
-            raise cancelled
+        return None
 
     async def _verify(self) -> None:
         """See whether the listing shows what was promised; what it does not is UNKNOWN."""
@@ -267,15 +279,19 @@ class Engine:
     def standing(self) -> Standing:
         """The counts of now."""
         paused_until: float | None = None
-        if not self._over and self._pause.left(self._now()):
+        holds_back = self._brake.on
+        if self._pause.left(self._now()):
             paused_until = self._pause.until
+            holds_back = True
+        if self._over:
+            paused_until, holds_back = None, False
         return Standing(
             self._source.total,
             self._outcomes.finished,
             self._outcomes.failed,
             self._in_flight,
             min(self._settings.workers, self._settings.current_limit()),
-            (self._brake.on or paused_until is not None) and not self._over,
+            holds_back,
             paused_until,
         )
 
@@ -329,7 +345,7 @@ class Engine:
 
     async def _turn(self) -> bool:
         """See a step through when one may be started; False if there is none to take."""
-        if self._pause.until and self._pause.left(self._now()):
+        if self._pause.left(self._now()):
             await self._budget_is_back()
             return True
         if not self._brake.on:
@@ -491,7 +507,7 @@ class Engine:
                 ending = self._given_up(step, ending)
             elif ending.error is None:
                 if self._journal is not None:
-                    self._journal.half_done(cast("int", step.index))
+                    self._journal.half_done(index_of(step))
                 self._halves[step.index] = FirstHalf(ending.attempts, began)
                 if (cause := self._source.halved(step)) is None:
                     return

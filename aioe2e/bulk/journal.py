@@ -18,7 +18,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol, Self, cast
+from typing import Any, Final, Protocol, Self
 
 import attrs
 
@@ -29,7 +29,7 @@ from aioe2e.models import SaveAction
 
 from .journal_reader import FORMAT, Key, content_of, parsed, path_text
 from .report import Outcome
-from .step import Status, Step, StepRecord
+from .step import Status, Step, StepRecord, index_of
 
 if sys.platform != "win32":
     import fcntl
@@ -82,7 +82,7 @@ class Journal:
             journal = cls(descriptor, text, len(whole))
             journal._write(lines)
         except OSError as error:
-            problem = f"the journal {quoted(text)} cannot be written: {error.strerror or error}"
+            problem = f"the journal {quoted(text)} cannot be written: {_why(error)}"
         except BaseException:
             os.close(descriptor)
             raise
@@ -96,11 +96,11 @@ class Journal:
 
         The callable raises `SkippedError` if the write cannot be noted: then it must not go out.
         """
-        return partial(self._note_once, _index(step), half)
+        return partial(self._note_once, index_of(step), half)
 
     def outcome(self, outcome: Outcome) -> None:
         """Note how a step ended. One that was not sent needs no line."""
-        index = _index(outcome.step)
+        index = index_of(outcome.step)
         if outcome.status is Status.SKIPPED and (index, 1) not in self._noted:
             return
         self._noted -= {(index, 1), (index, 2)}
@@ -133,9 +133,7 @@ class Journal:
         try:
             self._write(line)
         except OSError as error:
-            problem = (
-                f"the journal {quoted(self._path)} cannot be written: {error.strerror or error}"
-            )
+            problem = f"the journal {quoted(self._path)} cannot be written: {_why(error)}"
         else:
             return
         raise SkippedError(problem)
@@ -218,7 +216,7 @@ class Journal:
                 _log.warning(
                     "the journal %s cannot be written: %s",
                     quoted(self._path),
-                    error.strerror or error,
+                    _why(error),
                 )
             self._complained = True
 
@@ -238,9 +236,7 @@ class Journal:
         try:
             os.ftruncate(self._descriptor, self._size)
         except OSError as error:
-            _log.warning(
-                "the journal %s cannot be mended: %s", quoted(self._path), error.strerror or error
-            )
+            _log.warning("the journal %s cannot be mended: %s", quoted(self._path), _why(error))
 
 
 def _needed(save: SaveAction) -> dict[str, Any]:
@@ -267,13 +263,13 @@ def _opened(path: str) -> int:
     try:
         return os.open(path, flags, MODE)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reason = getattr(error, "strerror", None) or error
-        problem = f"the journal {quoted(path)} cannot be opened: {reason}"
+        problem = f"the journal {quoted(path)} cannot be opened: {_why(error)}"
     raise UsageError(problem)
 
 
-def _index(step: Step) -> int:
-    return cast("int", step.index)
+def _why(error: Exception) -> object:
+    """What an error of the operating system says, without its number."""
+    return getattr(error, "strerror", None) or error
 
 
 def _lock(descriptor: int, path: str) -> None:
@@ -313,9 +309,7 @@ def _begin(path: str, whole: bytes, torn: bytes, plan: Journaled) -> str:
             " go on with Plan.resume(path)"
         )
     for step in plan.to_dict()["steps"]:
-        record = records.get(step["index"])
-        is_past = record is not None and _is_past(step, record)
-        if is_past or step["index"] not in indices:
+        if step["index"] not in indices or _is_past(step, records.get(step["index"])):
             raise UsageError(
                 f"the journal {quoted(path)} knows more of step {step['index']}"
                 " than this plan does: go on with Plan.resume(path)"
@@ -323,7 +317,9 @@ def _begin(path: str, whole: bytes, torn: bytes, plan: Journaled) -> str:
     return f'{{"{Key.RUN}":"again"}}\n'
 
 
-def _is_past(step: Mapping[str, Any], record: StepRecord) -> bool:
+def _is_past(step: Mapping[str, Any], record: StepRecord | None) -> bool:
     """Whether a step must not be sent any more: it is settled, or it is an open save."""
+    if record is None:
+        return False
     once = ACTIONS[step["action"]].repeat is Repeatability.ONCE
     return record.settled or (once and record.status is Status.UNKNOWN)

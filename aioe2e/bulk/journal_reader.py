@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from aioe2e._check import quoted
+from aioe2e._check import is_number, quoted
 from aioe2e.errors import UsageError
 from aioe2e.models import SaveAction
 
@@ -96,10 +96,11 @@ def content_of(path: str) -> tuple[bytes, bytes]:
         UsageError: It cannot be read.
     """
     try:
+        file = Path(path)
         # Reading a pipe or a device may never end.
-        if Path(path).exists() and not Path(path).is_file():
+        if file.exists() and not file.is_file():
             raise UsageError(f"{quoted(path)} is no journal: it is no regular file")
-        data = Path(path).read_bytes()
+        data = file.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         problem = f"the journal {quoted(path)} cannot be read: {reason}"
@@ -219,15 +220,16 @@ class _Reader:
         )
         if ended.settled:
             return ended
-        halfway = known.halfway or line.get(Key.HALFWAY) is True
-        was_open = before.status is Status.UNKNOWN
-        refused = line.get(Key.REFUSED) is True and was_open
-        still_open = was_open and before.halfway == halfway
-        if still_open and (status is Status.SKIPPED or ended.passing):
+        ended = attrs.evolve(
+            ended,
+            halfway=known.halfway or line.get(Key.HALFWAY) is True,
+            refused=before.status is Status.UNKNOWN and line.get(Key.REFUSED) is True,
+        )
+        if before.stays_open(ended):
             return attrs.evolve(
-                before, refused=refused, attempts=ended.attempts, elapsed=ended.elapsed
+                before, refused=ended.refused, attempts=ended.attempts, elapsed=ended.elapsed
             )
-        return attrs.evolve(ended, halfway=halfway, refused=refused)
+        return ended
 
     def _before_of(self, index: int) -> StepRecord:
         return self._before.get(index, _NOTHING)
@@ -236,8 +238,7 @@ class _Reader:
 def _number(line: Mapping[str, Any], key: Key, default: Any) -> Any:
     """The number under a key; the default where there is none."""
     value = line.get(key)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number else default
+    return value if is_number(value) else default
 
 
 def _text(line: Mapping[str, Any], key: Key) -> str | None:

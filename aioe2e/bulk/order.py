@@ -19,7 +19,7 @@ from typing import Final
 
 import attrs
 
-from .step import Step
+from .step import Step, index_of
 
 __all__ = ["groups", "is_runnable", "is_temporary", "ordered"]
 
@@ -40,44 +40,44 @@ def ordered(steps: Sequence[Step], taken: Iterable[str] = ()) -> list[Step]:
             yet.
         taken: Other names in use, so that no temporary name meets them.
     """
-    claimants = {
-        step.name: place for place, step in enumerate(steps) if step.name and not step.unchanged
-    }
-    #: By place: the one step that takes over the name that this one gives up.
-    successors: list[int | None] = [None] * len(steps)
+    successors = _successors(steps)
     after: dict[int, list[int]] = {}
-    for place, step in enumerate(steps):
-        if step.previous is None or step.unchanged or step.open:
-            continue  # gives up no name, or nobody knows which
-        successor = claimants.get(step.previous)
-        if successor is not None and successor != place:
-            successors[place] = successor
-            after.setdefault(successor, []).append(_index(step))
+    for step, successor in zip(steps, successors, strict=True):
+        if successor is not None:
+            after.setdefault(successor, []).append(index_of(step))
     via = _temporary_names(steps, successors, taken)
-    return [
-        attrs.evolve(step, after=tuple(after[place]), via=via.get(place))
-        if place in after
-        else step
-        for place, step in enumerate(steps)
-    ]
+    found = list(steps)
+    for place, indices in after.items():
+        found[place] = attrs.evolve(steps[place], after=tuple(indices), via=via.get(place))
+    return found
 
 
-def _index(step: Step) -> int:
-    assert step.index is not None
-    return step.index
+def _successors(steps: Sequence[Step]) -> list[int | None]:
+    """By place: the place of the one step that takes over the name that a step gives up."""
+    claimants: dict[str | None, int] = {}
+    for place, step in enumerate(steps):
+        if not step.unchanged:
+            claimants[step.name] = place
+    found: list[int | None] = []
+    for place, step in enumerate(steps):
+        given_up = None if step.unchanged or step.open else step.previous
+        successor = None if given_up is None else claimants.get(given_up)
+        found.append(None if successor == place else successor)
+    return found
 
 
 def _cycles(successors: Sequence[int | None]) -> Iterator[list[int]]:
     """Each cycle once, as the places on it."""
-    walk_of = [-1] * len(successors)
+    walked: set[int | None] = {None}
     for start in range(len(successors)):
         path: list[int] = []
         place: int | None = start
-        while place is not None and walk_of[place] < 0:
-            walk_of[place] = start
+        while place not in walked:
+            assert place is not None
+            walked.add(place)
             path.append(place)
             place = successors[place]
-        if place is not None and path and walk_of[place] == start:
+        if place in path:
             yield path[path.index(place) :]
 
 
@@ -100,7 +100,7 @@ def _unused(step: Step, used: set[str]) -> str:
     """A temporary name that says whose it is: another for each swap, the same for the same one."""
     attempt = 0
     while True:
-        seed = "\0".join((step.target, step.previous or "", step.name or "", str(attempt)))
+        seed = "\0".join(map(str, (step.target, step.previous, step.name, attempt)))
         name = f"{TEMPORARY}{step.target}-{hashlib.sha256(seed.encode()).hexdigest()[:6]}"
         if name not in used:
             return name
@@ -111,16 +111,16 @@ def groups(steps: Sequence[Step]) -> list[list[Step]]:
     """The steps, those that wait for each other together, in the order of their first ones."""
     group_of: dict[int, list[Step]] = {}
     for step in steps:
-        group_of[_index(step)] = [step]
+        group_of[index_of(step)] = [step]
     for step in steps:
         for index in step.after:
-            mine, theirs = group_of[_index(step)], group_of[index]
+            mine, theirs = group_of[index_of(step)], group_of[index]
             if mine is theirs:
                 continue
             smaller, larger = sorted((mine, theirs), key=len)
             larger += smaller
             for moved in smaller:
-                group_of[_index(moved)] = larger
+                group_of[index_of(moved)] = larger
     distinct = {id(group): group for group in group_of.values()}
     return list(distinct.values())
 
@@ -131,20 +131,20 @@ def is_runnable(steps: Sequence[Step]) -> bool:
     Each `after` must be in the plan, and no steps may wait for each other in a circle. The first
     request of a step with a `via` waits for nothing, and nothing waits for its second one.
     """
-    place_of = {_index(step): place for place, step in enumerate(steps)}
-    waits = [0] * len(steps)
+    known = {index_of(step) for step in steps}
+    if any(index not in known for step in steps for index in step.after):
+        return False
+    frees_at_once = {index_of(step) for step in steps if step.via is not None}
+    waits: dict[int, int] = {}
     waiters: dict[int, list[int]] = {}
-    for place, step in enumerate(steps):
-        for index in step.after:
-            before = place_of.get(index)
-            if before is None:
-                return False
-            if steps[before].via is None:
-                waits[place] += 1
-                waiters.setdefault(before, []).append(place)
-    ready = [place for place, count in enumerate(waits) if not count]
-    for place in ready:  # grows while it is walked
-        for waiter in waiters.get(place, ()):
+    for step in steps:
+        before = [index for index in step.after if index not in frees_at_once]
+        waits[index_of(step)] = len(before)
+        for index in before:
+            waiters.setdefault(index, []).append(index_of(step))
+    ready = [index for index, count in waits.items() if not count]
+    for index in ready:  # grows while it is walked
+        for waiter in waiters.get(index, ()):
             waits[waiter] -= 1
             if not waits[waiter]:
                 ready.append(waiter)

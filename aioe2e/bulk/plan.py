@@ -25,7 +25,7 @@ from .checks import checked_steps
 from .inputs import Namer, collection
 from .order import groups, is_runnable
 from .remaining import remaining_steps
-from .step import ImageLike, NodeLike, Step, StepRecord
+from .step import ImageLike, NodeLike, Step, StepRecord, index_of
 
 __all__ = ["Plan", "remaining_plan"]
 
@@ -48,7 +48,7 @@ def _digest(steps: Iterable[Step]) -> str:
 def _as_steps(steps: Iterable[Step]) -> tuple[Step, ...]:
     found = tuple(steps)
     for step in found:
-        if not isinstance(step, Step):  # pyright: ignore[reportUnnecessaryIsInstance]  # users may be untyped
+        if not isinstance(cast("object", step), Step):
             raise UsageError(f"a plan has Steps, not {_check.quoted(step)}")
     return found
 
@@ -319,7 +319,7 @@ class Plan(Sequence[Step]):
             found[-1] += group
         if self.unknown and not found:
             found.append([])
-        in_order = (sorted(chunk, key=lambda step: step.index or 0) for chunk in found)
+        in_order = (sorted(chunk, key=index_of) for chunk in found)
         return [
             Plan(steps, unknown=() if place else self.unknown)
             for place, steps in enumerate(in_order)
@@ -344,7 +344,7 @@ class Plan(Sequence[Step]):
             UsageError: It is no stored plan, it is damaged, or its steps were changed (make a new
                 plan of them then, with `Plan.of`).
         """
-        stored = isinstance(data, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
+        stored = isinstance(cast("object", data), Mapping)
         if not stored or data.get("version") != VERSION:
             raise UsageError(
                 f"this is no plan that Plan.to_dict wrote in version {VERSION}:"
@@ -400,19 +400,22 @@ def _counted_steps(steps: Sequence[Step]) -> str:
 
 
 def _row(step: Step) -> tuple[object, ...]:
-    notes = (
-        "unchanged" if step.unchanged else "",
-        f"through {step.via}" if step.via else "",
-        f"after {', '.join(map(str, step.after))}" if step.after else "",
-        "may have been applied already" if step.open else "",
-    )
+    notes: list[str] = []
+    if step.unchanged:
+        notes.append("unchanged")
+    if step.via:
+        notes.append(f"through {step.via}")
+    if step.after:
+        notes.append(f"after {', '.join(map(str, step.after))}")
+    if step.open:
+        notes.append("may have been applied already")
     return (
         step.index,
         step.action,
         step.target,
         step.previous,
         step.name,
-        "; ".join(filter(None, notes)),
+        "; ".join(notes),
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from .order import is_temporary
-from .step import Status, Step, StepRecord
+from .step import Status, Step, StepRecord, index_of
 
 __all__ = ["Remaining", "remaining_steps"]
 
@@ -57,17 +57,17 @@ class _Rule:
         #: Indices of the steps whose old name is free.
         self._freed = {
             index
-            for index in map(_index, (*steps, *unknown))
+            for index in map(index_of, (*steps, *unknown))
             if self._of(index).settled or self._of(index).halfway
         }
         self._open_saves = [step for step in (*unknown, *steps) if self._is_open_save(step)]
-        self._open_save_indices = {_index(step) for step in self._open_saves}
+        self._open_save_indices = {index_of(step) for step in self._open_saves}
         #: By index: why a step is left out.
         self._reasons = self._left_out()
 
     def remaining(self) -> Remaining:
         kept = [self._again(step) for step in self._steps if self._is_kept(step)]
-        open_saves = sorted(self._open_saves, key=_index)
+        open_saves = sorted(self._open_saves, key=index_of)
         unknown = [self._as_open(step) for step in open_saves]
         return Remaining(tuple(kept), tuple(unknown), tuple(self._warnings()))
 
@@ -75,13 +75,13 @@ class _Rule:
         return self._records.get(index, _NEVER_SENT)
 
     def _is_open_save(self, step: Step) -> bool:
-        record = self._of(_index(step))
+        record = self._of(index_of(step))
         if step.repeatable or record.settled:
             return False
         return step.open or record.status is Status.UNKNOWN
 
     def _is_kept(self, step: Step) -> bool:
-        index = _index(step)
+        index = index_of(step)
         if index in self._reasons or index in self._open_save_indices:
             return False
         return not self._of(index).settled
@@ -91,13 +91,13 @@ class _Rule:
         waiters: dict[int, list[Step]] = {}
         for step in self._steps:
             if reason := self._reason(step):
-                reasons[_index(step)] = reason
+                reasons[index_of(step)] = reason
             for index in step.after:
                 waiters.setdefault(index, []).append(step)
         # What waits for a name that stays in use is left out too.
         spreading = [*reasons, *self._open_save_indices]
         for index in spreading:  # grows while it is walked
-            for waiter in map(_index, waiters.get(index, ())):
+            for waiter in map(index_of, waiters.get(index, ())):
                 if waiter not in reasons and not self._of(waiter).settled:
                     reasons[waiter] = f"it comes after step {index}"
                     spreading.append(waiter)
@@ -105,7 +105,7 @@ class _Rule:
 
     def _reason(self, step: Step) -> str:
         """Why a step is left out for its own record; empty if it is not."""
-        index = _index(step)
+        index = index_of(step)
         record = self._of(index)
         if record.status is Status.UNKNOWN and record.refused:
             # It was run again in the hope of an answer, and only the listing can give one now.
@@ -123,7 +123,7 @@ class _Rule:
 
     def _again(self, step: Step) -> Step:
         """The step as the next run has to make it."""
-        record = self._of(_index(step))
+        record = self._of(index_of(step))
         after = tuple(index for index in step.after if index not in self._freed)
         unsure = record.status is Status.UNKNOWN
         if record.halfway and step.via is not None:
@@ -137,12 +137,12 @@ class _Rule:
         return attrs.evolve(step, after=after, open=is_open)
 
     def _as_open(self, step: Step) -> Step:
-        sent_at = step.sent_at or self._of(_index(step)).sent_at
+        sent_at = step.sent_at or self._of(index_of(step)).sent_at
         return attrs.evolve(step, open=True, sent_at=sent_at)
 
     def _warnings(self) -> Iterator[str]:
         for step in self._steps:
-            if reason := self._reasons.get(_index(step)):
+            if reason := self._reasons.get(index_of(step)):
                 yield f"step {step.index} ({step}) is left out: {reason}"
         for step in self._steps:
             if warning := self._temporary_name(step):
@@ -155,7 +155,7 @@ class _Rule:
 
     def _temporary_name(self, step: Step) -> str:
         """A warning for an image that carries a temporary name, or may do so; else empty."""
-        record = self._of(_index(step))
+        record = self._of(index_of(step))
         if record.settled:
             return ""
         unsure = record.status is Status.UNKNOWN or step.open
@@ -169,11 +169,6 @@ class _Rule:
             return ""
         carries = "may carry" if unsure else "carries"
         ending = f"step {step.index} of what remains finishes it"
-        if _index(step) in self._reasons:
+        if index_of(step) in self._reasons:
             ending = f"rename it to {step.name!r} yourself"
         return f"image {step.target} {carries} the temporary name {name!r}: {ending}"
-
-
-def _index(step: Step) -> int:
-    assert step.index is not None
-    return step.index

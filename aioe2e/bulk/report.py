@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, Self, overload
+from typing import Any, Final, Self, cast, overload
 
 import attrs
 
@@ -40,7 +40,7 @@ from aioe2e.models import Action, ActionResult, SaveAction
 from . import journal_reader
 from .endings import FirstHalf, of_second_half, skipped
 from .plan import Plan, remaining_plan
-from .step import Status, Step, StepRecord
+from .step import Status, Step, StepRecord, index_of
 
 __all__ = ["BulkError", "Outcome", "Report", "ReportBuilder"]
 
@@ -188,7 +188,9 @@ class Outcome:
 def _error_of_record(step: Step, record: StepRecord) -> E2EError:
     """Why a step is not done, as far as a journal says it."""
     if record.status is Status.UNKNOWN:
-        last = APIError("it was refused", status=record.http or 400) if record.refused else None
+        last: APIError | None = None
+        if record.refused:
+            last = APIError("it was refused", status=record.http or 400)
         return OutcomeUnknownError(
             "by its journal it was sent, and may have been carried out",
             action=step.action.value,
@@ -358,7 +360,9 @@ class Report(Sequence[Outcome]):
         shown = "; ".join(
             f"step {bad.step.index} ({bad.step}): {_reason(bad)}" for bad in loud[:SHOWN_IN_ERROR]
         )
-        more = f"; and {len(loud) - SHOWN_IN_ERROR} more" if len(loud) > SHOWN_IN_ERROR else ""
+        more = ""
+        if len(loud) > SHOWN_IN_ERROR:
+            more = f"; and {len(loud) - SHOWN_IN_ERROR} more"
         raise BulkError(
             f"{self._headline()}: {shown}{more}", [_error(outcome) for outcome in loud], self
         )
@@ -370,9 +374,11 @@ class Report(Sequence[Outcome]):
         that may have been applied; never of a save that may have been (those stand in its
         `unknown`).
         """
-        plan = Plan([outcome.step for outcome in self.outcomes]) if self.plan is None else self.plan
+        plan = self.plan
+        if plan is None:
+            plan = Plan([outcome.step for outcome in self.outcomes])
         return remaining_plan(
-            plan, {outcome.step.index or 0: outcome.record for outcome in self.outcomes}
+            plan, {index_of(outcome.step): outcome.record for outcome in self.outcomes}
         )
 
     def settle(self, settled: Iterable[Outcome]) -> Report:
@@ -425,7 +431,7 @@ class Report(Sequence[Outcome]):
         Raises:
             UsageError: It is the report of another plan, or of a stream.
         """
-        if not isinstance(earlier, Report):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+        if not isinstance(cast("object", earlier), Report):
             raise UsageError(f"earlier: a Report is needed, not {quoted(earlier)}")
         if self.plan is None or earlier.plan is None:
             raise UsageError("only reports of plans can be merged, not those of streams")
@@ -454,7 +460,7 @@ class Report(Sequence[Outcome]):
         plan = attrs.evolve(Plan.from_dict(stored), journal=os.fspath(path))
         never_sent = StepRecord(Status.SKIPPED)
         outcomes = [
-            Outcome.of_record(step, records.get(step.index or 0, never_sent))
+            Outcome.of_record(step, records.get(index_of(step), never_sent))
             for step in (*plan.unknown, *plan)
         ]
         return cls(outcomes, plan=plan, elapsed=sum(outcome.elapsed for outcome in outcomes))
@@ -478,7 +484,7 @@ class Report(Sequence[Outcome]):
         Raises:
             UsageError: It is no stored report, one of another version, or it is damaged.
         """
-        stored = isinstance(data, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
+        stored = isinstance(cast("object", data), Mapping)
         if not stored or data.get("version") != VERSION:
             raise UsageError(
                 f"this is no report that Report.to_dict wrote in version {VERSION}: {quoted(data)}"
@@ -506,8 +512,10 @@ class Report(Sequence[Outcome]):
             (bad.step.index, bad.status.upper(), bad.step, bad.attempts, _reason(bad))
             for bad in loud[:SHOWN]
         )
-        more = [f"… and {len(loud) - SHOWN} more"] if len(loud) > SHOWN else []
-        return "\n".join([self._headline(), *table(header, rows), *more])
+        lines = [self._headline(), *table(header, rows)]
+        if len(loud) > SHOWN:
+            lines.append(f"… and {len(loud) - SHOWN} more")
+        return "\n".join(lines)
 
     def _loudest_first(self) -> list[Outcome]:
         return [outcome for status in _LOUDEST for outcome in self.where(status)]
@@ -518,11 +526,9 @@ class Report(Sequence[Outcome]):
         said = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
         if not said:
             return "no steps"
-        return (
-            f"{total}: {said}"
-            if self.ok
-            else f"{self._not_ok()} of {total} did not end well ({said})"
-        )
+        if self.ok:
+            return f"{total}: {said}"
+        return f"{self._not_ok()} of {total} did not end well ({said})"
 
 
 class BulkError(E2EError, ExceptionGroup[E2EError]):
@@ -552,7 +558,7 @@ class BulkError(E2EError, ExceptionGroup[E2EError]):
         self.attempts: int = sum(error.attempts for error in errors)
         self.report = report
 
-    def derive(self, excs: Sequence[E2EError]) -> BulkError:  # type: ignore[override]  # narrower than typeshed's generic
+    def derive(self, excs: Sequence[E2EError]) -> BulkError:  # type: ignore[override]  # narrower
         """A group of some of the errors, as ``except*`` and ``split`` make it."""
         return BulkError(self.message, excs, self.report)
 
@@ -664,18 +670,13 @@ def _merged(before: Outcome, now: Outcome | None) -> Outcome:
     if now is None:
         return before
     attempts, elapsed = before.attempts + now.attempts, before.elapsed + now.elapsed
-    was_open = before.status is Status.UNKNOWN and not now.ok
-    halfway = before.halfway or now.halfway
-    if was_open and before.halfway == halfway and (now.status is Status.SKIPPED or now.passing):
-        # UNKNOWN again, or not tried: what may have been carried out may still have been.
+    now = attrs.evolve(now, step=before.step, attempts=attempts, elapsed=elapsed)
+    if now.ok:
+        return now
+    now = attrs.evolve(now, halfway=before.halfway or now.halfway)
+    if before.record.stays_open(now.record):
         return attrs.evolve(before, attempts=attempts, elapsed=elapsed)
-    return attrs.evolve(
-        now,
-        step=before.step,
-        attempts=attempts,
-        elapsed=elapsed,
-        halfway=halfway and not now.ok,
-    )
+    return now
 
 
 def _counts_of_json(stored: Any) -> dict[Status, int]:

@@ -15,7 +15,7 @@ from aioe2e.models import Action, SavedImage
 
 from .inputs import is_planned, steps_of
 from .plan import Plan
-from .step import Step
+from .step import Step, index_of
 
 __all__ = [
     "AsyncSource",
@@ -58,7 +58,7 @@ class PlanSource:
             self._tie()
 
     def _tie(self) -> None:
-        self._places = {cast("int", step.index): place for place, step in enumerate(self.steps)}
+        self._places = {index_of(step): place for place, step in enumerate(self.steps)}
         for place, step in enumerate(self.steps):
             # One that is not in the plan was done by an earlier run.
             if before := {index for index in step.after if index in self._places}:
@@ -111,7 +111,7 @@ class PlanSource:
 
     def done(self, step: Step) -> None:
         """Let the steps go that waited for this one."""
-        for place in self._followers.pop(cast("int", step.index), ()):
+        for place in self._followers.pop(index_of(step), ()):
             self._missing[place] -= 1
             if not self._missing[place]:
                 del self._missing[place]
@@ -128,7 +128,7 @@ class PlanSource:
             The step that did not end well meanwhile, so that the second half can never run; None if
             it can.
         """
-        place = self._places[cast("int", step.index)]
+        place = self._places[index_of(step)]
         self._halved.add(place)
         self.done(step)
         if (cause := self._broken.get(place)) is None and place not in self._missing:
@@ -140,7 +140,7 @@ class PlanSource:
         given_up: list[tuple[Step, Step]] = []
         causes = [step]
         for cause in causes:
-            for place in self._followers.pop(cast("int", cause.index), ()):
+            for place in self._followers.pop(index_of(cause), ()):
                 if place in self._gone or place in self._broken:
                     continue
                 follower = self.steps[place]

@@ -22,7 +22,7 @@ from aioe2e.models import (
     node_id_of,
 )
 
-__all__ = ["ImageLike", "NodeLike", "Status", "Step", "StepRecord"]
+__all__ = ["ImageLike", "NodeLike", "Status", "Step", "StepRecord", "index_of"]
 
 
 class Status(enum.StrEnum):
@@ -66,11 +66,21 @@ class StepRecord:
     @property
     def settled(self) -> bool:
         """Whether the step is as it should be, so that nothing is left to do."""
-        return self.status is Status.DONE or self.status is Status.UNCHANGED
+        return self.status in (Status.DONE, Status.UNCHANGED)
+
+    def stays_open(self, now: StepRecord) -> bool:
+        """Whether a write that this record left open is still open after a later run.
+
+        It is where the later run did not send it, or did not come through with it either: it may
+        have been carried out before.
+        """
+        if self.status is not Status.UNKNOWN or self.halfway != now.halfway:
+            return False
+        return now.status is Status.SKIPPED or now.passing
 
 
 def _is_text(value: object) -> bool:
-    return value is None or isinstance(value, str)
+    return isinstance(value, str | None)
 
 
 def _is_index(value: object) -> bool:
@@ -219,7 +229,7 @@ class Step:
         Raises:
             UsageError: It is damaged.
         """
-        if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
+        if not isinstance(cast("object", data), Mapping):
             raise UsageError(f"a stored step is an object, not {_check.quoted(data)}")
         rest = {
             key: value for key, value in data.items() if key not in ("action", "target", "name")
@@ -251,4 +261,10 @@ def _action(value: object) -> Action:
 
 def current_name(image: object) -> str | None:
     """The name that an image has now, where that is known."""
-    return (image.name or None) if isinstance(image, SavedImage) else None
+    return image.name or None if isinstance(image, SavedImage) else None
+
+
+def index_of(step: Step) -> int:
+    """The index of a step of a plan; each of them has one."""
+    assert step.index is not None
+    return step.index

@@ -131,16 +131,13 @@ class Stream:
             tell=tell,
             **options,
         )
-        plan = steps if isinstance(steps, Plan) else None
-        if settings.journal is not None and plan is None:
-            raise UsageError(
-                "journal: it needs a Plan; the remaining steps of a stream are not known"
-            )
-        if settings.verify is not False and plan is None:
-            raise UsageError("verify: it needs a Plan; a stream does not keep what went well")
+        plan: Plan | None = None
+        if isinstance(steps, Plan):
+            plan = steps
+            _check_journal_of(plan, settings)
+        else:
+            _check_without_plan(settings)
         self._verify = settings.verify is not False
-        if plan is not None and plan.journal is not None and settings.journal is None:
-            _warn_of_missing_journal(plan.journal)
         self._limit = settings.workers
         self._queue = OutcomeQueue(settings.workers)
         self._engine = Engine(source_of(steps), plan=plan, settings=settings, queue=self._queue)
@@ -239,9 +236,20 @@ class Stream:
             raise self._engine.error
 
 
-def _warn_of_missing_journal(path: str) -> None:
+def _check_without_plan(settings: RunSettings) -> None:
+    """Refuse what only a run of a plan can do."""
+    if settings.journal is not None:
+        raise UsageError("journal: it needs a Plan; the remaining steps of a stream are not known")
+    if settings.verify is not False:
+        raise UsageError("verify: it needs a Plan; a stream does not keep what went well")
+
+
+def _check_journal_of(plan: Plan, settings: RunSettings) -> None:
+    """Warn of a resumed plan that runs without its journal."""
+    if plan.journal is None or settings.journal is not None:
+        return
     warnings.warn(
-        f"this plan was resumed from the journal {quoted(path)} and runs without journal=:"
+        f"this plan was resumed from the journal {quoted(plan.journal)} and runs without journal=:"
         " a later Plan.resume would offer the same steps again",
         stacklevel=4,
     )

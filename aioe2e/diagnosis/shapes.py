@@ -28,6 +28,14 @@ _ADDRESS: Final = re.compile(
 )
 _UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 _FORM_LIMIT: Final = 40
+#: Keys that objects within elements are likely to have.
+_USUAL_KEYS: Final = frozenset(
+    {"category", "cloning_ops", "code", "cpu", "created", "created_at", "currency", "date", "description", "detail", "details", "disk", "distro",
+     "full_name", "id", "image", "image_id", "image_name", "ip", "ip_address", "is_active", "is_locked", "is_running", "label", "location", "memory",
+     "message", "name", "node", "node_id", "node_name", "os", "plan", "price", "private_ip", "private_ip_address", "project_id", "project_name",
+     "public_ip", "public_ip_address", "ram", "region", "size", "state", "status", "tags", "template_id", "timestamp", "type", "unit", "updated_at",
+     "user", "uuid", "value", "vcpus", "version", "vm", "vm_detail", "vm_id", "vm_name", "vm_state", "vm_status", "zone"}
+)  # fmt: skip
 _HIDDEN_KEY: Final = "[key]"
 
 
@@ -56,10 +64,18 @@ class Vocabulary:
         elif isinstance(value, str) and not is_state_key(key):
             self._values.add(value.strip().lower())
 
-    def key(self, word: str) -> str:
-        """A key as it may be told."""
+    def key(self, word: str, *, is_nested: bool = False) -> str:
+        """A key as it may be told.
+
+        Args:
+            word: The key.
+            is_nested: Whether it stands in an object within an element. Such an object may be keyed
+                by names of the account, so only words that APIs use are told of it.
+        """
         if word in self._known:
             return word
+        if is_nested:
+            return word if word.lower() in _USUAL_KEYS else _HIDDEN_KEY
         is_plain = _KEY.fullmatch(word) is not None
         return word if is_plain and word.lower() not in self._values else _HIDDEN_KEY
 
@@ -151,11 +167,13 @@ def shape_of_objects(
         For each key: ``kinds`` with their counts; ``known``; ``forms`` of dates and sizes;
         ``words`` of states; ``fields`` of objects in it.
     """
+    is_nested = depth < _DEEPEST
     values: dict[str, list[Any]] = {}
     for each in objects:
         if is_object(each):
             for key, value in each.items():
-                values.setdefault(vocabulary.key(key), []).append(value)
+                word = vocabulary.key(key, is_nested=is_nested)
+                values.setdefault(word, []).append(value)
     if len(values) > _MOST_KEYS:
         values = {_HIDDEN_KEY: [value for some in values.values() for value in some]}
     is_known = frozenset(known)

@@ -98,8 +98,7 @@ class Trial:
         except _Stopped as stop:
             self.answers["Why did the trial stop?"] = str(stop)
         except E2EError as error:
-            said = masked_sentence(error.detail, (self._name, node))
-            self.answers["Why did the trial stop?"] = f"{type(error).__name__}: {said}"
+            self.answers["Why did the trial stop?"] = _kind_of_failure(error)
         finally:
             if self._has_saved:
                 await self._clean_up()
@@ -256,6 +255,12 @@ class Trial:
             self.answers[_DIALECT_OF[action]] = "yes"
         else:
             self.answers[_DIALECT_OF[action]] = f"no, but {_METHODS[learned]} does"
+
+
+def _kind_of_failure(error: E2EError) -> str:
+    """The class of an error, and its status; its text may name things of the account."""
+    name = type(error).__name__
+    return f"{name}, HTTP {error.status}" if isinstance(error, APIError) else name
 
 
 def _naming(image: SavedImage, asked: str) -> str:

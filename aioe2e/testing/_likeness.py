@@ -85,14 +85,14 @@ def options_like(source: ReportLike, *, seed: int = 0) -> dict[str, Any]:
     return found
 
 
-def _read(source: ReportLike) -> FieldReport:
+def _read(source: object) -> FieldReport:
     if isinstance(source, FieldReport):
         return source
     if isinstance(source, Mapping):
-        return FieldReport.from_dict(source)
+        return FieldReport.from_dict(cast("Mapping[str, Any]", source))
     if not isinstance(source, str | PathLike):
         checks.refuse("report", "a FieldReport, its dict, or a file with it", source)
-    path = Path(source)
+    path = Path(cast("str | PathLike[str]", source))
     try:
         text = path.read_text(encoding="utf-8-sig")
         # Printed, a report has its JSON between fences.

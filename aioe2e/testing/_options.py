@@ -68,8 +68,8 @@ def keywords_of(options: argparse.Namespace) -> dict[str, Any]:
         UsageError: The file of `--like` is no field report.
         OSError: It cannot be read.
     """
-    given = vars(options)
-    keywords = _DEFAULTS | {}
+    given: dict[str, Any] = vars(options)
+    keywords: dict[str, Any] = dict(_DEFAULTS)
     if options.like is not None:
         keywords |= options_like(options.like, seed=given.get("seed", 0))
     keywords |= given

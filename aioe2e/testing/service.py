@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
+import attrs
 from aiohttp import web
 
 from aioe2e.testing.account import Account, Store, Throttle, answer, pretended
@@ -133,7 +134,7 @@ class Service:
 
     def _refusal(self, call: RecordedRequest, status: int, text: str) -> WireReply:
         call.status = status
-        return refusal(status, text)
+        return self._finished(call, refusal(status, text))
 
     def cancel(self) -> None:
         """End what hangs and what was to happen later."""
@@ -187,7 +188,7 @@ class Service:
             if wait is None:
                 self._answer(call, late=True)
             return connection.drop()
-        reply = self._answer(call) if wait is None else self._throttled(wait, connection)
+        reply = self._answer(call) if wait is None else self._throttled(wait, call)
         call.status = reply.status
         response = connection.respond(reply, request)
         await connection.drained()
@@ -195,32 +196,42 @@ class Service:
 
     def _answer(self, call: RecordedRequest, *, late: bool = False, lag: float = 0.0) -> WireReply:
         reply = answer(call, self._store, self._account, late=late, lag=lag)
-        return self._with_budget(reply)
+        return self._finished(call, reply)
 
-    def _with_budget(self, reply: WireReply) -> WireReply:
-        """The reply with the headers that tell what is left of the rate limit."""
+    def _finished(self, call: RecordedRequest, reply: WireReply) -> WireReply:
+        """The reply as the rules and the method want it."""
+        rules = self._account.rules
+        return attrs.evolve(
+            reply,
+            headers=reply.headers + self._budget_headers(),
+            date_offset=rules.date_offset if rules.send_date else None,
+            bodiless=call.method == "HEAD",
+        )
+
+    def _budget_headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers that tell what is left of the rate limit, where the rules want them."""
         family = self._account.rules.rate_limit_headers
         budget = self.throttle.budget()
         if budget is None or family is None:
-            return reply
+            return ()
         reset = budget.reset
         if family == "ratelimit":
             reset += time.time()
-        return reply.with_headers(
+        return (
             (f"{family}-limit", str(budget.limit)),
             (f"{family}-remaining", str(budget.remaining)),
             (f"{family}-reset", str(math.ceil(reset))),
         )
 
-    def _throttled(self, wait: int, connection: Connection) -> WireReply:
-        self.throttle.note_retry_after(wait, connection.number)
+    def _throttled(self, wait: int, call: RecordedRequest) -> WireReply:
+        self.throttle.note_retry_after(wait, call.connection)
         rules = self._account.rules
         make = html if rules.throttle_html else refusal
         if rules.retry_after == "text":
             reply = make(429, f"Request was throttled. Expected available in {wait} seconds.")
         else:
             reply = make(429, "Request was throttled.").with_headers(("Retry-After", str(wait)))
-        return self._with_budget(reply)
+        return self._finished(call, reply)
 
     async def _play(self, call: RecordedRequest, fault: Fault, wire: Wire) -> None:
         call.fault = fault.kind

@@ -187,7 +187,7 @@ async def test_a_trial_stops_before_it_writes_where_the_node_is_not_there() -> N
     async with FakeE2E(images=1, nodes=1) as fake, fake.session() as session:
         report = await session.field_report(99999, writes=True, interval=0.01)
         assert all(call.method == "GET" for call in fake.calls)
-    assert report.answers["Why did the trial stop?"].startswith("NotFoundError")
+    assert report.answers["Why did the trial stop?"] == "NotFoundError, HTTP 404"
     assert "Is anything left behind?" not in report.answers
 
 
@@ -288,6 +288,28 @@ def test_no_value_ends_up_in_the_shape_of_objects(
     shape = json.dumps(shape_of_objects(objects, Vocabulary([objects], ())))
     assert str(number) not in shape
     assert f'"{name}"' not in shape
+
+
+def test_an_object_that_is_keyed_by_names_tells_none() -> None:
+    objects = [
+        {"vm_info": {"acmeprod": {"vm_id": 5, "acme_db": 1}}, "os_info": {"version": "7"}}
+    ] * 3
+    shape = shape_of_objects(objects, Vocabulary(objects, ()))
+    assert "acme" not in json.dumps(shape)
+    assert set(shape["vm_info"]["fields"]["[key]"]["fields"]) == {"vm_id", "[key]"}
+    assert set(shape["os_info"]["fields"]) == {"version"}
+
+
+async def test_why_a_trial_stopped_names_nothing_of_the_account() -> None:
+    refused = {"code": 403, "message": "acme has no rights in payroll", "errors": {}}
+
+    def deny(asked: Asked) -> Says:
+        return Says(status=403, whole=refused) if asked.path == "nodes/5/" else answer(asked)
+
+    async with odd_server(deny) as (session, _):
+        report = await session.field_report(5, writes=True, interval=0.01)
+    assert report.answers["Why did the trial stop?"] == "PermissionDeniedError, HTTP 403"
+    assert "acme" not in str(report)
 
 
 def test_an_object_with_very_many_keys_is_data() -> None:

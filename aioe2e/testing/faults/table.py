@@ -1,7 +1,6 @@
 """All kinds of faults in one table.
 
-To add one: a row in `_fault_wire` (connections and bytes), `_fault_replies` (status and headers) or
-`_fault_bodies`.
+To add one: a row in `wire` (connections and bytes), `replies` (status and headers) or `bodies`.
 """
 
 from __future__ import annotations

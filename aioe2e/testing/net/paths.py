@@ -79,14 +79,11 @@ _ROUTES: Mapping[tuple[str, ...], _Methods] = {
 
 @attrs.frozen
 class Route:
-    """What one path takes.
+    """What one path takes."""
 
-    Attributes:
-        methods: Its methods, in some dialect.
-        target: The id in the path, or ``""``.
-    """
-
+    #: Its methods, in some dialect.
     methods: _Methods
+    #: The id in the path, or ``""``.
     target: str = ""
 
     def form(self, method: str, body: object) -> str:
