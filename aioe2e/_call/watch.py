@@ -89,7 +89,7 @@ class CallWatch:
         }
         self._attempt: dict[str, Any] | None = None
         self._flight: InFlight | None = None
-        #: Whether a listing was asked what became of a write.
+        #: Whether a listing was read to learn how a write ended.
         self.asked_listing: bool = False
 
     def __enter__(self) -> Self:

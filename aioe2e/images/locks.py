@@ -26,13 +26,13 @@ class _KeyLock:
 
 
 class KeyedLocks:
-    """Locks by key, which exist only while they are held or waited for. First come, first served."""
+    """Locks by key, which exist only while held or waited for. First come, first served."""
 
     def __init__(self) -> None:
         self._held: dict[str, _KeyLock] = {}
 
     async def acquire(self, key: str) -> None:
-        """Wait until nobody holds the key, and hold it."""
+        """Wait until the key is free, and hold it."""
         found = self._held.get(key)
         if found is None:
             found = self._held[key] = _KeyLock()

@@ -101,6 +101,7 @@ async def sessions(http: aiohttp.ClientSession) -> None:
         )
         assert_type(reply, Reply)
         assert_type((reply.status, reply.message, reply.attempts), tuple[int, str, int])
+        assert_type((reply.headers, reply.request_id), tuple[Mapping[str, str], str | None])
     await session.close()
 
 
