@@ -43,8 +43,11 @@ class ChunkQueue:
     """
 
     def __init__(self, url: str, job: str, idle: float) -> None:
-        # Replies to streams look different in version 3 of the protocol.
-        self._client: Any = redis.asyncio.Redis.from_url(url, decode_responses=True, protocol=2)
+        # The keywords of from_url have no types. Replies about streams look different in version 3
+        # of the protocol.
+        self._client: Any = redis.asyncio.Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+            url, decode_responses=True, protocol=2
+        )
         self._idle = idle
         self._stream = f"aioe2e:job:{job}"
         self._worker = uuid.uuid4().hex
@@ -77,14 +80,14 @@ class ChunkQueue:
         claimed = await self._client.xautoclaim(
             self._stream, _GROUP, self._worker, int(self._idle * 1000), count=1
         )
-        entries = claimed[1]
+        entries: list[tuple[str, dict[str, str]]] = claimed[1]
         if not entries:
             found = await self._client.xreadgroup(
                 _GROUP, self._worker, {self._stream: ">"}, count=1, block=1000
             )
-            entries = found[0][1] if found else []
-        if not entries:
-            return None
+            if not found:
+                return None
+            entries = found[0][1]
         entry, fields = entries[0]
         plan = Plan.from_dict(json.loads(fields["plan"]))
         return Chunk(int(entry.partition("-")[0]) - 1, plan, entry)

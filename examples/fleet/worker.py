@@ -77,7 +77,8 @@ async def work(queue: ChunkQueue, session: aioe2e.Session, folder: Path) -> None
 
 async def main(url: str, job: str, idle: float, per_hour: float, folder: Path) -> None:
     """One worker, on any machine that sees Redis and the folder."""
-    client = redis.asyncio.Redis.from_url(url)
+    # Its keywords have no types.
+    client = redis.asyncio.Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
     limiter = RedisLimiter(client, per_hour=per_hour)
     session = aioe2e.Session.from_env(limiter=limiter, guard=RedisGuard(client))
     async with ChunkQueue(url, job, idle) as queue, session:

@@ -20,6 +20,7 @@ from redis_server import RedisServer
 from aioe2e import ConfigError
 from aioe2e.fleet import RedisLimiter
 from aioe2e.fleet import limiter as limiter_module
+from aioe2e.testing import FakeE2E
 
 
 @contextlib.asynccontextmanager
@@ -224,6 +225,46 @@ async def test_keys_of_a_quiet_budget_go_by_themselves(redis_url: str) -> None:
         await RedisLimiter(client, name=budget, per_second=100).acquire()
         (key,) = await client.keys(f"*{budget}*")
         assert 0 < await client.pttl(key) <= 1100
+
+
+async def test_two_sessions_of_one_process_share_one_limiter(redis_url: str) -> None:
+    async with connected(redis_url) as client, FakeE2E(requests_per_second=100, burst=5) as fake:
+        limiter = RedisLimiter(client, name=name(), per_second=100)
+        async with fake.session(limiter=limiter) as one, fake.session(limiter=limiter) as two:
+            began = now()
+            jobs = [s.request("GET", "nodes/") for s in (one, two) for _ in range(15)]
+            await asyncio.gather(*jobs)
+            assert now() - began >= 29 / 95 - 0.01
+        assert fake.refused == 0
+
+
+async def test_a_session_that_is_cancelled_in_a_crowd_loses_no_turn_of_the_others(
+    redis_url: str,
+) -> None:
+    async with connected(redis_url) as client, FakeE2E() as fake:
+        limiter = RedisLimiter(client, name=name(), per_second=50, share=1)
+        async with fake.session(limiter=limiter) as session:
+            calls = [asyncio.create_task(session.request("GET", "nodes/")) for _ in range(60)]
+            await asyncio.sleep(0.1)
+            for call in calls[:40]:
+                call.cancel()
+            began = now()
+            await asyncio.gather(*calls[40:])
+            assert now() - began <= 2
+
+
+@pytest.mark.parametrize("off", [-60.0, 60.0])
+async def test_the_clock_of_a_machine_does_not_matter(
+    off: float, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, shared = time.time, name()
+    async with connected(redis_url) as one, connected(redis_url) as other:
+        limiters = [RedisLimiter(c, name=shared, per_second=50, share=1) for c in (one, other)]
+        await limiters[0].acquire()
+        began = now()
+        monkeypatch.setattr(time, "time", lambda: real() + off)
+        await limiters[1].acquire()
+        assert 0.015 <= now() - began < 1
 
 
 # Redis goes away
