@@ -16,7 +16,7 @@ from .exits import CommandError, Exit, code_of
 from .output import complain
 from .parser import Command, Invocation, Parser
 from .shell import Interrupts, Shell
-from .terminal import Screen
+from .terminal import OutputLostError, Screen
 
 __all__ = ["PARSER", "main"]
 
@@ -153,14 +153,19 @@ def main(
             screen.out.print(parsed)
             return Exit.OK
         return asyncio.run(_carry_out(parsed, screen, stdin or sys.stdin, environ))
-    except BrokenPipeError:
-        return _left_alone(screen)
+    except OutputLostError as error:
+        if error.is_closed:
+            return Exit.OK
+        complain(screen, CommandError(f"the output cannot be written: {error}", Exit.FAILED))
+        return Exit.FAILED
     except (CommandError, aioe2e.E2EError) as error:
         complain(screen, error)
         return code_of(error)
     except (asyncio.CancelledError, KeyboardInterrupt):
         screen.note("interrupted")
         return Exit.INTERRUPTED
+    finally:
+        _leave_alone(screen)
 
 
 async def _carry_out(
@@ -174,14 +179,13 @@ async def _carry_out(
         return Exit.INTERRUPTED if interrupts.came else code
 
 
-def _left_alone(screen: Screen) -> Exit:
-    """End quietly where nobody reads on, as `head` does; what is still in a buffer is dropped."""
-    quiet = os.open(os.devnull, os.O_WRONLY)
+def _leave_alone(screen: Screen) -> None:
+    """Drop what is still in the buffer of a stream that cannot be written."""
     for sink in (screen.out, screen.err):
         if sink.broken:
+            quiet = os.open(os.devnull, os.O_WRONLY)
             os.dup2(quiet, sink.stream.fileno())
-    os.close(quiet)
-    return Exit.OK
+            os.close(quiet)
 
 
 def _is_verbose(words: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ import attrs
 from aioe2e import _check
 from aioe2e.errors import ConfigError
 
-from .secrecy import SHORTEST_SECRET, described, looks_like_token
+from .secrecy import QUOTES, SHORTEST_SECRET, described, looks_like_key, looks_like_token
 
 __all__ = ["Credentials", "Dialect", "Limits", "RetryPolicy", "Timeouts"]
 
@@ -190,12 +190,9 @@ def _problem_of_secret(secret: str) -> str:
     is_plain = secret.isascii() and secret.isprintable()
     if not is_plain or " " in secret:
         return "must be printable ASCII without spaces (a line break or a quote copied along?)"
-    if secret[0] in _QUOTES and secret[-1] == secret[0]:
-        return "has quotation marks around it: leave them out"
+    if secret[0] in QUOTES or secret[-1] in QUOTES:
+        return "begins or ends with a quotation mark: leave quotation marks out"
     return ""
-
-
-_QUOTES = frozenset("\"'`")
 
 
 @attrs.frozen(kw_only=True, repr=False, init=False)
@@ -233,6 +230,11 @@ class Credentials:
             api_key = checked_secret("Credentials.api_key", api_key, is_token=False)
             if not callable(auth_token):
                 auth_token = checked_secret("Credentials.auth_token", auth_token, is_token=True)
+                if looks_like_key(auth_token) and not looks_like_key(api_key):
+                    raise ConfigError(
+                        "Credentials.auth_token has the form of an api key, and api_key has not:"
+                        " are the two swapped?"
+                    )
             if key_in not in ("query", "header"):
                 raise ConfigError(
                     f"Credentials.key_in must be 'query' or 'header', not {described(key_in)}"
