@@ -152,7 +152,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def _without_carried(text: str) -> str:
-    """A text without what parameters and headers carry that hold a secret of anybody."""
+    """A text without the secrets of others that stand in parameters and headers."""
     return _CARRIERS.sub(lambda match: match[1] + HIDDEN, text)
 
 

@@ -2,7 +2,7 @@
 
 An error is made for the person who reads it: what was tried, on what, what the server said, what to
 do next. All of them survive `pickle` and `copy`, and none of them holds a credential or a URL with
-a query: whoever raises one passes text through `aioe2e._text` first.
+a query: text from a server passes through `aioe2e._text` first.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class AttemptEvent:
     attempt: int
     #: The HTTP status; None when no reply was read.
     status: int | None
-    #: What it proves: ``"done"``, ``"refused"``, ``"wait"`` (throttled or busy: surely not carried
+    #: What it proves: ``"done"``, ``"refused"``, ``"wait"`` (throttled or busy: not carried
     #: out), ``"maybe"`` (it may have been carried out) or ``"not sent"``.
     fate: str
     #: The class of the error; None when it is done. `asyncio.CancelledError` where the call was

@@ -57,7 +57,7 @@ class ImageState(enum.Enum):
     READY = "READY"
     CREATING = "CREATING"
     ERROR = "ERROR"
-    #: Taken out of use by somebody; it does not become ready by itself.
+    #: Taken out of use; it does not become ready by itself.
     DISABLED = "DISABLED"
     #: A delete was accepted and is not carried out yet: the name is still taken.
     DELETING = "DELETING"

@@ -58,7 +58,7 @@ _TOO_LARGE = 10**128
 
 
 class SessionOptions(TypedDict, total=False):
-    """The arguments of `Session` by name, for whoever passes them on."""
+    """The arguments of `Session` by name, for code that passes them on."""
 
     credentials: Credentials
     project_id: int | str | None
@@ -132,13 +132,11 @@ class Session:
         guard: Guard | None = None,
         _clock: Clock | None = None,
     ) -> None:
-        untyped: object = credentials  # callers without types
-        if not isinstance(untyped, Credentials):
+        untyped: object = credentials
+        if not isinstance(untyped, Credentials):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
             given = type(credentials).__name__
-            del (
-                credentials,
-                untyped,
-            )  # the traceback keeps this frame, and it may be the two secrets
+            # The traceback keeps this frame, and what was given may be the two secrets.
+            del credentials, untyped
             raise ConfigError(f"credentials must be of type Credentials, not {given}")
         if problem := _mixed_up(credentials, project_id, location, base_url, user_agent):
             del project_id, location, base_url, user_agent  # the traceback keeps this frame
@@ -148,7 +146,7 @@ class Session:
             _given("retry", retry, RetryPolicy),
             Context(checked_project_id(project_id), checked_location(location)),
         )
-        api_key = _instance("credentials", credentials, Credentials).api_key
+        api_key = credentials.api_key
         settings = ChannelSettings(
             credentials=credentials,
             base=checked_base_url(base_url),
@@ -242,7 +240,7 @@ class Session:
         return Nodes(self._channel, self._options)
 
     async def check(self) -> Check:
-        """Whether the session is set up right: one listing of images, and a second read if it fails.
+        """Whether the session is set up right: one listing of images, and another read if it fails.
 
         Returns:
             Whether key and token, project and location are accepted, what the request budget is,
@@ -388,7 +386,7 @@ class Session:
         json: Any = None,
         repeatable: bool = False,
     ) -> Reply:
-        """Send any other request of the API, with the same credentials, retries, gate and errors.
+        """Send any other request of the API, with the same credentials, retries, limits and errors.
 
         Args:
             method: GET and HEAD are retried like a listing; all others are sent again only when the

@@ -106,7 +106,7 @@ async def _in_lanes(rename: Rename, lanes: int, calls: int) -> None:
 async def _retries(base: str, scale: Scale) -> Row:
     """What it costs that a call could be repeated, when none is.
 
-    `Call.run` beside the one attempt in it.
+    `Call.run` beside what is in it anyway: the check of the pool, and one attempt.
     """
     async with session(base) as opened:
         await opened.images.rename("2292", "golden")  # opens the pool
@@ -127,6 +127,10 @@ async def _retries(base: str, scale: Scale) -> Row:
                 await method(call)
             return (time.process_time() - start) / scale.steps * 1e6
 
-        methods = {"run": partial(batch, Answered.run), "attempt": partial(batch, Answered.attempt)}
+        async def once(call: Answered) -> None:
+            opened._channel.enter()
+            await call.attempt()
+
+        methods = {"run": partial(batch, Answered.run), "attempt": partial(batch, once)}
         cost = (await interleaved(methods, scale.rounds)).difference("run", "attempt")
     return amount("retries when nothing fails, per call", cost, "µs")

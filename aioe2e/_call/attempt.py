@@ -1,4 +1,4 @@
-"""One request whose slot is held: it is sent, its reply is judged, and the session learns from it."""
+"""One request whose slot is held: it is sent, its reply is judged, the session learns from it."""
 
 from __future__ import annotations
 
@@ -152,5 +152,7 @@ def _adapt(channel: Channel, policy: RetryPolicy, verdict: Verdict, sent_at: flo
     if not isinstance(verdict.error, RateLimitedError):
         channel.gate.succeeded()
         return
-    wait = policy.base if verdict.retry_after is None else verdict.retry_after
+    wait = verdict.retry_after
+    if wait is None:
+        wait = policy.base
     channel.throttled(sent_at, min(wait, policy.max_retry_after))

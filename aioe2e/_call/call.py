@@ -172,39 +172,41 @@ class Call:
 
     async def attempt(self) -> Verdict:
         """One attempt: a request, and at once a second one where the first had the wrong form."""
-        channel = self._channel
-        is_counted = False
-        while True:
-            if channel.closed:
-                return self._not_sent(Stop.CLOSED, closed_error())
-            if not channel.entrance.try_enter(under_way=self._begun):
-                end = await self._wait_for_slot()
-                if end is not None:
-                    return self._not_sent(*end)
-            if not is_counted:
-                self._record.attempts += 1
-                is_counted = True
-            in_flight = self._start()
-            verdict, reply = await exchange(
-                channel,
-                self._transport,
-                self._options,
-                self._request,
-                self._record,
-                in_flight,
-                sent_at=self.sent_at,
-                deadline=self.deadline,
-                is_open=self._is_open,
-                watch=self._watch,
-            )
-            self._note(verdict)
-            self._emit(verdict, reply)
-            if verdict.fate is Fate.DONE or not await self._resend_at_once(verdict):
-                break
+        verdict = await self._send()
+        while verdict.fate is not Fate.DONE and await self._resend_at_once(verdict):
+            verdict = await self._send(is_resent=True)
         if self._switched and _proves_dialect(verdict):
             self._learn_dialect()
         if self._is_open and verdict.fate is Fate.REFUSED:
             verdict = await self._verify_refusal(verdict)
+        return verdict
+
+    async def _send(self, *, is_resent: bool = False) -> Verdict:
+        """Wait for a slot, send the request once, and write down what is known then."""
+        channel = self._channel
+        if channel.closed:
+            return self._not_sent(Stop.CLOSED, closed_error())
+        if not channel.entrance.try_enter(under_way=self._begun):
+            end = await self._wait_for_slot()
+            if end is not None:
+                return self._not_sent(*end)
+        if not is_resent:
+            self._record.attempts += 1
+        in_flight = self._start()
+        verdict, reply = await exchange(
+            channel,
+            self._transport,
+            self._options,
+            self._request,
+            self._record,
+            in_flight,
+            sent_at=self.sent_at,
+            deadline=self.deadline,
+            is_open=self._is_open,
+            watch=self._watch,
+        )
+        self._note(verdict)
+        self._emit(verdict, reply)
         return verdict
 
     # Before a request
@@ -427,9 +429,9 @@ class Call:
         is_throttled = isinstance(error, RateLimitedError)
         if stop is Stop.NO_TIME and not is_throttled:
             return late_error(self._request, error, attempts=attempts)
-        is_explained = not why or stop in _SELF_EXPLAINING
-        note = "" if is_explained else f" ({why})"
-        return extended(error, note, attempts=attempts)
+        if not why or stop in _SELF_EXPLAINING:
+            return extended(error, "", attempts=attempts)
+        return extended(error, f" ({why})", attempts=attempts)
 
 
 def _earlier(deadline: float | None, moment: float) -> float:

@@ -1,5 +1,7 @@
-"""What all views of a session share, and its life: bound to a loop by the first request, closed
-once."""
+"""What the calls of a session share, and its life.
+
+It is bound to an event loop by the first request, and closed once.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +127,8 @@ class Channel:
             raise SessionError("this session is closed: build a new one")
         if self._borrowed is not None and self._borrowed.closed:
             raise SessionError(
-                "the aiohttp.ClientSession given as http= is closed: open one, and build a new session"
+                "the aiohttp.ClientSession given as http= is closed: open one, and build a new"
+                " session"
             )
         if self._transport is None:
             return self._open()
@@ -159,7 +162,7 @@ class Channel:
         return self._transport
 
     async def authorize(self, transport: Transport, *, stale: int | None = None) -> int:
-        """Have a token in the transport, and return its number; `stale` is that of a refused one."""
+        """Have a token in the transport; its number. `stale` is that of one that was refused."""
         number = await self.tokens.get(stale)
         transport.authorize(self.tokens.current)
         return number
@@ -223,7 +226,8 @@ class Channel:
         if limit > most and not self._warned_of_limit:
             self._warned_of_limit = True
             log.warning(
-                "limit=%d of a bulk run is above Limits.in_flight=%d of its session, which still holds",
+                "limit=%d of a bulk run is above Limits.in_flight=%d of its session, which still"
+                " holds",
                 limit,
                 most,
             )
@@ -326,15 +330,17 @@ async def _is_done(closing: Future[None], loop: asyncio.AbstractEventLoop) -> bo
 
 
 def _forgotten(transport: Transport, process: int) -> None:
-    """What is done for a session that nobody closed. A finalizer, because it must come before those
-    of aiohttp."""
+    """What is done for a session that was never closed.
+
+    It is a finalizer, because it must come before those of aiohttp.
+    """
     if os.getpid() != process:
         return  # a forked child shares the parent's sockets: they are not its to close
     transport.abandon()
     if transport.sent:
         warnings.warn(
-            "an aioe2e.Session was never closed: write `async with aioe2e.Session(...) as session:`, "
-            "or `await session.close()`",
+            "an aioe2e.Session was never closed: write `async with aioe2e.Session(...) as"
+            " session:`, or `await session.close()`",
             ResourceWarning,
             stacklevel=1,
         )

@@ -86,7 +86,9 @@ def late_error(
     request: Request, last: E2EError | None, *, attempts: int = 0
 ) -> DeadlineExceededError:
     """The time for the whole call is over; nothing of it was carried out."""
-    because = "" if last is None else f" (last: {last.detail})"
+    because = ""
+    if last is not None:
+        because = f" (last: {last.detail})"
     return DeadlineExceededError(
         f"not done in time{because}", subject=describe(request), attempts=attempts, last=last
     )
@@ -104,10 +106,14 @@ def unknown_error(
         why: Why there was no further attempt, if that is worth telling.
         looked: Whether listings were read for as long as the policy says.
     """
-    times = "once" if record.attempts == 1 else f"{record.attempts} times"
-    reasons = [why] if why else []
+    times = f"{record.attempts} times"
+    if record.attempts == 1:
+        times = "once"
+    reasons: list[str] = []
     if last is not None:
-        reasons.insert(0, f"last: {last.detail}")
+        reasons.append(f"last: {last.detail}")
+    if why:
+        reasons.append(why)
     subject = describe(request)
     if request.name_word:
         subject += f" {request.name_word} {request.name!r}"

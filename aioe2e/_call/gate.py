@@ -1,8 +1,7 @@
-"""The gate that every request of a session passes: slots, pauses, pacing, and the budget for
-retries.
+"""The limiter that every request of a session passes: slots, pauses, pace, the budget for retries.
 
-A slot is held only while a request is in flight. Whoever waits, waits in line: calls that were
-under way already before calls that have not begun, because the clock of the former is running.
+A slot is held only while a request is in flight. Calls wait for one in line: those under way before
+those that have not begun, because the clock of the former is running.
 """
 
 from __future__ import annotations
@@ -93,6 +92,13 @@ class Gate:
             until = max(until, self._hour.ready_at())
         return max(0.0, until - self._clock.now()) if until else 0.0
 
+    def time_left(self) -> float:
+        """Seconds until the next request may start, the pace counted in; 0 when it may now."""
+        left = self.pause_left()
+        if self._pace.active:
+            left = max(left, self._pace.ready_at() - self._clock.now())
+        return left
+
     def _may_go(self) -> bool:
         """Whether the next in line may go now; if only time holds it back, a timer is set."""
         if self.in_flight >= self.limit:
@@ -118,7 +124,7 @@ class Gate:
         self._admit()
 
     def _admit(self) -> None:
-        """Let in whoever may go, first those whose calls are under way."""
+        """Let in all who may go, first those whose calls are under way."""
         for line in self._waiting:
             while line:
                 if not line[0].done():
@@ -136,7 +142,7 @@ class Gate:
             self._hour.start(self._clock.now())
 
     def try_enter(self, *, under_way: bool) -> bool:
-        """Take a slot if one is free and nobody stands in line before the caller."""
+        """Take a slot if one is free and no one is in line before the caller."""
         if self._waiting[0] or (self._waiting[1] and not under_way) or not self._may_go():
             return False
         self._occupy()
@@ -228,6 +234,10 @@ class Gate:
         previous, self.limit = self.limit, limit
         if self._on_limit is not None and limit != previous:
             self._on_limit(limit, previous)
+
+    def paused_after(self, moment: float) -> bool:
+        """Whether the latest pause began at a loop time or later."""
+        return self._paused_since >= moment
 
     def hold(self, seconds: float) -> None:
         """Nothing may be sent for so long: the server's request budget is used up.

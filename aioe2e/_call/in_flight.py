@@ -36,7 +36,7 @@ class RequestsInFlight:
     def _set_alarm(self, moment: float) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        # The loop must not keep a session alive that nobody else wants.
+        # The loop must not keep alive a session that is not used any more.
         self._alarm = asyncio.get_running_loop().call_at(
             moment, _ring, weakref.ref[RequestsInFlight](self)
         )

@@ -1,5 +1,4 @@
-"""How many requests a second: the user's own bound, and the one that the server's throttling
-teaches.
+"""How many requests a second: the user's own bound, and the one that throttling teaches.
 
 Fewer requests in flight alone cannot keep a rate: with a fast server even one at a time may be too
 many. Between two throttled moments a server has let through at least what its rate allows with the
@@ -118,8 +117,12 @@ class Pace:
         self._successes += 1
 
     def throttled(self, now: float, pause: float) -> None:
-        """The server throttled, for the first time since the latest pause; the next one lasts
-        `pause` seconds."""
+        """The server throttled, for the first time since the latest pause.
+
+        Args:
+            now: Loop time.
+            pause: Seconds that the next pause lasts.
+        """
         if self._since is not None:
             period, busy = now - self._since, max(now - self._resumed, 0.001)
             if self._successes >= _FEWEST and busy <= _LONGEST_PERIOD:
@@ -134,7 +137,7 @@ class Pace:
         self._turn = self._resumed + (_STEP if climbing else self._hold)
 
     def _learn(self, floor: float, ceiling: float) -> None:
-        """Find the pace between what the server surely bears and what it surely does not.
+        """Find the pace between what the server is known to bear and what it does not.
 
         Args:
             floor: Requests let through in a second, the pause counted in.

@@ -32,6 +32,7 @@ class Witness(Protocol):
         Returns:
             A verdict whose fate is DONE where that is proven; else None.
         """
+        ...
 
     async def missing(self, error: NotFoundError, until: float | None) -> NotFoundError:
         """Confirm a refusal which says that what was to be changed does not exist.
@@ -43,3 +44,4 @@ class Witness(Protocol):
         Returns:
             The error to raise; confirmed, or with the reason why it is not.
         """
+        ...

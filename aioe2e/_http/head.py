@@ -13,6 +13,7 @@ KeyIn = Literal["query", "header"]
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 #: Headers that are made here, whatever a tracer has put in.
 _OWN: Final = frozenset({"authorization", "content-length", "x-api-key"})
+_BREAKS: Final = frozenset("\r\n\0")
 
 
 class Head:
@@ -51,11 +52,8 @@ class Head:
             method: The method.
             path: The path, encoded.
             query: The query, encoded, without the api key.
-            headers: Headers that a tracer has added or changed; empty where there is none.
+            headers: Headers that a tracer has added or changed, checked; empty where there is none.
             body: The body.
-
-        Raises:
-            ValueError: A header holds a line break.
         """
         key = self._key_parameter
         target = f"{path}?{key}&{query}" if key and query else f"{path}?{key}{query}"
@@ -79,16 +77,20 @@ class Head:
         return "Head()"
 
 
-def _lines(headers: Iterable[tuple[str, str]]) -> str:
-    """Headers as they are written.
+def require_one_line(headers: Mapping[str, str]) -> None:
+    """Refuse headers that would become two.
 
     Raises:
-        ValueError: One holds a line break.
+        ValueError: A name or a value holds a line break.
     """
-    lines = [f"{name}: {value}" for name, value in headers]
-    if any("\r" in line or "\n" in line or "\0" in line for line in lines):
-        raise ValueError("a header holds a line break")
-    return "".join(f"{line}\r\n" for line in lines)
+    for name, value in headers.items():
+        if not _BREAKS.isdisjoint(f"{name}{value}"):
+            raise ValueError(f"the header {name!r} holds a line break")
+
+
+def _lines(headers: Iterable[tuple[str, str]]) -> str:
+    """Headers as they are written."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers)
 
 
 def encoded(query: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import aiohttp
 from aiohttp.connector import Connection
 
-from .head import Head
+from .head import Head, require_one_line
 from .in_flight import InFlight
 
 
@@ -76,13 +76,16 @@ async def write_once(
     Raises:
         StaleConnection, SpokeFirst: The connection cannot be used.
         aiohttp.ClientConnectionResetError: It is closed.
+        ValueError: A header that a tracer has added holds a line break.
     """
+    require_one_line(headers)
     if in_flight.shares_loop:
         # All who send in this turn of the loop write in the next, one right after the other: that
         # wakes a server once and not for each of them, which is what costs most.
         await asyncio.sleep(0)
-    whole = wire.head.spell(method, path, query, headers, body)
     transport = _require_quiet(connection, wire)
+    # From here on nothing is raised: an error would keep this frame, and with it the bytes.
+    whole = wire.head.spell(method, path, query, headers, body)
     in_flight.sent = True
     transport.write(whole)
     if transport.is_closing():

@@ -260,10 +260,12 @@ def _make_converter() -> cattrs.Converter:
             converter.register_structure_hook(type_, reader)
         else:  # unions and parametrised types
             converter.register_structure_hook_func(partial(operator.eq, type_), reader)
+
     # Each hook is made when the first object of its kind comes: an import has no use for it.
-    converter.register_structure_hook_factory(
-        _MODELS.__contains__, lambda model: _tolerant_hook(model, converter)
-    )
+    def hook_of(model: type[Any]) -> Callable[[Any, Any], Any]:
+        return _tolerant_hook(model, converter)
+
+    converter.register_structure_hook_factory(_MODELS.__contains__, hook_of)
     return converter
 
 
@@ -359,7 +361,7 @@ def _in_slices(
         if start:
             yield
         for index, raw in enumerate(data[start : start + _SLICE], start):
-            element = raw if isinstance(raw, is_read) else read(raw)
+            element: M | _Odd = raw if isinstance(raw, is_read) else read(raw)
             if isinstance(element, _Odd):
                 problems.append(f"$.data[{index}]{element.problem}")
             else:

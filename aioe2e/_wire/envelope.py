@@ -43,12 +43,14 @@ def _is_success(status: int | None) -> bool:
 
 def _status(value: object) -> int | None:
     if isinstance(value, str):
-        is_status = re.fullmatch(r"\s*[1-9]\d\d\s*", value, re.ASCII)
-        return int(value) if is_status else None
+        if re.fullmatch(r"\s*[1-9]\d\d\s*", value, re.ASCII):
+            return int(value)
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    is_whole = value >= _LEAST and not value % 1  # NaN and infinity are not
-    return int(min(value, _MOST)) if is_whole else None
+    if value >= _LEAST and not value % 1:  # NaN and infinity are not
+        return int(min(value, _MOST))
+    return None
 
 
 #: The keys that the vendor documents, and those of the ``data`` of an accepted rename or delete.
@@ -143,11 +145,13 @@ def paging(content: Mapping[str, Any]) -> tuple[int | None, int | None]:
 def _whole(value: Any) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         return int(value)
-    return int(value) if is_number(value) else None
+    if is_number(value):
+        return int(value)
+    return None
 
 
 def flatten(errors: Any, depth: int = 3) -> list[str]:
-    """The sentences in an ``errors`` value of any shape: a few levels deep, two dozen at the most."""
+    """The sentences in an ``errors`` value of any shape: a few levels deep, at most two dozen."""
     return list(islice(_sentences(errors, depth), 24))
 
 
@@ -158,41 +162,45 @@ _SILENT = ("detail", "non_field_errors")
 def _sentences(errors: Any, depth: int) -> Iterator[str]:
     if errors is None or isinstance(errors, bool):
         return
-    if not is_object(errors) and not is_array(errors):
+    if is_object(errors):
+        for key, value in errors.items() if depth else ():
+            start = "" if key in _SILENT else f"{key}: "
+            yield from (f"{start}{sentence}" for sentence in _sentences(value, depth - 1))
+    elif is_array(errors):
+        for value in errors if depth else ():
+            yield from _sentences(value, depth - 1)
+    else:
         yield str(errors)
-        return
-    if not depth:
-        return
-    pairs = errors.items() if is_object(errors) else ((_SILENT[0], value) for value in errors)
-    for key, value in pairs:
-        for sentence in _sentences(value, depth - 1):
-            yield sentence if key in _SILENT else f"{key}: {sentence}"
 
 
 def spoken(content: Mapping[str, Any]) -> str:
     """What an envelope says to a person: the first of its texts that says something."""
     data = content.get("data")
-    texts = (
+    texts = [
         _said(content.get("message")),
         _joined(content.get("detail")),
         _joined(content.get("errors")),
         _said(content.get("error")),
-        _said(data.get("message")) if is_object(data) else "",
-    )
+    ]
+    if is_object(data):
+        texts.append(_said(data.get("message")))
     return next(filter(None, texts), "")
 
 
 def _joined(errors: object) -> str:
-    return _said("; ".join(flatten(errors))) if errors else ""
+    return _said("; ".join(flatten(errors)))
 
 
 def _said(text: object) -> str:
     """A text that says something; empty if it is none, or only says that all went well."""
-    said = text.strip() if isinstance(text, str) else ""
-    return "" if said.lower() in ("success", "ok") else said
+    if not isinstance(text, str) or text.strip().lower() in ("success", "ok"):
+        return ""
+    return text.strip()
 
 
 def greeting(content: Mapping[str, Any]) -> str:
     """The bare "Success" that most replies carry, for want of a better text."""
     message = content.get("message")
-    return message if isinstance(message, str) else ""
+    if isinstance(message, str):
+        return message
+    return ""

@@ -125,7 +125,7 @@ def _judge_unreadable(
     """
     status = reply.status
     if content.html:
-        # A 405 names no request that was carried out, whoever answers with it.
+        # A 405 names no request that was carried out, whatever answers with it.
         fate = Fate.REFUSED if status == HTTPStatus.METHOD_NOT_ALLOWED else Fate.MAYBE
         page = _page_error(request, reply, redactor, retry_after)
         return Verdict(fate, status, error=page, retry_after=retry_after)

@@ -122,10 +122,13 @@ def refusal(
     said = " ".join((message, *errors))
     cls = _class(status, said)
     detail = "; ".join(errors)
-    is_said = not errors or message in errors or detail == message
-    more = "" if is_said else f" ({detail[:200]})"
+    more = ""
+    if errors and message not in errors and detail != message:
+        more = f" ({detail[:200]})"
     hint = _hint(cls, status, said, request)
-    advice = f" [{hint}]" if hint else ""
+    advice = ""
+    if hint:
+        advice = f" [{hint}]"
     answer = f"answered {status}"
     if status < 300:
         answer += ", but says that it failed"

@@ -32,7 +32,9 @@ def date(text: str) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    return float(text) if len(text) < 300 and _NUMBER.fullmatch(text) else None
+    if len(text) < 300 and _NUMBER.fullmatch(text):
+        return float(text)
+    return None
 
 
 def _one(text: str, now: float) -> float | None:

@@ -57,8 +57,8 @@ class Images:
     Every coroutine may raise, besides what it names: `UsageError` (an argument cannot be sent;
     nothing was), `SessionError` (closed, or another event loop), `TransportError` (no reply),
     `DeadlineExceededError` (`Timeouts.total` is over), `APIError` and its subclasses (the server
-    says no), `ResponseError` (a reply that cannot be read), and `ConfigError` where a callable that
-    gives the token does not work.
+    refused the request), `ResponseError` (the reply could not be parsed), and `ConfigError` where a
+    callable that gives the token does not work.
     """
 
     def __init__(self, channel: Channel, memory: ImageMemory, options: Options) -> None:

@@ -118,7 +118,7 @@ class CreationTimes:
 
     def _by_images(self, listing: Listing) -> Iterator[Ahead]:
         for save in self._accepted:
-            image = None if save.image_id is None else listing.by_id.get(save.image_id)
+            image = listing.by_id.get(save.image_id or "")
             if image is not None and image.creation_time is not None:
                 made = image.creation_time.timestamp()
                 yield Ahead(made - listing.received, made - save.sent_at)

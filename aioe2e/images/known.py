@@ -107,8 +107,9 @@ class KnownImages:
             lag: Seconds by which a listing may be late.
         """
         known = self._seen.get(image_id)
-        there_by = began if known is None else min(began, known.since)
-        return there_by + lag
+        if known is None:
+            return began + lag
+        return min(began, known.since) + lag
 
 
 def name_proven_from(

@@ -1,6 +1,6 @@
 """Listings that several calls share: looks after a lost reply, and waits.
 
-Whoever needs a listing says from which moment on it must have been asked for. All who can live with
+A caller says from which moment on its listing must have been asked for. All who can live with
 the same one get the same one, so that a thousand lost replies or five hundred waiters cost a
 handful of requests. There is no task of its own: one of those who need the listing fetches it, and
 if that one is cancelled, another takes over.
@@ -81,12 +81,14 @@ class Life(Protocol):
     @property
     def clock(self) -> Clock:
         """Where the time comes from."""
+        ...
 
     async def rest(self, seconds: float) -> None:
         """Sleep, but no longer than the session is open."""
 
     async def bounded(self, work: Awaitable[T], until: float | None) -> T:
         """Do work; raises `TimeoutError` at a loop time, or when the session is closed."""
+        ...
 
 
 class _Round:
@@ -186,14 +188,14 @@ class Listings:
         self._news = asyncio.Event()
 
     def recent(self, moment: float) -> Listing | None:
-        """The latest listing, if others wait for the next one and it is not from before `moment`."""
+        """The latest listing, if others wait for the next and it is not from before `moment`."""
         latest = self._latest
         if latest is None or latest.started < moment:
             return None
         return latest
 
     async def newer(self, known: Listing, due: float) -> Listing | None:
-        """The next listing that anybody makes; None at loop time `due`, or at the session's end."""
+        """The next listing that is made; None at loop time `due`, or at the session's end."""
         self._watchers += 1
         try:
             if self._latest is not None and self._latest.started > known.started:

@@ -26,13 +26,13 @@ class _KeyLock:
 
 
 class KeyedLocks:
-    """Locks by key, which exist only while they are held or waited for. First come, first served."""
+    """Locks by key, which exist only while held or waited for. First come, first served."""
 
     def __init__(self) -> None:
         self._held: dict[str, _KeyLock] = {}
 
     async def acquire(self, key: str) -> None:
-        """Wait until nobody holds the key, and hold it."""
+        """Wait until the key is free, and hold it."""
         found = self._held.get(key)
         if found is None:
             found = self._held[key] = _KeyLock()
@@ -95,10 +95,10 @@ def _of_failure(channel: Channel, image: str, until: float | None, failure: Exce
         return closed_error()
     if isinstance(failure, TimeoutError) and until is not None and channel.clock.now() >= until:
         return DeadlineExceededError(
-            f"image {image}: the guard did not let the write begin in time"
+            "the guard did not let the write begin in time", subject=f"image {image}"
         )
     kind = type(failure).__name__
-    return GuardError(f"image {image}: the guard failed with {kind}; nothing was sent")
+    return GuardError(f"the guard failed with {kind}; nothing was sent", subject=f"image {image}")
 
 
 async def _leave(holding: contextlib.AbstractAsyncContextManager[None], image: str) -> None:

@@ -108,7 +108,10 @@ class WriteWitness:
         self._target = target
         self._name = name
         self._pending = pending
-        self._before = None if pending is not None else memory.known.name(target)
+        #: What the image is called, and from when on, where that is known.
+        self._before: tuple[str, float] | None = None
+        if pending is None:
+            self._before = memory.known.name(target)
         #: Loop time at which the first request was sent; None before. Written by `sent`.
         self.began: float | None = None
         self.looked: bool = False
@@ -159,7 +162,9 @@ class WriteWitness:
         return None
 
     def _open_write(self) -> OpenWrite:
-        began = self._channel.clock.now() if self.began is None else self.began
+        began = self.began
+        if began is None:
+            began = self._channel.clock.now()
         return OpenWrite(self._action, self._target, self._name, began, self._before, self._pending)
 
     async def _listing(self, until: float | None) -> Listing | None:
@@ -239,7 +244,9 @@ def _by_absence(
 
 
 def _by_new_image(memory: ImageMemory, write: OpenWrite, listing: Listing) -> Proof | None:
-    image = None if write.pending is None else memory.saves.product(write.pending, listing)
+    if write.pending is None:
+        return None
+    image = memory.saves.product(write.pending, listing)
     if image is None:
         return None
     return Proof(Verdict(Fate.DONE, data={"image_id": image.image_id}), listing.started)

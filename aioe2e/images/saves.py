@@ -132,7 +132,9 @@ class SaveClaims:
         reference, pending = self._by_action.get(id(action), (None, None))
         if reference is not None and reference() is action:
             return pending
-        return None if action.action_id is None else self._by_id.get(action.action_id)
+        if action.action_id is None:
+            return None
+        return self._by_id.get(action.action_id)
 
     # A save whose reply was lost
 
@@ -191,10 +193,10 @@ class SaveClaims:
     def candidates(self, action: SaveAction, listing: Listing) -> list[SavedImage]:
         """The images that may be that of an accepted save: one, once it is there and known.
 
-        Whoever asks for the same action again, by whatever copy of it, gets the same image.
+        All who ask for the same action, by any copy of it, get the same image.
         """
         pending = self.pending_of(action)
-        owner: Owner = _key(action) if pending is None else pending
+        owner: Owner = pending or _key(action)
         claimed = self._claimed_by(owner, listing)
         if claimed:
             return claimed
@@ -206,7 +208,7 @@ class SaveClaims:
     def _fitting(
         self, action: SaveAction, pending: PendingSave | None, listing: Listing
     ) -> list[SavedImage]:
-        """The images that are nobody's yet and may be that of an accepted save."""
+        """The images that belong to no save yet and may be that of an accepted one."""
         free = (image for image in listing.by_id.values() if image.image_id not in self._claimed)
         found = [image for image in free if self._may_be_awaited(image, action, pending, listing)]
         exact = [image for image in found if image.name == action.name]
@@ -215,10 +217,12 @@ class SaveClaims:
     def awaited(self, action: SaveAction, listing: Listing) -> SavedImage | None:
         """The image of an accepted save; None while there is none, or more than one may be it."""
         found = self.candidates(action, listing)
-        return found[0] if len(found) == 1 else None
+        if len(found) == 1:
+            return found[0]
+        return None
 
     def _claimed_by(self, owner: Owner, listing: Listing) -> list[SavedImage]:
-        """The images in a listing that belong to a save, claimed by it or by a copy of its action."""
+        """The images in a listing that belong to a save, claimed by it or a copy of its action."""
         found = [listing.by_id.get(image_id) for image_id in self._ids_of(owner)]
         return [image for image in found if image is not None]
 

@@ -1,6 +1,6 @@
 """Waiting for images: any number of waiters share one listing per interval.
 
-Whoever's time has come makes the listing, and everybody who waits looks at it, so that the most
+The waiter whose time has come makes the listing, and all who wait look at it, so that the most
 impatient waiter sets the pace for all.
 """
 
@@ -94,7 +94,9 @@ async def poll(
         schedule.advance(shown)
         if told is not None:
             told.tell(shown, elapsed=schedule.elapsed(), next_look=schedule.left())
-    because = "" if failure is None else f" (the last listing failed: {failure})"
+    because = ""
+    if failure is not None:
+        because = f" (the last listing failed: {failure})"
     raise WaitTimeoutError(
         f"not within {timeout:g} s{because}; the server may still be at it", subject=waiting_for
     )
@@ -124,7 +126,9 @@ class _Schedule:
 
     def advance(self, latest: Listing | None) -> None:
         """Take the next listing an interval after the latest, or after now where that failed."""
-        since = self._clock.now() if latest is None else latest.started
+        since = self._clock.now()
+        if latest is not None:
+            since = latest.started
         self.due = min(since + self.interval, self.end)
         self.interval = min(self.interval * _GROWTH, LONGEST_INTERVAL)
 

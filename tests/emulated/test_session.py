@@ -879,7 +879,8 @@ async def test_a_401_renews_the_token_once_for_all_and_is_no_attempt() -> None:
     tokens = iter(["expired-token", "Bearer fresh-token", "never"])
 
     async def fetch() -> str:
-        await asyncio.sleep(0.01)
+        while 0 < len(fake.calls) < 8:  # all eight have been refused
+            await asyncio.sleep(0.005)
         return next(tokens)
 
     async with FakeE2E(auth_token="fresh-token") as fake:

@@ -426,6 +426,50 @@ async def test_a_write_that_fails_leaves_no_secret_in_the_frames_of_its_error() 
         assert_no_secret(text, "the error of a write")
 
 
+async def test_a_header_of_a_tracer_that_would_be_two_is_a_bug_and_shows_no_secret() -> None:
+    kept: list[str] = []
+    config = keep_everything(kept, set())
+
+    async def start(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
+        params.headers["X-Trace"] = "1\r\nX-Smuggled: 2"
+
+    config.on_request_start.append(start)
+    async with account() as fake, aiohttp.ClientSession(trace_configs=[config]) as http:
+        async with fake.session(http=http) as session:
+            with pytest.raises(aioe2e.SessionError) as caught:
+                await session.images.list()
+        assert len(fake.calls) == 0
+    assert "line break" in caught.value.__notes__[0]
+    assert any("on_request_exception" in text for text in kept)
+    for text in kept:
+        assert_no_secret(text, "the error of a header")
+
+
+async def test_a_connection_that_spoke_first_leaves_no_secret_in_the_frames_of_its_error() -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ready\r\n")
+        await reader.read()
+        writer.close()
+
+    kept: list[str] = []
+
+    async def wait_for_the_greeting(*_: object) -> None:
+        await asyncio.sleep(0.1)
+
+    config = keep_everything(kept, set())
+    config.on_request_headers_sent.append(wait_for_the_greeting)
+    credentials = aioe2e.Credentials(api_key=API_KEY, auth_token=TOKEN)
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, aiohttp.ClientSession(trace_configs=[config]) as http:
+        async with aioe2e.Session(credentials, base_url=url, http=http, retry=ONCE) as session:
+            with pytest.raises(aioe2e.TransportError):
+                await session.images.list()
+    assert any("on_request_exception" in text for text in kept)
+    for text in kept:
+        assert_no_secret(text, "the error of a connection")
+
+
 async def test_a_cassette_of_vcrpy_holds_no_secret_and_plays_the_same_calls_again(
     tmp_path: Path,
 ) -> None:
