@@ -103,7 +103,7 @@ class RunSettings:
     longest_wait: float = math.inf
     #: Gives the outcomes, among some, of which a listing tells more in so many seconds.
     check: Check | None = None
-    #: Told of the run and its steps; None where nobody listens.
+    #: Told of the run and its steps; None where there are no hooks.
     tell: Callable[[Event], None] | None = None
     #: The rest is described in `RunOptions`.
     limit: int | None = attrs.field(default=None, validator=_check_limit)
