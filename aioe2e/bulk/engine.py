@@ -461,12 +461,13 @@ class Engine:
         if ending.wait is None:
             return False
         pause, now = self._pause, self._now()
-        pause.extend(now, ending.wait)
+        begins = pause.extend(now, ending.wait)
         too_long = self._deadline is not None and pause.until > self._deadline
         if too_long or pause.is_in_vain or not self._settings.wait_for_budget:
             self.stop(f"the request budget is used up; the server asks to wait {ending.wait:.0f} s")
             return False
-        self._watch.out_of_budget(pause.until - now)
+        if begins:
+            self._watch.out_of_budget(pause.until - now)
         if self._journal is not None and ending.attempts:
             # It was refused for now. Should the process die meanwhile, it may be sent again.
             self._journal.outcome(Outcome(step, ending.status, error=ending.error))
