@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import sys
@@ -18,21 +19,6 @@ nox.options.error_on_missing_interpreters = False
 PROJECT = nox.project.load_toml("pyproject.toml")
 ALL = nox.project.python_versions(PROJECT)
 EXTRAS = ",".join(PROJECT["project"]["optional-dependencies"])
-#: The oldest version of every dependency and extra that is promised to work, and of what has to
-#: be as old as they are.
-OLDEST = [
-    "aiohttp==3.12.0",
-    "attrs==24.1.0",
-    "backoff==2.2.0",
-    "cattrs==24.1.0",
-    "cyclopts==5.0.0",
-    "rich==13.0.0",
-    "redis==5.2.0",
-    "opentelemetry-api==1.27.0",
-    "opentelemetry-sdk==1.27.0",
-    "opentelemetry-exporter-prometheus==0.48b0",
-    "opentelemetry-instrumentation-aiohttp-client==0.48b0",
-]
 
 
 def _installed(versions: list[str]) -> list[str]:
@@ -41,6 +27,23 @@ def _installed(versions: list[str]) -> list[str]:
     return [
         version for version in versions if version == running or shutil.which(f"python{version}")
     ]
+
+
+def _oldest() -> list[str]:
+    """The oldest version of every dependency and extra that is promised to work."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    promised = [*PROJECT["project"]["dependencies"], *itertools.chain(*extras.values())]
+    pins = {}
+    for requirement in promised:
+        found = re.match(r"([\w-]+)>=([\d.]+)", requirement)
+        assert found is not None, requirement
+        pins[found[1]] = found[2]
+    # The tests' packages of OpenTelemetry come in step with its API: 1.30 and 0.51b0.
+    major, minor, *_ = pins["opentelemetry-api"].split(".")
+    pins["opentelemetry-sdk"] = f"{major}.{minor}"
+    for companion in ("exporter-prometheus", "instrumentation-aiohttp-client"):
+        pins[f"opentelemetry-{companion}"] = f"0.{int(minor) + 21}b0"
+    return [f"{name}=={version}" for name, version in pins.items()]
 
 
 PYTHONS = _installed(ALL) or [f"{sys.version_info.major}.{sys.version_info.minor}"]
@@ -82,7 +85,7 @@ def tests(session: nox.Session) -> None:
 def tests_min(session: nox.Session) -> None:
     """The test suite with the oldest dependencies and extras that are promised to work."""
     groups = nox.project.dependency_groups(PROJECT, "tests", "bench")
-    session.install(f".[{EXTRAS}]", *OLDEST, *groups)
+    session.install(f".[{EXTRAS}]", *_oldest(), *groups)
     _run_tests(session)
 
 

@@ -5,6 +5,20 @@
     async with aioe2e.Session.from_env() as session:
         for image in await session.images.list():
             print(image.image_id, image.name, image.state)
+
+Where to read on, with ``help``:
+
+- `Session`: where credentials come from, lifetime, views; ``session.images`` and ``session.nodes``
+- `Images`: list, get, save, rename, delete, wait, and the same for many at once
+- `Plan`, `Report`, `Status`: bulk runs, what they promise, and how they are resumed
+- `Timeouts`, `RetryPolicy`, `Limits`: all settings
+- `aioe2e.errors`: every error; `OutcomeUnknownError` is the one to know
+- `aioe2e.select`: predicates that say which images are meant
+- `aioe2e.events`, `aioe2e.otel`: hooks, logs and OpenTelemetry
+- `aioe2e.fleet`: one budget for many processes
+- `aioe2e.testing`: the emulator, for tests without an account
+
+The command line is ``python -m aioe2e --help``; ``python -m aioe2e demo`` needs no account.
 """
 
 from . import select
@@ -64,7 +78,7 @@ from .events import (
     RunEvent,
     StepEvent,
 )
-from .images.actions import Images
+from .images import Images
 from .models import (
     Action,
     ActionResult,

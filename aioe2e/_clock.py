@@ -16,16 +16,13 @@ def _loop_time() -> float:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Clock:
-    """Where the library reads the time, sleeps, and draws random numbers.
+    """Where the library reads the time, sleeps, and draws random numbers."""
 
-    Attributes:
-        now: The running loop's time in seconds; what deadlines are counted in.
-        wall: Seconds since the epoch; only for reading dates that a server sent.
-        sleep: Sleeps that many seconds.
-        uniform: A random number between its two arguments.
-    """
-
+    #: The running loop's time in seconds; what deadlines are counted in.
     now: Callable[[], float] = _loop_time
+    #: Seconds since the epoch; only for reading dates that a server sent.
     wall: Callable[[], float] = time.time
+    #: Sleeps that many seconds.
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    #: A random number between its two arguments.
     uniform: Callable[[float, float], float] = random.uniform

@@ -92,6 +92,13 @@ class Gate:
             until = max(until, self._hour.ready_at())
         return max(0.0, until - self._clock.now()) if until else 0.0
 
+    def time_left(self) -> float:
+        """Seconds until the next request may start, the pace counted in; 0 when it may now."""
+        left = self.pause_left()
+        if self._pace.active:
+            left = max(left, self._pace.ready_at() - self._clock.now())
+        return left
+
     def _may_go(self) -> bool:
         """Whether the next in line may go now; if only time holds it back, a timer is set."""
         if self.in_flight >= self.limit:
@@ -227,6 +234,10 @@ class Gate:
         previous, self.limit = self.limit, limit
         if self._on_limit is not None and limit != previous:
             self._on_limit(limit, previous)
+
+    def paused_after(self, moment: float) -> bool:
+        """Whether the latest pause began at a loop time or later."""
+        return self._paused_since >= moment
 
     def hold(self, seconds: float) -> None:
         """Nothing may be sent for so long: the server's request budget is used up.

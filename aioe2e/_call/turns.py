@@ -15,8 +15,8 @@ from .gate import Gate
 
 #: Calls that ask the limiter at a time. A retry waits for no more turns than these.
 _ASKING: Final = 4
-#: A turn that is older than this many seconds when its slot comes is taken anew, so that turns
-#: which piled up behind a slow server are not spent all at once.
+#: A turn that is older than this many seconds when its slot comes, or older than a pause, is taken
+#: anew, so that turns which piled up are not spent all at once.
 _FRESH: Final = 1.0
 
 
@@ -78,18 +78,21 @@ class Turns:
             return False
         try:
             while await self._pause_is_over(until) and await self._turn(until):
+                if self._gate.pause_left():
+                    continue  # it began while the turn was waited for
                 given = self._now()
                 if not await self._gate.enter(under_way=under_way, until=until):
                     return False
-                if self._now() - given <= _FRESH or await self._renewed(until):
+                is_old = self._now() - given > _FRESH or self._gate.paused_after(given)
+                if not is_old or await self._renewed(until):
                     return True
             return False
         finally:
             self._asking.leave()
 
     async def _pause_is_over(self, until: float | None) -> bool:
-        """Wait for the end of the session's pause; False if that is too late."""
-        while left := self._gate.pause_left():
+        """Wait for the end of the session's pause, and for its pace; False if that is too late."""
+        while left := self._gate.time_left():
             try:
                 await self._bounded(self._sleep(left), until)
             except TimeoutError:

@@ -14,8 +14,8 @@ from aioe2e._record import CallRecord
 from aioe2e._text import shorten
 from aioe2e._wire import Fate, RawReply, Request, Verdict, describe
 from aioe2e.errors import (
+    APIError,
     AttemptTimeoutError,
-    ConflictError,
     ConnectError,
     E2EError,
     OutcomeUnknownError,
@@ -48,8 +48,8 @@ _REASONS: Final = (
     (AttemptTimeoutError, "timed out"),
     (ResponseError, "unreadable reply"),
     (TransportError, "connection lost"),
-    (ConflictError, "busy"),
-    (E2EError, "refused"),
+    (APIError, "refused"),  # retried only where an earlier attempt may have been carried out
+    (E2EError, "failed"),
 )
 
 #: What an attempt proves, for people.

@@ -361,7 +361,7 @@ def _in_slices(
         if start:
             yield
         for index, raw in enumerate(data[start : start + _SLICE], start):
-            element = raw if isinstance(raw, is_read) else read(raw)
+            element: M | _Odd = raw if isinstance(raw, is_read) else read(raw)
             if isinstance(element, _Odd):
                 problems.append(f"$.data[{index}]{element.problem}")
             else:

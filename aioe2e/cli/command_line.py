@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from .exits import CommandError, Exit, code_of
 from .output import complain
 from .parser import Command, Invocation, Parser
 from .shell import Interrupts, Shell
-from .terminal import Screen
+from .terminal import OutputLostError, Screen
 
 __all__ = ["PARSER", "main"]
 
@@ -152,14 +153,19 @@ def main(
             screen.out.print(parsed)
             return Exit.OK
         return asyncio.run(_carry_out(parsed, screen, stdin or sys.stdin, environ))
-    except BrokenPipeError:
-        return _left_alone(screen)
+    except OutputLostError as error:
+        if error.is_closed:
+            return Exit.OK
+        complain(screen, CommandError(f"the output cannot be written: {error}", Exit.FAILED))
+        return Exit.FAILED
     except (CommandError, aioe2e.E2EError) as error:
         complain(screen, error)
         return code_of(error)
     except (asyncio.CancelledError, KeyboardInterrupt):
         screen.note("interrupted")
         return Exit.INTERRUPTED
+    finally:
+        _leave_alone(screen)
 
 
 async def _carry_out(
@@ -173,54 +179,68 @@ async def _carry_out(
         return Exit.INTERRUPTED if interrupts.came else code
 
 
-def _left_alone(screen: Screen) -> Exit:
-    """End quietly where nobody reads on, as `head` does; what is still in a buffer is dropped."""
-    quiet = os.open(os.devnull, os.O_WRONLY)
+def _leave_alone(screen: Screen) -> None:
+    """Drop what is still in the buffer of a stream that cannot be written."""
     for sink in (screen.out, screen.err):
         if sink.broken:
+            quiet = os.open(os.devnull, os.O_WRONLY)
             os.dup2(quiet, sink.stream.fileno())
-    os.close(quiet)
-    return Exit.OK
+            os.close(quiet)
 
 
 def _is_verbose(words: Sequence[str]) -> bool:
-    return "-v" in words or "--verbose" in words
+    return not {"-v", "--verbose"}.isdisjoint(words)
 
 
 def _colour(words: Sequence[str]) -> str:
     """What ``--color`` says, before anything is parsed: errors of parsing are coloured, too."""
-    for place, word in enumerate(words):
+    for word, following in itertools.pairwise([*words, "auto"]):
         if word.startswith("--color="):
             return word.partition("=")[2]
-        if word == "--color" and place + 1 < len(words):
-            return words[place + 1]
+        if word == "--color":
+            return following
     return "auto"
 
 
 def _arranged(words: Sequence[str]) -> list[str]:
     """Put options that stand before the command behind it, and a number to ``--emulator``."""
-    rest = list(words)
+    options, arguments = _parted(words)
+    rest = _numbered(options)
     front: list[str] = []
-    while rest and (takes := _GLOBAL.get(rest[0].partition("=")[0])) is not None:
-        count = 2 if takes and "=" not in rest[0] else 1
-        if rest[0] == "--emulator" and rest[1:2] and rest[1].isdecimal():
-            count = 2
+    while rest and _leading(rest):
+        count = _leading(rest)
         front += rest[:count]
         rest = rest[count:]
-    end = rest.index("--") if "--" in rest else len(rest)
-    found = _numbered([*rest[:end], *front])
-    return [*found, *rest[end:]]
+    return [*rest, *front, *arguments]
+
+
+def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words before ``--``, and the others with it."""
+    if "--" not in words:
+        return list(words), []
+    place = words.index("--")
+    return list(words[:place]), list(words[place:])
+
+
+def _leading(words: Sequence[str]) -> int:
+    """How many words the global option takes that stands first; 0 for anything else."""
+    name, equals, _ = words[0].partition("=")
+    if name not in _GLOBAL:
+        return 0
+    takes_next = _GLOBAL[name] and not equals
+    return 2 if takes_next else 1
 
 
 def _numbered(words: Sequence[str]) -> list[str]:
-    """``--emulator`` without a number means 200 images."""
+    """Write ``--emulator N`` as one word; without a number it means 200 images."""
     found: list[str] = []
-    for place, word in enumerate(words):
-        is_bare = word == "--emulator"
-        if (is_bare and not words[place + 1 : place + 2]) or (
-            is_bare and not words[place + 1].isdecimal()
-        ):
-            found.append(f"--emulator={_EMULATED}")
-        else:
-            found.append(word)
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--emulator":
+            count = str(_EMULATED)
+            if rest and rest[0].isdecimal():
+                count = rest.pop(0)
+            word = f"--emulator={count}"
+        found.append(word)
     return found

@@ -432,7 +432,8 @@ async def meant_nodes(
         every: Whether all nodes are meant.
         names: Whether their names are needed; else a name may be "".
     """
-    if not names and not every and all(word.isdecimal() for word in words):
+    needs_listing = names or every
+    if not needs_listing and all(map(str.isdecimal, words)):
         return [(word, "") for word in words]
     known = {node.node_id: node.name for node in await session.nodes.list()}
     ids = [*known] if every else ids_of(words, known.items(), "node")

@@ -37,7 +37,7 @@ class Origin:
     missing_ok: bool = False
     verify: bool = False
     #: The options that say which account was meant. None of them is a secret.
-    account: Mapping[str, Any] = attrs.field(factory=dict)
+    account: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     #: What a rotation does once everything is saved.
     rotation: Mapping[str, Any] | None = None
 

@@ -113,8 +113,8 @@ async def list_images(
         (place, image) for place, images in listings.items() for image in filtered(filters, images)
     ]
     found.sort(key=lambda shown: _SORTS[sort](shown[1]))
-    if not found and not errors and output.form == "table":
-        shell.screen.note(_none_of(sum(map(len, listings.values()))))
+    if not (found or errors):
+        _say_none(shell, output, f"none of {sum(map(len, listings.values()))} images is meant")
     items = [image.to_dict() for _, image in found]
     columns: tuple[Column, ...] = IMAGE_COLUMNS
     if len(account.location) >= _SEVERAL:
@@ -127,10 +127,10 @@ async def list_images(
     return max(map(code_of, errors.values()), default=Exit.OK)
 
 
-def _none_of(number: int) -> str:
-    if not number:
-        return "no images"
-    return f"none of {number} images is meant"
+def _say_none(shell: Shell, output: Output, text: str) -> None:
+    """Say to a person that a listing is empty; a script sees it."""
+    if output.form == "table":
+        shell.screen.note(text)
 
 
 async def _listings(
@@ -207,16 +207,13 @@ async def wait_for_images(
     """
     if not images:
         raise CommandError("IMAGE is missing")
-    timeout = seconds("--timeout", account.timeout) or _WAIT
-    every = seconds("--interval", interval) or Waiting().interval
+    waiting = Waiting(
+        timeout=seconds("--timeout", account.timeout) or _WAIT,
+        interval=seconds("--interval", interval) or Waiting().interval,
+    )
     async with open_session(account, shell.screen, call_timeout=False) as session:
         ids = await _ids_of_images(session, images)
-        waits: dict[str, Awaitable[SavedImage | None]] = {}
-        for image in ids:
-            if state == "gone":
-                waits[image] = session.images.wait_gone(image, timeout=timeout, interval=every)
-            else:
-                waits[image] = session.images.wait(image, timeout=timeout, interval=every)
+        waits = {image: _wait(session, image, state, waiting) for image in ids}
         found = await wait_for_all(shell, waits, wanted=not no_progress)
     errors = [error for error in found.values() if isinstance(error, E2EError)]
     well = [image for image in ids if not isinstance(found[image], E2EError)]
@@ -229,6 +226,15 @@ async def wait_for_images(
     for error in errors:
         complain(shell.screen, error)
     return max(map(code_of, errors), default=Exit.OK)
+
+
+def _wait(
+    session: Session, image: str, state: Literal["ready", "gone"], waiting: Waiting
+) -> Awaitable[SavedImage | None]:
+    timeout, interval = waiting.timeout, waiting.interval
+    if state == "gone":
+        return session.images.wait_gone(image, timeout=timeout, interval=interval)
+    return session.images.wait(image, timeout=timeout, interval=interval)
 
 
 async def _ids_of_images(session: Session, words: Sequence[str]) -> list[str]:
@@ -261,8 +267,8 @@ async def list_nodes(
     if match:
         nodes = [node for node in nodes if any(fnmatchcase(node.name, glob) for glob in match)]
     found = sorted(nodes, key=lambda node: (node.name.casefold(), node.node_id))
-    if not found and output.form == "table":
-        shell.screen.note("no nodes of such a name" if match else "no nodes")
+    if not found:
+        _say_none(shell, output, "no nodes")
     printer(shell, output).items(
         "list",
         [node.to_dict() for node in found],

@@ -159,7 +159,7 @@ class Rotation:
             group = group_of(self.filters.per)
         filters = attrs.evolve(self.filters, not_in_use=True)
         found = filtered(filters, [*own, *pending], group=group)
-        spared = {*pending, *(image for image in own if node(image) in failed)}
+        spared = {*pending, *select.where(lambda image: node(image) in failed, own)}
         return [image for image in found if image not in spared]
 
     def _pending(

@@ -30,6 +30,7 @@ from .journals import Journal, Origin, start_journal
 from .options import Run, Wait
 from .output import Column, Printer, Row, printable, table
 from .shell import Shell
+from .terminal import OutputLostError
 
 __all__ = [
     "Ended",
@@ -397,8 +398,8 @@ class Job:
         except asyncio.CancelledError:
             if not self.interrupted:
                 raise
-        except BrokenPipeError:
-            self.shell.screen.note("stdout was closed: nothing more is started")
+        except OutputLostError:
+            self.shell.screen.note("stdout cannot be written: nothing more is started")
         return stream.report
 
     def _is_final(self, outcome: Outcome) -> bool:

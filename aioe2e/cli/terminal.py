@@ -15,11 +15,23 @@ import attrs
 
 from aioe2e import Progress
 
-__all__ = ["Bar", "Screen", "Sink"]
+__all__ = ["Bar", "OutputLostError", "Screen", "Sink"]
 
 _CODES: Final = {"bold": "1", "red": "31", "green": "32", "magenta": "35", "dim": "2"}
 #: Seconds between two lines that stand for a bar.
 _LINE_EVERY: Final = 10.0
+
+
+class OutputLostError(Exception):
+    """What is printed cannot be written any more.
+
+    Attributes:
+        is_closed: Whether the other side closed the pipe, as ``head`` does.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror)
+        self.is_closed = isinstance(error, BrokenPipeError)
 
 
 @attrs.define
@@ -64,7 +76,7 @@ class Sink:
         """Print lines, at once.
 
         Raises:
-            BrokenPipeError: The other side reads no more.
+            OutputLostError: The other side reads no more, or the disk is full.
         """
         if not lines:
             return
@@ -75,9 +87,9 @@ class Sink:
         try:
             self.stream.write(text)
             self.stream.flush()
-        except BrokenPipeError:
+        except OSError as error:
             self.broken = True
-            raise
+            raise OutputLostError(error) from None
 
 
 def _is_terminal(stream: TextIO) -> bool:
@@ -127,7 +139,7 @@ class Screen:
         """Print lines on stderr, above the bar if there is one."""
         if not lines or self.err.broken:
             return
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OutputLostError):
             if self._bar is None:
                 self.err.print(*lines)
             else:
@@ -247,11 +259,11 @@ class _LiveBar(Bar):
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(BrokenPipeError, OSError):
+        with contextlib.suppress(OSError):
             self._display.stop()
 
     def show(self, done: int, total: int | None, remark: str = "") -> None:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             self._display.update(
                 self._task, completed=done, total=total, remark=remark, refresh=True
             )

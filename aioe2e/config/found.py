@@ -32,18 +32,15 @@ CHECKS: Final[Mapping[str, Callable[[object], str | None]]] = {
 
 @attrs.frozen(kw_only=True)
 class Setting:
-    """One setting that was found.
+    """One setting that was found."""
 
-    Attributes:
-        name: The argument of `Session` or `Credentials` that it stands for.
-        value: As it was found, not checked.
-        source: Where it was found, for people.
-        word: What it is called there, for the text of an error.
-    """
-
+    #: The argument of `Session` or `Credentials` that it stands for.
     name: str
+    #: As it was found, not checked.
     value: object = attrs.field(repr=False)
+    #: Where it was found, for people.
     source: str
+    #: What it is called there, for the text of an error.
     word: str = "it"
 
     @property

@@ -38,18 +38,15 @@ def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Profile:
-    """One profile, as it is stored.
+    """One profile, as it is stored."""
 
-    Attributes:
-        name: Its name.
-        path: The file.
-        stored: What is stored under the name.
-        keys: The keys under which its file has the settings, by setting.
-    """
-
+    #: Its name.
     name: str
+    #: The file.
     path: Path
+    #: What is stored under the name.
     stored: object = attrs.field(repr=False)
+    #: The keys under which its file has the settings, by setting.
     keys: Mapping[str, str]
 
     @property
@@ -85,16 +82,13 @@ class Profile:
 
 @attrs.frozen(kw_only=True, eq=False)
 class ProfileFile:
-    """What one tool has stored.
+    """What one tool has stored."""
 
-    Attributes:
-        path: Its file.
-        profiles: By name.
-        default: The profile that it takes when none is named.
-    """
-
+    #: Its file.
     path: Path
+    #: By name.
     profiles: Mapping[str, Profile]
+    #: The profile that it takes when none is named.
     default: object = None
 
     @property

@@ -13,12 +13,12 @@ from aioe2e._text import Redactor, escape, shorten
 SHORTEST_SECRET: Final = 6
 #: Three parts of base64 with dots between them; the first is an object, so it begins with ``eyJ``.
 _JWT: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
-#: A UUID, or many hexadecimal digits: the form of the vendor's api keys and older tokens.
-_KEY: Final = re.compile(
-    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|(?=.*[a-f])(?=.*[0-9])[0-9a-f]{24,}",
-    re.IGNORECASE,
-)
+#: Many hexadecimal digits: the form of older tokens.
+_HEX: Final = re.compile(r"(?=.*[a-f])(?=.*[0-9])[0-9a-f]{24,}", re.IGNORECASE)
 _LONGEST_LABEL: Final = 40
+QUOTES: Final = frozenset("\"'`")
+#: The vendor's api keys are UUIDs.
+_UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
 def looks_like_token(text: str) -> bool:
@@ -26,18 +26,33 @@ def looks_like_token(text: str) -> bool:
     return _JWT.fullmatch(text) is not None
 
 
+def looks_like_key(text: str) -> bool:
+    """Whether a text has the form of an api key (a UUID)."""
+    return _UUID.fullmatch(text) is not None
+
+
 def looks_secret(text: str) -> bool:
     """Whether a text has the form of an api key or a token."""
-    return _KEY.fullmatch(text) is not None or looks_like_token(text)
+    is_hex = _HEX.fullmatch(text) is not None
+    return is_hex or looks_like_key(text) or looks_like_token(text)
 
 
 def described(value: object) -> str:
     """What a refused setting is, in words that hold none of it: it may be a secret."""
     if isinstance(value, str):
-        return f"a text of {len(value)} characters" if value else "an empty text"
+        return _described_text(value)
     if value is None or isinstance(value, bool | int | float):
         return _check.quoted(value)
     return f"a value of type {type(value).__name__}"
+
+
+def _described_text(text: str) -> str:
+    if not text:
+        return "an empty text"
+    size = f"a text of {len(text)} characters"
+    if text[0] in QUOTES:
+        return f"{size} that begins with a quotation mark"
+    return size
 
 
 def label(name: object) -> str:

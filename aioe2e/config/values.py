@@ -11,7 +11,7 @@ import attrs
 from aioe2e import _check
 from aioe2e.errors import ConfigError
 
-from .secrecy import SHORTEST_SECRET, described, looks_like_token
+from .secrecy import QUOTES, SHORTEST_SECRET, described, looks_like_key, looks_like_token
 
 __all__ = ["Credentials", "Dialect", "Limits", "RetryPolicy", "Timeouts"]
 
@@ -61,19 +61,15 @@ def _refuse(owner: Any, field: attrs.Attribute[Any], value: object, expected: st
 
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """How long things may take, in seconds; None means no limit.
+    """How long things may take, in seconds; None means no limit."""
 
-    Attributes:
-        attempt: One request and its reply. The clock starts once the session gives the request a
-            slot.
-        total: A whole call from its first slot on: attempts, back-off and pauses together. Waiting
-            for the first slot is not counted, so ten thousand calls under one ``gather`` do not
-            time out in the queue.
-        connect: Making a connection (DNS, TCP and TLS).
-    """
-
+    #: One request and its reply. The clock starts once the session gives the request a slot.
     attempt: float | None = attrs.field(default=30.0, validator=_clock)
+    #: A whole call from its first slot on: attempts, back-off and pauses together. Waiting for the
+    #: first slot is not counted, so ten thousand calls under one ``gather`` do not time out in the
+    #: queue.
     total: float | None = attrs.field(default=120.0, validator=_clock)
+    #: Making a connection (DNS, TCP and TLS).
     connect: float | None = attrs.field(default=10.0, validator=_clock)
 
 
@@ -82,28 +78,22 @@ class RetryPolicy:
     """How often and how soon a failed attempt is made again.
 
     What may be repeated at all is not a setting.
-
-    Attributes:
-        attempts: Requests for one call at the most, the first included; 1 or more. The other method
-            after a 405, a second token after a 401, and looks do not count.
-        base: The first back-off lasts up to this many seconds, each later one up to twice the one
-            before.
-        cap: No back-off is longer than this many seconds, unless the server's Retry-After asks for
-            it.
-        max_retry_after: A longer Retry-After (in seconds) ends the call at once with
-            `RateLimitedError`.
-        look: How long (in seconds) a write whose reply was lost is looked for in listings that do
-            not show it, by how much a listing may be late and still be believed, and how long after
-            a lost reply its request may still take effect. On this API an old status was seen for 5
-            to 10 seconds after a write that had been acknowledged (the notes of a public client).
-            A listing that fails is asked for again on top of that, a few times, within
-            `Timeouts.total`.
     """
 
+    #: Requests for one call at the most, the first included; 1 or more. The other method after a
+    #: 405, a second token after a 401, and looks do not count.
     attempts: int = attrs.field(default=4, validator=_count(least=1))
+    #: The first back-off lasts up to this many seconds, each later one up to twice the one before.
     base: float = attrs.field(default=0.5, validator=_seconds)
+    #: No back-off is longer than this many seconds, unless the server's Retry-After asks for it.
     cap: float = attrs.field(default=20.0, validator=_seconds)
+    #: A longer Retry-After (in seconds) ends the call at once with `RateLimitedError`.
     max_retry_after: float = attrs.field(default=120.0, validator=_seconds)
+    #: How long (in seconds) a write whose reply was lost is looked for in listings that do not show
+    #: it, by how much a listing may be late and still be believed, and how long after a lost reply
+    #: its request may still take effect. On this API an old status was seen for 5 to 10 seconds
+    #: after a write that had been acknowledged (the notes of a public client). A listing that fails
+    #: is asked for again on top of that, a few times, within `Timeouts.total`.
     look: float = attrs.field(default=10.0, validator=_seconds)
 
     @classmethod
@@ -130,31 +120,28 @@ def _flag(owner: Any, field: attrs.Attribute[Any], value: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What one session may use. Shared by all its views and bulk runs.
+    """What one session may use. Shared by all its views and bulk runs."""
 
-    Attributes:
-        in_flight: Requests in flight at the same time; 1 or more.
-        per_second: Requests started in a second at the most; None for no limit.
-        per_hour: Requests started within any hour at the most; None for no limit. The vendor
-            documents 5,000 an hour for a token. A call that would have to wait longer than its
-            `Timeouts.total` for its turn fails at once with `RateLimitedError`; a bulk run waits.
-        adaptive: Whether a throttled session goes slower by itself: its in-flight limit halves,
-            grows again by one after each clean round, and requests are paced at the rate that the
-            server was seen to bear.
-        max_body: Bytes of one listing, counted before and after decompression; 1024 or more. Other
-            replies may have 1 MiB.
-        max_elements: Images (or nodes) of one listing; 1 or more. A longer one is refused, and not
-            read to its end.
-        retry_budget: Retries that may be open: a retry takes one, a success gives one back. 0
-            switches retries off.
-    """
-
+    #: Requests in flight at the same time; 1 or more.
     in_flight: int = attrs.field(default=16, validator=_count(least=1))
+    #: Requests started in a second at the most; None for no limit.
     per_second: float | None = attrs.field(default=None, validator=_rate)
+    #: Requests started within any hour at the most; None for no limit. The vendor documents 5,000
+    #: an hour for a token. A call that would have to wait longer than its `Timeouts.total` for its
+    #: turn fails at once with `RateLimitedError`; a bulk run waits.
     per_hour: int | None = attrs.field(default=None, validator=_hourly)
+    #: Whether a throttled session goes slower by itself: its in-flight limit halves, grows again by
+    #: one after each clean round, and requests are paced at the rate that the server was seen to
+    #: bear.
     adaptive: bool = attrs.field(default=True, validator=_flag)
+    #: Bytes of one listing, counted before and after decompression; 1024 or more. Other replies may
+    #: have 1 MiB.
     max_body: int = attrs.field(default=16 * 1024 * 1024, validator=_count(least=1024))
+    #: Images (or nodes) of one listing; 1 or more. A longer one is refused, and not read to its
+    #: end.
     max_elements: int = attrs.field(default=100_000, validator=_count(least=1))
+    #: Retries that may be open: a retry takes one, a success gives one back. 0 switches retries
+    #: off.
     retry_budget: int = attrs.field(default=100, validator=_count(least=0))
 
 
@@ -203,12 +190,9 @@ def _problem_of_secret(secret: str) -> str:
     is_plain = secret.isascii() and secret.isprintable()
     if not is_plain or " " in secret:
         return "must be printable ASCII without spaces (a line break or a quote copied along?)"
-    if secret[0] in _QUOTES and secret[-1] == secret[0]:
-        return "has quotation marks around it: leave them out"
+    if secret[0] in QUOTES or secret[-1] in QUOTES:
+        return "begins or ends with a quotation mark: leave quotation marks out"
     return ""
-
-
-_QUOTES = frozenset("\"'`")
 
 
 @attrs.frozen(kw_only=True, repr=False, init=False)
@@ -246,6 +230,11 @@ class Credentials:
             api_key = checked_secret("Credentials.api_key", api_key, is_token=False)
             if not callable(auth_token):
                 auth_token = checked_secret("Credentials.auth_token", auth_token, is_token=True)
+                if looks_like_key(auth_token) and not looks_like_key(api_key):
+                    raise ConfigError(
+                        "Credentials.auth_token has the form of an api key, and api_key has not:"
+                        " are the two swapped?"
+                    )
             if key_in not in ("query", "header"):
                 raise ConfigError(
                     f"Credentials.key_in must be 'query' or 'header', not {described(key_in)}"

@@ -35,22 +35,19 @@ def reading(path: str, what: str, *, lists: bool = False) -> Request:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Inspection:
-    """A request, and what came of it.
+    """A request, and what came of it."""
 
-    Attributes:
-        reply: The latest reply; None where there was none.
-        content: Its body as JSON, without secrets; an `Unreadable` where it is none.
-        verdict: What the library made of it; None where that is an error.
-        error: The error; None where there is none.
-        seconds: How long the call took.
-        wall: Local time at which the reply was there, in seconds since the epoch.
-    """
-
+    #: The latest reply; None where there was none.
     reply: RawReply | None
+    #: Its body as JSON, without secrets; an `Unreadable` where it is none.
     content: Any
+    #: What the library made of it; None where that is an error.
     verdict: Verdict | None
+    #: The error; None where there is none.
     error: E2EError | None
+    #: How long the call took.
     seconds: float
+    #: Local time at which the reply was there, in seconds since the epoch.
     wall: float
 
     @property

@@ -105,7 +105,7 @@ class RedisGuard:
                 await held.let_go()  # the answer is lost, but the lock may be held
                 raise
             if is_over:
-                raise GuardError(f"image {image}: {problem}; nothing was sent")
+                raise GuardError(f"{problem}; nothing was sent", subject=f"image {image}")
             await asyncio.sleep(random.uniform(*_POLL))
 
 

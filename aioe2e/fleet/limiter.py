@@ -23,7 +23,9 @@ ASK_AGAIN: Final = 5.0
 #: A reservation that is older than this many seconds may have been overtaken by a pause.
 _FRESH: Final = 0.1
 #: A pause that ends less than so many seconds after the known one is the known one.
-_SAME_PAUSE: Final = 0.05
+_SAME_PAUSE: Final = 0.002
+#: Added to a pause, so that no request is early by the time that it takes to Redis or the server.
+_MARGIN: Final = 0.01
 _HOUR: Final = 3600.0
 
 
@@ -42,7 +44,7 @@ class RedisLimiter:
     processes take turns, so one with ten requests does not wait for one with ten thousand. When
     the server throttles one process, all of them pause.
 
-    While Redis is away, or does not answer within a second, each process goes on by itself with
+    While Redis is away, or does not answer within two seconds, each process goes on by itself with
     `fallback_share` of the budget, says so once in the log, and asks Redis again every 5 seconds.
     It is never an error of a call.
 
@@ -150,6 +152,7 @@ class RedisLimiter:
         """
         if not 0 < seconds < math.inf:
             return
+        seconds += _MARGIN
         until = _now() + seconds
         if until <= self._paused_until + _SAME_PAUSE:
             return
@@ -173,16 +176,29 @@ class RedisLimiter:
         if kept is not None and kept.weight == weight and kept.at > _now():
             return kept
         if not self._away or _now() >= self._ask_at:
-            try:
-                wait = await self._budget.reserve(weight)
-            except RedisAway as error:
-                self._went_away(error)
-            else:
-                self._came_back()
+            wait = await self._asked(weight)
+            if wait is not None:
                 return _Reservation(_now() + wait, weight)
         alone = self.rate * self._fallback_share
         at = max(_now(), self._paused_until, self._latest + weight / alone)
         return _Reservation(at, weight)
+
+    async def _asked(self, weight: int) -> float | None:
+        """Seconds until the moment that Redis reserves; None when it does not answer.
+
+        A Redis that has answered up to now is asked twice: it may have been this process that was
+        too busy to hear the answer.
+        """
+        for is_last in (True,) if self._away else (False, True):
+            try:
+                wait = await self._budget.reserve(weight)
+            except RedisAway as error:
+                if is_last:
+                    self._went_away(error)
+            else:
+                self._came_back()
+                return wait
+        return None
 
     async def _is_paused(self) -> bool:
         """Whether the server throttled somebody while the turn was waited for."""

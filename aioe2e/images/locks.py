@@ -95,10 +95,10 @@ def _of_failure(channel: Channel, image: str, until: float | None, failure: Exce
         return closed_error()
     if isinstance(failure, TimeoutError) and until is not None and channel.clock.now() >= until:
         return DeadlineExceededError(
-            f"image {image}: the guard did not let the write begin in time"
+            "the guard did not let the write begin in time", subject=f"image {image}"
         )
     kind = type(failure).__name__
-    return GuardError(f"image {image}: the guard failed with {kind}; nothing was sent")
+    return GuardError(f"the guard failed with {kind}; nothing was sent", subject=f"image {image}")
 
 
 async def _leave(holding: contextlib.AbstractAsyncContextManager[None], image: str) -> None:

@@ -18,7 +18,7 @@ from aioe2e.testing.account import made_images, made_nodes
 from . import _checks as checks
 
 #: What `FakeE2E.like` takes: a report, what its `to_dict` told, or a file that holds either form.
-ReportLike: TypeAlias = "FieldReport | Mapping[str, Any] | str | PathLike[str]"
+ReportLike: TypeAlias = FieldReport | Mapping[str, Any] | str | PathLike[str]
 _Fields: TypeAlias = Mapping[str, Any]
 
 _IMAGES, _NODES, _NODE = "images/saved-images/", "nodes/", "nodes/{id}/"

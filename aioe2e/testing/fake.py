@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import Any, Self, Unpack
 
 from aioe2e.config import Credentials, Dialect, RetryPolicy
 from aioe2e.errors import UsageError
+from aioe2e.session import Session
 from aioe2e.testing.account import (
     Account,
     Applied,
@@ -32,12 +33,8 @@ from aioe2e.testing.net import Listener, LoopThread, RecordedRequest
 
 from . import _checks as checks
 from ._arguments import dialect_names, latency_range, refuse_unknown
+from ._likeness import ReportLike, options_like
 from .service import Service
-
-if TYPE_CHECKING:
-    from aioe2e.session import Session
-
-    from ._likeness import ReportLike
 
 _API_KEY = "4f7c9a52-1d0e-4b63-9f38-e2e0fa4ebeef"
 _AUTH_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJmYWtlIjoidG9rZW4ifQ.c2lnbmF0dXJl-of_nobody"  # noqa: S105  # opens nothing
@@ -142,8 +139,6 @@ class FakeE2E:
             UsageError: It is no field report, or an option makes no sense.
             OSError: The file cannot be read.
         """
-        from ._likeness import options_like  # noqa: PLC0415  # brings all of the client along
-
         return cls(**(options_like(report, seed=options.get("seed", 0)) | options))
 
     # What is, and what was
@@ -278,9 +273,6 @@ class FakeE2E:
                 0.1 s, and a lost write is looked for during 2 s: the emulator shows late only
                 what it is told to.
         """
-        # Not at the top: the emulator serves other clients, too, and then needs none of ours.
-        from aioe2e.session import Session  # noqa: PLC0415
-
         defaults: dict[str, Any] = {
             "base_url": self.url,
             "project_id": self.project_id,

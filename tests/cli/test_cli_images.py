@@ -91,7 +91,7 @@ class TestList:
         assert all(len(line.split("  ", 1)) == 2 for line in ran.lines)
 
     def test_an_unknown_column_is_named_with_the_nearest(self, account: Account) -> None:
-        ran = account.run("images", "list", "--columns", "nam")
+        ran = account.run("images", "list", "--columns", "nme")
         assert ran.code == 2
         assert "did you mean name" in ran.err
 

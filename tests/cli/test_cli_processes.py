@@ -118,7 +118,24 @@ def test_a_closed_pipe_stops_a_run_and_is_reported(account: Account) -> None:
     assert process.returncode == 1, err
     assert "skipped" in err
     assert "Traceback" not in err
+    assert "Exception ignored" not in err
     assert account.writes < 60
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux has it")
+def test_a_full_disk_is_an_error_and_no_traceback(account: Account) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "images", "list", "--base-url", account.fake.url],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: the output cannot be written")
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
 
 
 @POSIX

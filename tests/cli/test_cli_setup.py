@@ -82,7 +82,7 @@ class TestProfiles:
     def test_a_profile_is_used_by_name(self, account: Account) -> None:
         assert account.run("images", "list", "--profile", "main").code == 0
         assert account.run("images", "list", "--profile", "other").code == 3
-        assert account.run("images", "list", "--profile", "mian").code == 4
+        assert account.run("images", "list", "--profile", "maln").code == 4
 
 
 def test_what_is_missing_is_said_with_exit_code_4(no_environment: Account) -> None:

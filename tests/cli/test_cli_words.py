@@ -170,7 +170,7 @@ class TestUsage:
             (["images", "list", "--mach", "x"], "did you mean --match"),
             (["images", "list", "--older", "x"], "did you mean --older-than"),
             (["images", "list", "-o", "jso"], "did you mean json"),
-            (["images", "list", "--sort", "nam"], "did you mean name"),
+            (["images", "list", "--sort", "nme"], "did you mean name"),
             (["images", "delete", "1", "--limit", "x"], "--limit: a whole number"),
             (["images", "get"], "IMAGE is missing"),
             (["images", "get", "1", "2"], "too many arguments: 2"),

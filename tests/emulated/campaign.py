@@ -528,7 +528,10 @@ class Run:
                 self.tally.finished_later += 1
                 if not self.applied(key) and key[1] not in _NO_IMAGES:
                     self.lie("lost (remaining)", key)
-            elif outcome.status is Status.UNKNOWN and not outcome.step.open:
+            # A fault from before may have left a connection that ends with its next request.
+            is_healthy = not any(call.fault for call in self.calls_of(key)[-1:])
+            is_unknown = outcome.status is Status.UNKNOWN and not outcome.step.open
+            if is_unknown and is_healthy:
                 self.lie("unknown on a healthy server", key)
             if key[0] == "save" and self.applied(key) > 1:
                 self.lie("double (remaining)", key)

@@ -261,8 +261,10 @@ async def test_at_the_deadline_the_run_ends_and_its_report_agrees_with_the_serve
 async def test_progress_tells_where_the_run_is_and_the_last_word_is_the_whole() -> None:
     seen: list[Progress] = []
     async with FakeE2E(images=unused(60), latency=0.02) as fake, session_of(fake) as session:
+        began = time.monotonic()
         await session.images.bulk_delete([*fake.images, "900"], limit=3, progress=seen.append)
-    assert 2 <= len(seen) <= 8
+        took = time.monotonic() - began
+    assert 2 <= len(seen) <= 3 + 10 * took
     assert all(1 <= moment.in_flight <= 3 for moment in seen[:-1])
     assert [moment.finished for moment in seen] == sorted(moment.finished for moment in seen)
     last = seen[-1]

@@ -145,6 +145,17 @@ async def test_a_retry_says_why_and_how_long() -> None:
     assert retries[2].delay >= 0.05
 
 
+async def test_a_refusal_that_proves_nothing_is_retried_as_a_refusal() -> None:
+    heard = Listener()
+    async with FakeE2E(images=1) as fake, fake.session(hooks=[heard], retry=FAST) as session:
+        fake.faults = Faults.on("delete", "reset") + Faults.on("delete", "412-json")
+        await session.images.delete(next(iter(fake.images)))
+    assert [retry.reason for retry in heard.of(RetryScheduled)] == [
+        "connection lost",
+        "refused (412)",
+    ]
+
+
 async def test_a_call_says_how_it_ended() -> None:
     heard = Listener()
     none = RetryPolicy(attempts=1, look=0.01)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import socket
 import threading
 import time
+import typing
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -612,6 +614,17 @@ async def test_its_session_is_a_client_of_it() -> None:
             "project_id": "12345",
             "location": "Chennai",
         }
+
+
+def test_tools_can_read_the_hints_of_every_public_name() -> None:
+    for name in aioe2e.testing.__all__:
+        value = getattr(aioe2e.testing, name)
+        members = vars(value).values() if isinstance(value, type) else []
+        for one in [value, *members]:
+            if isinstance(one, type) or inspect.isfunction(one):
+                typing.get_type_hints(one)
+            if isinstance(one, classmethod | staticmethod):
+                typing.get_type_hints(one.__func__)
 
 
 def test_every_public_name_is_there_and_an_unknown_one_is_not() -> None:

@@ -130,8 +130,8 @@ def test_the_index_for_code_hosts_names_every_page() -> None:
 
 def test_every_example_is_on_the_page_of_examples() -> None:
     page = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
-    for example in (ROOT / "examples").glob("*.py"):
-        assert f"../examples/{example.name}" in page
+    for example in (ROOT / "examples").rglob("*.py"):
+        assert f"../{example.relative_to(ROOT).as_posix()}" in page
 
 
 def test_the_site_has_every_page_and_the_reference_every_public_name() -> None:

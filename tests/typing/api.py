@@ -16,14 +16,18 @@ from aioe2e import (
     APIError,
     AttemptEvent,
     BulkError,
+    CallEvent,
     Check,
     ConflictError,
     Credentials,
     Dialect,
     E2EError,
+    Event,
     FieldReport,
+    Guard,
     Images,
     ImageState,
+    Limiter,
     Limits,
     Node,
     Nodes,
@@ -39,6 +43,7 @@ from aioe2e import (
     Report,
     ResponseError,
     RetryPolicy,
+    RetryScheduled,
     SaveAction,
     SavedImage,
     Session,
@@ -63,6 +68,28 @@ def hook(event: AttemptEvent | PauseEvent) -> None:
         assert_type(event.status, int | None)
     else:
         assert_type(event.seconds, float)
+
+
+class Turnstile:
+    async def acquire(self, weight: int = 1) -> None:
+        """Any limiter has this method, and the next one."""
+
+    def throttled(self, seconds: float) -> None:
+        """Told of a pause."""
+
+
+def any_hook(event: Event) -> None:
+    if isinstance(event, RetryScheduled):
+        assert_type(event.delay, float)
+    elif isinstance(event, CallEvent):
+        assert_type(event.attempts, int)
+
+
+async def fleets(credentials: Credentials, guard: Guard) -> None:
+    limiter: Limiter = Turnstile()
+    Session(credentials, limiter=limiter, guard=guard, hooks=[any_hook])
+    async with guard.hold("2292"):
+        await limiter.acquire()
 
 
 async def sessions(http: aiohttp.ClientSession) -> None:

@@ -18,6 +18,7 @@ from aioe2e import (
     ImageState,
     Node,
     NodeState,
+    Plan,
     Reply,
     SaveAction,
     SavedImage,
@@ -175,6 +176,13 @@ def test_the_words_of_the_system_behind_the_api_are_known(
 ) -> None:
     image = SavedImage(image_id="1", image_state=word)
     assert (image.state.value, image.in_use) == (state, in_use)
+
+
+def test_an_image_whose_state_says_that_it_is_used_is_not_deleted_unless_told_to() -> None:
+    used = SavedImage(image_id="1", name="a", image_state="USED")
+    with pytest.raises(UsageError, match="in use"):
+        Plan.delete([used])
+    assert len(Plan.delete([used], force=True)) == 1
 
 
 @pytest.mark.parametrize(

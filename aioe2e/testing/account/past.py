@@ -15,7 +15,7 @@ LONGEST_LAG = 60.0
 
 #: How an image was listed before it changed: not at all, or with these values of the fields that
 #: changed, or, for one that is gone, as it was.
-Before: TypeAlias = "tuple[tuple[str, Any], ...] | Record | None"
+Before: TypeAlias = tuple[tuple[str, Any], ...] | Record | None
 
 
 class _Change(NamedTuple):

@@ -17,7 +17,7 @@ from .places import LOCATION, Place
 from .records import Record
 
 #: A number of made-up objects, the wire objects themselves, or a JSON file that holds them.
-Source: TypeAlias = "int | Iterable[Mapping[str, Any]] | str | PathLike[str]"
+Source: TypeAlias = int | Iterable[Mapping[str, Any]] | str | PathLike[str]
 
 #: More objects than this are not made up: it takes too long, and too much memory.
 MOST_MADE_UP = 1_000_000

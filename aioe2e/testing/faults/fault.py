@@ -14,7 +14,7 @@ from aioe2e.testing.account import LONGEST_LAG
 from .table import KINDS, Effect, Kind
 
 #: Whether a write takes effect: `Fault.applied`.
-Applies: TypeAlias = 'bool | Literal["late"]'
+Applies: TypeAlias = bool | Literal["late"]
 
 _EFFECTS: Mapping[Applies, Effect] = {False: Effect.NOT, True: Effect.BEFORE, "late": Effect.LATE}
 _APPLIED: Mapping[Effect, Applies] = {effect: applied for applied, effect in _EFFECTS.items()}

@@ -149,8 +149,8 @@ def _throttle_in_words(name: str, shape: _Shape) -> Kind:
     return made(
         f"429 as {name} that says only in its text to wait `value` (1) seconds",
         _THROTTLED[name],
-        lambda scene: shape(429, text.format(scene.size(1))),
-        value=int,
+        lambda scene: shape(429, text.format(1 if scene.value is None else scene.value)),
+        value=str,
     )
 
 

@@ -16,10 +16,8 @@ from .fault import Fault, applied_by
 from .table import KINDS
 
 #: A fault, the name of its kind, or None for a healthy reply.
-FaultLike: TypeAlias = "Fault | str | None"
+FaultLike: TypeAlias = Fault | str | None
 Chooser: TypeAlias = Callable[[RecordedRequest], FaultLike]
-#: Everything that `FakeE2E` takes as ``faults``.
-FaultsLike: TypeAlias = "Faults | Fault | str | Chooser | Iterable[FaultLike] | None"
 
 
 @attrs.define(eq=False)
@@ -256,3 +254,7 @@ class Faults:
             return Fault(kind, applied_by(effect), seconds=seconds)
 
         return cls(choose)
+
+
+#: Everything that `FakeE2E` takes as ``faults``.
+FaultsLike: TypeAlias = Faults | Fault | str | Chooser | Iterable[FaultLike] | None

@@ -54,7 +54,7 @@ _IMAGE_BODY = _Body("action_type", {"rename": "rename", "delete_image": "delete"
 _ACTION_BODY = _Body("type", {"save_images": "save"})
 _NODE_BODY = _Body("action_type", {"save_images": "save-by-node-path"})
 
-_Methods: TypeAlias = "Mapping[str, str | _Body]"
+_Methods: TypeAlias = Mapping[str, str | _Body]
 
 #: Segments below the base; ``*`` is an id. The method alone names the form, or the body does.
 _ROUTES: Mapping[tuple[str, ...], _Methods] = {
