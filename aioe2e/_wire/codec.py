@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import attrs
 import cattrs
@@ -365,7 +365,7 @@ def _in_slices(
             if isinstance(element, _Odd):
                 problems.append(f"$.data[{index}]{element.problem}")
             else:
-                found.append(cast("M", element))
+                found.append(element)
             if len(problems) >= _MOST_PROBLEMS:
                 break
         if len(problems) >= _MOST_PROBLEMS:
