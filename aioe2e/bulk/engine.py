@@ -238,6 +238,12 @@ class Engine:
     async def _workers_to_leave(self) -> asyncio.CancelledError | None:
         """Wait for the workers; gives the cancellation that came meanwhile."""
         cancelled: asyncio.CancelledError | None = None
+        if not self._workers:
+            # A loop of runs that have nothing to do can be cancelled here.
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError as error:
+                cancelled = error
         while self._workers:
             try:
                 await asyncio.wait(self._workers)

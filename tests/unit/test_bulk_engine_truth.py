@@ -23,6 +23,8 @@ from aioe2e._clock import Clock
 from aioe2e._record import CallRecord
 from aioe2e.bulk import Ending, Plan, Report, Status, Step, Stream
 from aioe2e.bulk.backpressure import Brake
+from aioe2e.bulk.plan import remaining_plan
+from aioe2e.bulk.step import StepRecord
 from aioe2e.errors import (
     ConflictError,
     ConnectError,
@@ -840,3 +842,16 @@ async def test_a_closed_session_ends_a_run_at_once() -> None:
     assert report.counts()[Status.SKIPPED] == 1000
     assert "closed" in str(report[999].error)
     assert len(report.remaining()) == 1000
+
+
+async def test_a_loop_of_runs_that_have_nothing_to_send_can_be_cancelled() -> None:
+    save = Plan.save({"1": "a"})
+    left = remaining_plan(save, {0: StepRecord(Status.UNKNOWN)})
+
+    async def forever() -> None:
+        plan = left
+        while plan:  # it stays true: the save is in doubt
+            plan = (await Stream(plan, perform=stuck).drain()).remaining()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(forever(), 0.02)
