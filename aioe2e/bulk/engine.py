@@ -238,6 +238,12 @@ class Engine:
     async def _workers_to_leave(self) -> asyncio.CancelledError | None:
         """Wait for the workers; gives the cancellation that came meanwhile."""
         cancelled: asyncio.CancelledError | None = None
+        if not self._workers:
+            # A loop of runs that have nothing to do can be cancelled here.
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError as error:
+                cancelled = error
         while self._workers:
             try:
                 await asyncio.wait(self._workers)
@@ -460,12 +466,13 @@ class Engine:
         if ending.wait is None:
             return False
         pause, now = self._pause, self._now()
-        pause.extend(now, ending.wait)
+        begins = pause.extend(now, ending.wait)
         too_long = self._deadline is not None and pause.until > self._deadline
         if too_long or pause.is_in_vain or not self._settings.wait_for_budget:
             self.stop(f"the request budget is used up; the server asks to wait {ending.wait:.0f} s")
             return False
-        self._watch.out_of_budget(pause.until - now)
+        if begins:
+            self._watch.out_of_budget(pause.until - now)
         if self._journal is not None and ending.attempts:
             # It was refused for now. Should the process die meanwhile, it may be sent again.
             self._journal.outcome(Outcome(step, ending.status, error=ending.error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,17 @@ async def ends_at_once(**options: Any) -> None:
     assert "the server asks to wait 3600 s" in str(report[34].error)
     assert len(report.remaining()) == 25
     assert now() - server.began < 1
+
+
+def test_a_pause_of_many_workers_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    @in_virtual_time
+    async def paused_once() -> None:
+        assert (await in_a_budget(Budgeted(10), 15).drain()).ok
+
+    with caplog.at_level(logging.WARNING, "aioe2e.bulk"):
+        paused_once()
+    said = [text for text in caplog.messages if "the request budget is used up" in text]
+    assert len(said) == 1
 
 
 @in_virtual_time
