@@ -240,9 +240,9 @@ class Images:
             image: A `SavedImage` or an id.
             state: The state to wait for; not DELETED, for which there is `wait_gone`.
             timeout: Seconds, above 0; None waits for ever.
-            interval: Seconds until the second look, 0.01 to 60; it grows to 60. All waiters of a
+            interval: Seconds until the second listing, 0.01 to 60; it grows to 60. All waiters of a
                 session share their listings.
-            progress: Called after each look that does not end the wait.
+            progress: Called after each listing that does not end the wait.
 
         Returns:
             The image as the listing shows it then.
@@ -296,7 +296,7 @@ class Images:
             image: A `SavedImage` or an id.
             timeout: Seconds, above 0; None waits for ever.
             interval: Seconds, as for `wait`.
-            progress: Called after each look that does not end the wait.
+            progress: Called after each listing that does not end the wait.
 
         May be repeated: it changes nothing, and waits through faults that pass.
 
@@ -327,8 +327,8 @@ class Images:
                 its name among those that are newer than the save.
             timeout: Seconds, above 0; None waits for ever.
             interval: Seconds, as for `wait`.
-            progress: Called after each look that does not end the wait; with the state None until
-                the image is found.
+            progress: Called after each listing that does not end the wait; with the state None
+                until the image is found.
 
         Returns:
             The image as the listing shows it then.
