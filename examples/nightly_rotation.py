@@ -18,14 +18,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import aioe2e
-from aioe2e import ImageState
+from aioe2e import ImageState, Status
 from aioe2e.select import all_but_newest, by_name, not_in_use, older_than, state_is, where
 
 MARK = "-nightly-"
+#: Saves of one node in a night, at the most: all but the last were cut off and not carried out.
+ATTEMPTS = 3
 SERVER = by_name(until=MARK)
 
 
@@ -34,31 +37,43 @@ class Rotation:
 
     Args:
         session: Of the account.
-        state: The folder of the journals, two for each night.
+        state: The folder of the journals: one for the deletes, one for each attempt at the saves.
         interval: Seconds between two looks at images that are being made.
+        patience: Seconds within which the image of a save shows up, if the save was carried out.
     """
 
-    def __init__(self, session: aioe2e.Session, state: Path, *, interval: float = 5.0) -> None:
+    def __init__(
+        self,
+        session: aioe2e.Session,
+        state: Path,
+        *,
+        interval: float = 5.0,
+        patience: float = 120.0,
+    ) -> None:
         self.session = session
+        self.state = state
         self.tonight = f"{datetime.now(UTC):%Y%m%d}"
-        self.saves = state / f"saves-{self.tonight}.journal"
-        self.deletes = state / f"deletes-{self.tonight}.journal"
         self.interval = interval
+        self.patience = patience
 
     async def rotate(self) -> int:
         """The whole job; gives the exit status."""
-        saved = await self._run(self.saves, await self._plan_of_saves())
-        print(f"saved: {saved}")
-        ready = await self._ready(saved)
+        saves = await self._save_all()
+        #: By node: its latest outcome.
+        outcomes = {outcome.step.target: outcome for report in saves for outcome in report}
+        ready = await asyncio.gather(*map(self._is_ready, outcomes.values()))
+        failed = [
+            o.step for o, is_ready in zip(outcomes.values(), ready, strict=True) if not is_ready
+        ]
 
-        deleted = await self._run(self.deletes, await self.due(keep_all_of=_failed(saved, ready)))
-        print(f"deleted: {deleted}")
+        deletes = await self._run("deletes", await self.due(keep_all_of=_servers(failed)))
+        print(f"deleted: {deletes}")
 
-        if _unfinished(saved) or _unfinished(deleted):
+        if any(len(report.remaining()) for report in (*saves, deletes)):
             return 3
-        self.deletes.unlink(missing_ok=True)
-        self.saves.unlink(missing_ok=True)
-        return 0 if saved.ok and deleted.ok and len(ready) == len(saved) else 1
+        for journal in self.state.glob(f"*-{self.tonight}.journal"):
+            journal.unlink()
+        return 0 if deletes.ok and not failed else 1
 
     async def due(self, *, keep_all_of: frozenset[str] = frozenset()) -> aioe2e.Plan:
         """What to delete tonight: a plan, which is plain data and deletes nothing by itself."""
@@ -69,64 +84,86 @@ class Rotation:
             [image for image in doomed if SERVER(image) not in keep_all_of], existing=images
         )
 
-    async def _plan_of_saves(self) -> aioe2e.Plan:
-        """A save of every node that has no image of tonight."""
+    async def _save_all(self) -> list[aioe2e.Report]:
+        """Save every node that has no image of tonight, each of them once.
+
+        A save that was cut off may have been carried out, or not. If its image does not show up in
+        time it was not, since only this job gives that name; then the node is saved once more, with
+        another journal.
+        """
         nodes = await self.session.nodes.list()
         names = {node.node_id: f"{node.name}{MARK}{self.tonight}" for node in nodes}
-        there = [image.name for image in await self.session.images.list()]
-        return aioe2e.Plan.save(
-            {
-                node: name
-                for node, name in names.items()
-                if not any(image.startswith(name) for image in there)
-            }
-        )
+        names = await self._not_there(names)
+        reports: list[aioe2e.Report] = []
+        for attempt in range(1, ATTEMPTS + 1):
+            phase = f"saves-{attempt}"
+            if not names and not self._journal(phase).exists():
+                break
+            report = await self._run(phase, aioe2e.Plan.save(names))
+            print(f"saved: {report}")
+            reports.append(report)
+            names = await self._never_made(report)
+        return reports
 
-    async def _run(self, journal: Path, plan: aioe2e.Plan) -> aioe2e.Report:
+    async def _never_made(self, report: aioe2e.Report) -> dict[str, str]:
+        """The nodes, with their names, whose save was cut off and not carried out."""
+        cut_off = [outcome.step for outcome in report.where(Status.UNKNOWN)]
+        if not cut_off:
+            return {}
+        now = time.time()
+        sent_at = max(step.sent_at or now for step in cut_off)
+        await asyncio.sleep(max(0.0, sent_at + self.patience - now))
+        return await self._not_there({step.target: str(step.name) for step in cut_off})
+
+    async def _not_there(self, names: dict[str, str]) -> dict[str, str]:
+        """Those of the nodes and names for which the listing shows no image."""
+        there = [image.name for image in await self.session.images.list()]
+        return {
+            node: name
+            for node, name in names.items()
+            if not any(image.startswith(name) for image in there)
+        }
+
+    def _journal(self, phase: str) -> Path:
+        return self.state / f"{phase}-{self.tonight}.journal"
+
+    async def _run(self, phase: str, plan: aioe2e.Plan) -> aioe2e.Report:
         """Run a plan, or what an earlier run of this night has left of its own.
 
         Returns:
             The report of all runs of this night.
         """
-        earlier = _report_so_far(journal)
-        if earlier is not None:
+        journal = self._journal(phase)
+        has_begun = _has_begun(journal)
+        if has_begun:
             plan = aioe2e.Plan.resume(journal)
-        report = earlier
-        if report is None or len(plan):
-            report = await self.session.images.run(plan, limit=8, journal=journal, missing_ok=True)
-        if earlier is not None:
-            report = report.merged(earlier)
-        return await self.session.images.reconcile(report)
+        if len(plan) or not has_begun:
+            await self.session.images.run(plan, limit=8, journal=journal, missing_ok=True)
+        return await self.session.images.reconcile(aioe2e.Report.from_journal(journal))
 
-    async def _ready(self, saved: aioe2e.Report) -> list[str]:
-        """The nodes whose image can be used; the others are told of."""
-
-        async def wait(action: aioe2e.SaveAction) -> str | None:
-            try:
-                await self.session.images.wait_saved(action, interval=self.interval)
-            except aioe2e.E2EError as error:
-                print(f"node {action.node_id}: {error}", file=sys.stderr)
-                return None
-            return action.node_id
-
-        found = await asyncio.gather(*map(wait, saved.saved()))
-        return [node for node in found if node is not None]
+    async def _is_ready(self, outcome: aioe2e.Outcome) -> bool:
+        """Wait for the image of a save; whether it can be used. If not, that is told."""
+        images, name = self.session.images, str(outcome.step.name)
+        try:
+            if isinstance(outcome.result, aioe2e.SaveAction):
+                await images.wait_saved(outcome.result, interval=self.interval)
+            elif outcome.status is Status.UNKNOWN:  # it was cut off, and has an image
+                await images.wait(await images.by_name(name), interval=self.interval)
+            else:
+                return False
+        except aioe2e.E2EError as error:
+            print(f"node {outcome.step.target}: {error}", file=sys.stderr)
+            return False
+        return True
 
 
-def _report_so_far(journal: Path) -> aioe2e.Report | None:
-    return aioe2e.Report.from_journal(journal) if journal.exists() else None
+def _has_begun(journal: Path) -> bool:
+    """Whether a journal has a plan: not if the program was killed as it made the file."""
+    return journal.exists() and b"\n" in journal.read_bytes()
 
 
-def _failed(saved: aioe2e.Report, ready: list[str]) -> frozenset[str]:
-    """The names of the servers that have no new image tonight."""
-    steps = [outcome.step for outcome in saved if outcome.step.target not in ready]
+def _servers(steps: list[aioe2e.Step]) -> frozenset[str]:
     return frozenset(str(step.name).partition(MARK)[0] for step in steps)
-
-
-def _unfinished(report: aioe2e.Report) -> bool:
-    """Whether there is something to try again, or to look for again."""
-    left = report.remaining()
-    return len(left) > 0 or len(left.unknown) > 0
 
 
 async def main() -> int:
@@ -136,10 +173,15 @@ async def main() -> int:
     parser.add_argument("--go", action="store_true", help="without it, only show what is due")
     parser.add_argument("--state", type=Path, default=Path(), help="the folder of the journals")
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between looks (5)")
+    parser.add_argument(
+        "--patience", type=float, default=120.0, help="seconds until a save shows an image (120)"
+    )
     options = parser.parse_args()
     try:
         async with aioe2e.Session.from_env() as session:
-            rotation = Rotation(session, options.state, interval=options.interval)
+            rotation = Rotation(
+                session, options.state, interval=options.interval, patience=options.patience
+            )
             if options.go:
                 return await rotation.rotate()
             print(await rotation.due())

@@ -115,11 +115,13 @@ class BudgetPause:
         self.until = 0.0
         self._in_vain = 0
 
-    def extend(self, now: float, seconds: float) -> None:
-        """The server wants to be left alone for so many seconds."""
-        if now >= self.until:
+    def extend(self, now: float, seconds: float) -> bool:
+        """The server wants to be left alone for so many seconds; whether a pause begins by that."""
+        begins = now >= self.until
+        if begins:
             self._in_vain += 1
         self.until = max(self.until, now + seconds)
+        return begins
 
     def left(self, now: float) -> float | None:
         """Seconds until then; None if nothing is to be waited for."""

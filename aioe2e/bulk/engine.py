@@ -17,7 +17,7 @@ import attrs
 
 from aioe2e._check import is_number, quoted, require_bool, require_whole
 from aioe2e._clock import Clock
-from aioe2e._record import CallOrders, CallRecord
+from aioe2e._record import NO_ORDERS, CallOrders, CallRecord
 from aioe2e.errors import APIError, E2EError, SessionError, SkippedError, UsageError, is_passing
 from aioe2e.events import Event
 
@@ -103,7 +103,7 @@ class RunSettings:
     longest_wait: float = math.inf
     #: Gives the outcomes, among some, of which a listing tells more in so many seconds.
     check: Check | None = None
-    #: Told of the run and its steps; None where nobody listens.
+    #: Told of the run and its steps; None where there are no hooks.
     tell: Callable[[Event], None] | None = None
     #: The rest is described in `RunOptions`.
     limit: int | None = attrs.field(default=None, validator=_check_limit)
@@ -160,6 +160,8 @@ class Engine:
         self._retry_after: float | None = None
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        #: What the calls are told of a run without a journal.
+        self._orders = NO_ORDERS
         #: Why nothing new starts; empty while steps are started.
         self._ended = ""
         #: Why what was in flight was cancelled; empty while that is not so.
@@ -190,6 +192,7 @@ class Engine:
             self._meter.start()
         if settings.deadline is not None:
             self._deadline = self._began + settings.deadline
+            self._orders = CallOrders(self._deadline)
             left = max(0.0, self._deadline - self._now())
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(left, self.cancel, self._deadline_reason())
@@ -235,6 +238,12 @@ class Engine:
     async def _workers_to_leave(self) -> asyncio.CancelledError | None:
         """Wait for the workers; gives the cancellation that came meanwhile."""
         cancelled: asyncio.CancelledError | None = None
+        if not self._workers:
+            # A loop of runs that have nothing to do can be cancelled here.
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError as error:
+                cancelled = error
         while self._workers:
             try:
                 await asyncio.wait(self._workers)
@@ -323,7 +332,7 @@ class Engine:
         self.stop(f"the run was ended by an exception ({type(error).__name__})")
 
     async def _work(self) -> None:
-        queue = self._queue
+        queue, brake, pause = self._queue, self._brake, self._pause
         stretch = 0
         if asyncio.current_task() not in self._workers:
             # A task factory began this task at once (asyncio.eager_task_factory), before `_hire`
@@ -331,7 +340,11 @@ class Engine:
             await asyncio.sleep(0)
         try:
             while not self._ended:
-                if not await self._turn():
+                if brake.on or pause.until:
+                    worked = await self._turn()
+                else:
+                    worked = await self._one_step()
+                if not worked:
                     return
                 while queue.full:
                     await queue.room()
@@ -401,30 +414,29 @@ class Engine:
         """Perform a step, or the half of it that is due, and write down how it ended."""
         second = step.index in self._halves
         part = step if step.via is None else endings.in_halves(step)[second]
-        before_send = None
+        orders = self._orders
         if self._journal is not None:
-            before_send = self._journal.before_send(step, 1 + second)
+            orders = CallOrders(self._deadline, self._journal.before_send(step, 1 + second))
         began = self._now()
-        attempts = 0
+        refused: Ending | None = None
         while True:
-            record = CallRecord(CallOrders(self._deadline, before_send))
+            record = CallRecord(orders)
             try:
                 ending = await self._perform(part, record)
-                attempts += ending.attempts
                 if not await self._waited_for_budget(step, ending):
                     break
             except BaseException as error:
                 reason = self._cancelled
                 if not reason:
                     reason = f"the run was ended by an exception ({type(error).__name__})"
-                self._settle(step, number, endings.of_cancelled(step, record, reason), began)
+                ending = endings.of_cancelled(step, record, reason)
+                self._settle(step, number, endings.of_tries(refused, ending), began)
                 raise
+            refused = endings.of_tries(refused, ending)
         if self._counts_only and ending.status is Status.DONE:
             self._outcomes.done += 1
             return
-        if attempts != ending.attempts:
-            ending = attrs.evolve(ending, attempts=attempts)
-        self._settle(step, number, ending, began)
+        self._settle(step, number, endings.of_tries(refused, ending), began)
 
     async def _perform(self, part: Step, record: CallRecord) -> Ending:
         """How the call of a step ended; an error of the library is an ending, too."""
@@ -443,7 +455,10 @@ class Engine:
             self._in_flight -= 1
         if self._brake.row:
             self._answered()
-        self._pause.answered()
+        if self._pause.until:
+            self._pause.answered()
+        if self._counts_only:
+            return performed
         return Ending(performed.status, performed.result, None, record.attempts)
 
     async def _waited_for_budget(self, step: Step, ending: Ending) -> bool:
@@ -451,12 +466,13 @@ class Engine:
         if ending.wait is None:
             return False
         pause, now = self._pause, self._now()
-        pause.extend(now, ending.wait)
+        begins = pause.extend(now, ending.wait)
         too_long = self._deadline is not None and pause.until > self._deadline
         if too_long or pause.is_in_vain or not self._settings.wait_for_budget:
             self.stop(f"the request budget is used up; the server asks to wait {ending.wait:.0f} s")
             return False
-        self._watch.out_of_budget(pause.until - now)
+        if begins:
+            self._watch.out_of_budget(pause.until - now)
         if self._journal is not None and ending.attempts:
             # It was refused for now. Should the process die meanwhile, it may be sent again.
             self._journal.outcome(Outcome(step, ending.status, error=ending.error))

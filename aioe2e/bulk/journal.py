@@ -36,7 +36,7 @@ if sys.platform != "win32":
 
 __all__ = ["Journal"]
 
-#: Whoever may read the names of the images is the user's choice, so nobody else may at first.
+#: Who may read the names of the images is the user's choice: at first, only the owner.
 MODE: Final = 0o600
 
 _log = logging.getLogger("aioe2e")

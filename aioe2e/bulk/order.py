@@ -1,11 +1,11 @@
 """In which order renames can run without one of them meeting a name that is still in use.
 
 A step *vacates* the current name of its image (a rename or a delete does), and *claims* its new
-one. Whoever claims a name comes after whoever vacates it. A plan gives each name to one step at the
-most, so every step has at most one successor: what the steps form are chains, trees that run
-together, and plain cycles. A cycle is opened at the one of its steps that came first in the input:
-that step moves to a temporary name at once, which frees its old name, and takes its final name when
-that is free.
+one. The step that claims a name comes after the one that vacates it. A plan gives each name to one
+step at most, so every step has at most one successor: what the steps form are chains, trees that
+run together, and plain cycles. A cycle is opened at the one of its steps that came first in the
+input: that step moves to a temporary name at once, which frees its old name, and takes its final
+name when that is free.
 
 Names are compared exactly. All of it is linear in the number of steps, and the same input gives the
 same order.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
 import attrs
@@ -132,20 +133,13 @@ def is_runnable(steps: Sequence[Step]) -> bool:
     request of a step with a `via` waits for nothing, and nothing waits for its second one.
     """
     known = {index_of(step) for step in steps}
-    if any(index not in known for step in steps for index in step.after):
+    after = {index_of(step): set(step.after) for step in steps if step.after}
+    if not all(map(known.issuperset, after.values())):
         return False
-    frees_at_once = {index_of(step) for step in steps if step.via is not None}
-    waits: dict[int, int] = {}
-    waiters: dict[int, list[int]] = {}
-    for step in steps:
-        before = [index for index in step.after if index not in frees_at_once]
-        waits[index_of(step)] = len(before)
-        for index in before:
-            waiters.setdefault(index, []).append(index_of(step))
-    ready = [index for index, count in waits.items() if not count]
-    for index in ready:  # grows while it is walked
-        for waiter in waiters.get(index, ()):
-            waits[waiter] -= 1
-            if not waits[waiter]:
-                ready.append(waiter)
-    return len(ready) == len(steps)
+    free_at_once = {index_of(step) for step in steps if step.via is not None}
+    graph = {index: before - free_at_once for index, before in after.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError:
+        return False
+    return True

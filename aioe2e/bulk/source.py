@@ -33,8 +33,8 @@ _END: Final = object()
 class PlanSource:
     """The steps of a plan, in their order, each given out once those it waits for are done.
 
-    A step that waits is parked here and holds nobody up. A step with a `via` is given out twice: at
-    once for its first half, and for its second when it was reported `halved` and those in its
+    A step that waits is parked here and holds no worker up. A step with a `via` is given out twice:
+    at once for its first half, and for its second when it was reported `halved` and those in its
     `after` are done.
 
     Attributes:

@@ -85,7 +85,7 @@ async def test_the_shape_of_the_objects_is_that_of_the_report() -> None:
         assert image["creation_time"][4] == "-"
         assert image["vm_info"] is None
         assert type(image["flag"]) is bool
-        assert image["nested"] == {"inner": "7"}
+        assert type(image["nested"]) is dict
     assert len({image["image_id"] for image in images}) == 3
 
 

@@ -549,3 +549,16 @@ def test_chunks_run_in_any_order_without_a_collision(
 def test_a_chunk_has_a_whole_number_of_steps(size: Any) -> None:
     with pytest.raises(UsageError, match="chunks: a whole number of 1 or more"):
         Plan.delete(["1"]).chunks(size)
+
+
+@pytest.mark.parametrize("state", ["USED", "USED_PERS", "CLONE", "LOCKED_USED", "LOCKED_USED_PERS"])
+def test_an_image_whose_state_says_that_it_is_used_needs_force(state: str) -> None:
+    used = SavedImage(image_id="7", name="u", image_state=state)
+    with pytest.raises(
+        UsageError, match=rf"image 7 is in use: the server says so \(state '{state}'\)"
+    ):
+        Plan.delete([used])
+    plan = Plan.delete([used], force=True)
+    assert state in plan.warnings[0]
+    with pytest.raises(UsageError, match="pass force=True to delete it anyway"):
+        next(steps_of(Action.DELETE, iter([used])))

@@ -105,7 +105,12 @@ class Connection(web.RequestHandler):
         self.heard += 1
         between = self._body is None or self._body.is_eof()
         for part in _split(data) if between else (data,):
-            super().data_received(part)
+            try:
+                super().data_received(part)
+            except ValueError:
+                # Some releases of aiohttp let it through, for a URL that is none.
+                self.end_with(refusal(400, "The request cannot be read"))
+                return
             if self._messages:
                 self._body = self._messages[-1][1]
 
