@@ -146,7 +146,6 @@ class Session:
             _given("retry", retry, RetryPolicy),
             Context(checked_project_id(project_id), checked_location(location)),
         )
-        api_key = credentials.api_key
         settings = ChannelSettings(
             credentials=credentials,
             base=checked_base_url(base_url),
@@ -157,8 +156,8 @@ class Session:
             trust_env=_instance("trust_env", trust_env, bool),
             tls=_own_tls(ssl, http),
             clock=_clock or Clock(),
-            limiter=checked_limiter(limiter, api_key),
-            guard=checked_guard(guard, api_key),
+            limiter=checked_limiter(limiter, credentials),
+            guard=checked_guard(guard, credentials),
         )
 
         channel = Channel(settings, _borrowed(http))
