@@ -514,7 +514,8 @@ def _mixed_up(
     names = settings_with_secrets(settings, (credentials.api_key, credentials.auth_token))
     if not names:
         return ""
-    return f"{' and '.join(names)} holds a secret: credentials go into Credentials alone"
+    holds = "holds" if len(names) == 1 else "hold"
+    return f"{' and '.join(names)} {holds} a secret: credentials go into Credentials alone"
 
 
 def _agent(user_agent: object) -> str:

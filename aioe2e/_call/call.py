@@ -378,9 +378,8 @@ class Call:
         if channel.closed:
             return Stop.CLOSED
         if isinstance(verdict.error, SessionError):
-            return (
-                Stop.DECIDED
-            )  # the program's own fault: a second attempt would only meet it again
+            # The program's own fault: a second attempt would only meet it again.
+            return Stop.DECIDED
         decision = decide(verdict, self._request.repeat, in_doubt=self._is_open)
         if decision is not Decision.RETRY:
             return Stop.DECIDED

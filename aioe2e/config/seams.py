@@ -19,7 +19,7 @@ class Limiter(Protocol):
 
     For each request the session waits, in this order, for the end of a pause, for a turn of the
     limiter, and for a slot; then the clock of the attempt starts. Every request takes a turn:
-    retries, listings, looks, and the other method after a 405.
+    retries, listings, and the other method after a 405.
 
     A limiter that raises ends the call before the request is sent, with a `ConfigError` that names
     the exception; in a run, the step is SKIPPED. `aioe2e.fleet.RedisLimiter` never raises.
