@@ -418,26 +418,25 @@ class Engine:
         if self._journal is not None:
             orders = CallOrders(self._deadline, self._journal.before_send(step, 1 + second))
         began = self._now()
-        attempts = 0
+        refused: Ending | None = None
         while True:
             record = CallRecord(orders)
             try:
                 ending = await self._perform(part, record)
-                attempts += ending.attempts
                 if not await self._waited_for_budget(step, ending):
                     break
             except BaseException as error:
                 reason = self._cancelled
                 if not reason:
                     reason = f"the run was ended by an exception ({type(error).__name__})"
-                self._settle(step, number, endings.of_cancelled(step, record, reason), began)
+                ending = endings.of_cancelled(step, record, reason)
+                self._settle(step, number, endings.of_tries(refused, ending), began)
                 raise
+            refused = endings.of_tries(refused, ending)
         if self._counts_only and ending.status is Status.DONE:
             self._outcomes.done += 1
             return
-        if attempts != ending.attempts:
-            ending = attrs.evolve(ending, attempts=attempts)
-        self._settle(step, number, ending, began)
+        self._settle(step, number, endings.of_tries(refused, ending), began)
 
     async def _perform(self, part: Step, record: CallRecord) -> Ending:
         """How the call of a step ended; an error of the library is an ending, too."""

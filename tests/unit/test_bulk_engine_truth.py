@@ -753,8 +753,10 @@ async def test_a_run_of_50000_steps_ends_without_going_through_all_of_them(how: 
     assert report.counts()[Status.SKIPPED] == 49_992
     assert report.counts()[Status.UNKNOWN] == len(report) - 49_992 == 8
     assert not report.ok
-    assert time.process_time() - before < 0.05  # going through all of them takes ten times as long
+    ended = time.process_time()
     assert len(report.outcomes) == 50_000
+    through_all = time.process_time() - ended
+    assert ended - before < through_all / 2
     assert all(outcome.error for outcome in report)
     assert [outcome.step.index for outcome in report] == list(range(50_000))
 
