@@ -146,7 +146,6 @@ class Session:
             _given("retry", retry, RetryPolicy),
             Context(checked_project_id(project_id), checked_location(location)),
         )
-        api_key = credentials.api_key
         settings = ChannelSettings(
             credentials=credentials,
             base=checked_base_url(base_url),
@@ -157,8 +156,8 @@ class Session:
             trust_env=_instance("trust_env", trust_env, bool),
             tls=_own_tls(ssl, http),
             clock=_clock or Clock(),
-            limiter=checked_limiter(limiter, api_key),
-            guard=checked_guard(guard, api_key),
+            limiter=checked_limiter(limiter, credentials),
+            guard=checked_guard(guard, credentials),
         )
 
         channel = Channel(settings, _borrowed(http))
@@ -515,7 +514,8 @@ def _mixed_up(
     names = settings_with_secrets(settings, (credentials.api_key, credentials.auth_token))
     if not names:
         return ""
-    return f"{' and '.join(names)} holds a secret: credentials go into Credentials alone"
+    holds = "holds" if len(names) == 1 else "hold"
+    return f"{' and '.join(names)} {holds} a secret: credentials go into Credentials alone"
 
 
 def _agent(user_agent: object) -> str:

@@ -143,6 +143,7 @@ ROOMS: Mapping[str, str] = {
     "_demo": "python -m aioe2e demo",
     "testing": "the emulator",
     "session": "what users hold",
+    "diagnosis": "check, field report",
     "images": "actions and proofs",
     "nodes": "read-only",
     "_call": "attempts, limits, retries",
@@ -158,7 +159,6 @@ ROOMS: Mapping[str, str] = {
     "errors": "all errors",
     "events": "what hooks are told",
     "_plain": "values as JSON",
-    "_fates": "what an attempt proves",
     "_text": "what may be shown",
     "_clock": "time",
 }

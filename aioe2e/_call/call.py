@@ -244,12 +244,15 @@ class Call:
             if end is not None and channel.clock.now() + pause > end:
                 return Stop.PAUSED, paused_error(request, pause)
         try:
-            if await channel.entrance.enter(under_way=self._begun, until=self.deadline):
-                return None
+            has_slot = await channel.entrance.enter(under_way=self._begun, until=self.deadline)
         except SessionError:
             return Stop.CLOSED, closed_error()
         except ConfigError as error:
             return Stop.LIMITER, error
+        if has_slot and not channel.closed:
+            return None
+        if has_slot:  # it was given in the moment in which the session was closed
+            channel.gate.leave()
         if channel.closed:
             return Stop.CLOSED, closed_error()
         return Stop.NO_SLOT, late_error(request, self._record.last)
@@ -375,9 +378,8 @@ class Call:
         if channel.closed:
             return Stop.CLOSED
         if isinstance(verdict.error, SessionError):
-            return (
-                Stop.DECIDED
-            )  # the program's own fault: a second attempt would only meet it again
+            # The program's own fault: a second attempt would only meet it again.
+            return Stop.DECIDED
         decision = decide(verdict, self._request.repeat, in_doubt=self._is_open)
         if decision is not Decision.RETRY:
             return Stop.DECIDED

@@ -181,7 +181,8 @@ class Channel:
         Raises:
             TimeoutError: The loop time `until` has come, or the session is closed.
         """
-        scope = asyncio.timeout_at(until)
+        # Once it is closed, nothing comes that would end the scope.
+        scope = asyncio.timeout_at(self.clock.now() if self.closed else until)
         self._scopes.add(scope)
         try:
             async with scope:

@@ -106,9 +106,11 @@ def unknown_error(
         why: Why there was no further attempt, if that is worth telling.
         looked: Whether listings were read for as long as the policy says.
     """
-    times = f"{record.attempts} times"
+    sent = f"sent {record.attempts} times"
     if record.attempts == 1:
-        times = "once"
+        sent = "sent once"
+    if record.attempts == 0:
+        sent = "sent by an earlier run and not sent again"
     reasons: list[str] = []
     if last is not None:
         reasons.append(f"last: {last.detail}")
@@ -118,7 +120,7 @@ def unknown_error(
     if request.name_word:
         subject += f" {request.name_word} {request.name!r}"
     error = OutcomeUnknownError(
-        f"sent {times}, and it is not known whether it was carried out ({'; '.join(reasons)}). "
+        f"{sent}, and it is not known whether it was carried out ({'; '.join(reasons)}). "
         f"What to do: {request.advice}.",
         subject=subject,
         action=request.action,

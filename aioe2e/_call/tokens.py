@@ -57,6 +57,7 @@ class Tokens:
         if isinstance(self._source, str):
             return
         failure = ""
+        found: object = None
         try:
             found = self._source()
             if not inspect.isawaitable(found):
@@ -71,4 +72,5 @@ class Tokens:
         else:
             self._take(token)
             return
+        del found  # the traceback keeps this frame, and a future shows its result
         raise ConfigError(failure)

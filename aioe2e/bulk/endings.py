@@ -39,6 +39,7 @@ __all__ = [
     "of_error",
     "of_predecessor",
     "of_second_half",
+    "of_tries",
     "skipped",
     "still_open",
 ]
@@ -182,6 +183,22 @@ def of_second_half(step: Step, ending: Ending, attempts: int) -> Ending:
     carries = f"; the image carries the temporary name {step.via!r}{or_done}"
     error = extended(ending.error, carries)
     return Ending(status, None, error, ending.attempts + attempts, halfway=True)
+
+
+def of_tries(refused: Ending | None, latest: Ending) -> Ending:
+    """The ending of a step that was tried again each time that the request budget came back.
+
+    Args:
+        refused: That of the tries before; None where there was none.
+        latest: That of the latest try. If it was not sent any more, the step was still sent before.
+    """
+    if refused is None:
+        return latest
+    attempts = refused.attempts + latest.attempts
+    decisive = latest
+    if latest.status is Status.SKIPPED and refused.attempts:
+        decisive = refused
+    return attrs.evolve(decisive, attempts=attempts)
 
 
 def in_halves(step: Step) -> tuple[Step, Step]:

@@ -238,6 +238,12 @@ class Engine:
     async def _workers_to_leave(self) -> asyncio.CancelledError | None:
         """Wait for the workers; gives the cancellation that came meanwhile."""
         cancelled: asyncio.CancelledError | None = None
+        if not self._workers:
+            # A loop of runs that have nothing to do can be cancelled here.
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError as error:
+                cancelled = error
         while self._workers:
             try:
                 await asyncio.wait(self._workers)
@@ -412,26 +418,25 @@ class Engine:
         if self._journal is not None:
             orders = CallOrders(self._deadline, self._journal.before_send(step, 1 + second))
         began = self._now()
-        attempts = 0
+        refused: Ending | None = None
         while True:
             record = CallRecord(orders)
             try:
                 ending = await self._perform(part, record)
-                attempts += ending.attempts
                 if not await self._waited_for_budget(step, ending):
                     break
             except BaseException as error:
                 reason = self._cancelled
                 if not reason:
                     reason = f"the run was ended by an exception ({type(error).__name__})"
-                self._settle(step, number, endings.of_cancelled(step, record, reason), began)
+                ending = endings.of_cancelled(step, record, reason)
+                self._settle(step, number, endings.of_tries(refused, ending), began)
                 raise
+            refused = endings.of_tries(refused, ending)
         if self._counts_only and ending.status is Status.DONE:
             self._outcomes.done += 1
             return
-        if attempts != ending.attempts:
-            ending = attrs.evolve(ending, attempts=attempts)
-        self._settle(step, number, ending, began)
+        self._settle(step, number, endings.of_tries(refused, ending), began)
 
     async def _perform(self, part: Step, record: CallRecord) -> Ending:
         """How the call of a step ended; an error of the library is an ending, too."""

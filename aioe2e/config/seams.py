@@ -9,6 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from aioe2e.errors import ConfigError
 
+from .values import Credentials
+
 __all__ = ["Guard", "Limiter", "PerAccount", "checked_guard", "checked_limiter"]
 
 
@@ -17,7 +19,7 @@ class Limiter(Protocol):
 
     For each request the session waits, in this order, for the end of a pause, for a turn of the
     limiter, and for a slot; then the clock of the attempt starts. Every request takes a turn:
-    retries, listings, looks, and the other method after a 405.
+    retries, listings, and the other method after a 405.
 
     A limiter that raises ends the call before the request is sent, with a `ConfigError` that names
     the exception; in a run, the step is SKIPPED. `aioe2e.fleet.RedisLimiter` never raises.
@@ -73,7 +75,7 @@ class PerAccount(Protocol):
         ...
 
 
-def checked_limiter(limiter: Any, api_key: str) -> Limiter | None:
+def checked_limiter(limiter: Any, credentials: Credentials) -> Limiter | None:
     """The limiter for the account.
 
     Raises:
@@ -91,11 +93,11 @@ def checked_limiter(limiter: Any, api_key: str) -> Limiter | None:
         )
     if inspect.iscoroutinefunction(limiter.throttled):
         raise ConfigError("limiter.throttled must not be async: it is called and not awaited")
-    found: Limiter = _for_account(limiter, api_key)
+    found: Limiter = _for_account(limiter, credentials)
     return found
 
 
-def checked_guard(guard: Any, api_key: str) -> Guard | None:
+def checked_guard(guard: Any, credentials: Credentials) -> Guard | None:
     """The guard for the account.
 
     Raises:
@@ -107,7 +109,7 @@ def checked_guard(guard: Any, api_key: str) -> Guard | None:
         raise ConfigError(
             f"guard must have the method hold (aioe2e.Guard), and {_kind(guard)} has not"
         )
-    found: Guard = _for_account(guard, api_key)
+    found: Guard = _for_account(guard, credentials)
     return found
 
 
@@ -117,8 +119,9 @@ def _kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def _for_account(seam: Any, api_key: str) -> Any:
+def _for_account(seam: Any, credentials: Credentials) -> Any:
     if not isinstance(seam, PerAccount):
         return seam
-    digest = hashlib.sha256(b"aioe2e account " + api_key.encode()).hexdigest()
+    # The key has no variable of its own: the traceback of an error keeps this frame.
+    digest = hashlib.sha256(b"aioe2e account " + credentials.api_key.encode()).hexdigest()
     return seam.for_account(digest[:16])

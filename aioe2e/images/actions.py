@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar, Unpack
 
@@ -240,9 +241,9 @@ class Images:
             image: A `SavedImage` or an id.
             state: The state to wait for; not DELETED, for which there is `wait_gone`.
             timeout: Seconds, above 0; None waits for ever.
-            interval: Seconds until the second look, 0.01 to 60; it grows to 60. All waiters of a
+            interval: Seconds until the second listing, 0.01 to 60; it grows to 60. All waiters of a
                 session share their listings.
-            progress: Called after each look that does not end the wait.
+            progress: Called after each listing that does not end the wait.
 
         Returns:
             The image as the listing shows it then.
@@ -296,7 +297,7 @@ class Images:
             image: A `SavedImage` or an id.
             timeout: Seconds, above 0; None waits for ever.
             interval: Seconds, as for `wait`.
-            progress: Called after each look that does not end the wait.
+            progress: Called after each listing that does not end the wait.
 
         May be repeated: it changes nothing, and waits through faults that pass.
 
@@ -315,20 +316,34 @@ class Images:
 
     async def wait_saved(
         self,
-        action: SaveAction,
+        action: SaveAction | None = None,
         timeout: float | None = 1800.0,
         interval: float = 5.0,
         progress: Callable[[WaitProgress], object] | None = None,
+        *,
+        node: NodeLike | None = None,
+        name: str | None = None,
+        since: datetime | None = None,
     ) -> SavedImage:
         """Wait until the image of a save is there and READY.
 
+        ::
+
+            image = await session.images.wait_saved(action)
+            image = await session.images.wait_saved(node="32203", name="nightly", since=moment)
+
         Args:
             action: What `save` returned. Where the server did not name the image, it is found by
-                its name among those that are newer than the save.
+                its name among those that are newer than the save. If it is lost, `node`, `name`
+                and `since` take its place.
             timeout: Seconds, above 0; None waits for ever.
             interval: Seconds, as for `wait`.
-            progress: Called after each look that does not end the wait; with the state None until
-                the image is found.
+            progress: Called after each listing that does not end the wait; with the state None
+                until the image is found.
+            node: The node that was saved, instead of an action.
+            name: The name that the save asked for, instead of an action.
+            since: A moment before the save, with a time zone, instead of an action. Images that
+                are older are not taken for its own.
 
         Returns:
             The image as the listing shows it then.
@@ -340,14 +355,11 @@ class Images:
             WaitTimeoutError: The time is over; or, before that, more than one image may be the one
                 and waiting longer would not tell which. The text names them.
         """
-        if not isinstance(action, SaveAction):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
-            raise UsageError(
-                f"action must be the SaveAction that save() returned, not {type(action).__name__}"
-            )
-        waiting_for = f"waiting for the image {action.name!r} of node {action.node_id} to be READY"
+        save = _save_waited_for(action, node, name, since)
+        waiting_for = f"waiting for the image {save.name!r} of node {save.node_id} to be READY"
 
         def found(listing: Listing) -> SavedImage | None:
-            candidates = self._candidates(action, listing)
+            candidates = self._candidates(save, listing)
             if len(candidates) > 1 and all(image.state in _FINISHED for image in candidates):
                 raise _ambiguous(waiting_for, candidates)
             if len(candidates) != 1:
@@ -355,7 +367,7 @@ class Images:
             return self._arrived(candidates[0], ImageState.READY)
 
         def state_in(listing: Listing) -> ImageState | None:
-            candidates = self._candidates(action, listing)
+            candidates = self._candidates(save, listing)
             return candidates[0].state if len(candidates) == 1 else None
 
         return await self._poll(
@@ -621,6 +633,36 @@ def _state_in(listing: Listing, image_id: str) -> ImageState | None:
     """The state of an image in a listing; None where the listing does not show it."""
     shown = listing.by_id.get(image_id)
     return None if shown is None else shown.state
+
+
+def _save_waited_for(
+    action: SaveAction | None, node: NodeLike | None, name: str | None, since: datetime | None
+) -> SaveAction:
+    """The save whose image is waited for: the action, or one made of what is known of it.
+
+    Raises:
+        UsageError: It is neither, or both, or one of the three is missing or cannot be meant.
+    """
+    told = {"node": node, "name": name, "since": since}
+    given = [argument for argument, value in told.items() if value is not None]
+    if action is not None:
+        if not isinstance(action, SaveAction):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+            raise UsageError(
+                f"action must be the SaveAction that save() returned, not {type(action).__name__}"
+            )
+        if given:
+            raise UsageError(f"{given[0]}: give either the action, or node, name and since")
+        return action
+    if node is None or name is None or since is None:
+        missing = ", ".join(argument for argument in told if argument not in given)
+        raise UsageError(
+            "give the SaveAction that save() returned, or node, name and since"
+            f" (missing: {missing})"
+        )
+    moment: object = since
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise UsageError("since must be a datetime with a time zone: datetime.now(UTC)")
+    return SaveAction(node_id=node_id_of(node), name=_check.checked_name(name), created_at=moment)
 
 
 def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotFoundError:

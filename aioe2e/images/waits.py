@@ -66,7 +66,7 @@ async def poll(
         waiting_for: What is waited for, for the text of the error.
         timeout: Seconds.
         interval: Seconds until the second listing; the interval grows to 60.
-        told: What is told after each look that does not end the wait.
+        told: What is told after each listing that does not end the wait.
 
     Raises:
         WaitTimeoutError: The time is over.

@@ -107,7 +107,8 @@ class Writes:
             return await call.run()
         finally:
             if record.open:
-                memory.known.left_open(image, witness.began or 0.0)
+                if witness.began is not None:  # else only an earlier call has sent it
+                    memory.known.left_open(image, witness.began)
                 record.lost_at = channel.clock.now()
             if record.lost_at is not None:
                 lag = self._options.retry.look

@@ -112,8 +112,8 @@ class Nodes:
             node: A `Node` or an id.
             state: The state to wait for.
             timeout: Seconds, above 0; None waits for ever.
-            interval: Seconds until the second look, 0.01 to 60; it grows to 60.
-            progress: Called after each look that does not end the wait.
+            interval: Seconds until the second request, 0.01 to 60; it grows to 60.
+            progress: Called after each request that does not end the wait.
 
         Returns:
             The node as the server shows it then.

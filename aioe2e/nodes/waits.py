@@ -1,4 +1,4 @@
-"""Waiting for a node: looks at growing intervals, through faults that pass."""
+"""Waiting for a node: it is read at growing intervals, through faults that pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aioe2e.models import Node, NodeState, WaitProgress
 
 log: Final = logging.getLogger("aioe2e")
 
-#: By how much the interval between two looks grows.
+#: By how much the interval between two readings grows.
 _GROWTH: Final = 1.5
 
 #: Reads the node, in one attempt that must be over at a loop time.
@@ -32,7 +32,7 @@ async def until_state(
     interval: float,
     progress: Progress | None,
 ) -> Node:
-    """Look at a node until it is in a state.
+    """Read a node until it is in a state.
 
     Args:
         channel: The session's.
@@ -40,8 +40,8 @@ async def until_state(
         state: The state that is waited for.
         waiting_for: What is waited for, for the text of the error.
         timeout: Seconds.
-        interval: Seconds until the second look; it grows.
-        progress: Called after each look that does not end the wait.
+        interval: Seconds until the second reading; it grows.
+        progress: Called after each reading that does not end the wait.
 
     Raises:
         NodeFailedError: It failed, and that is not what is waited for.
@@ -66,7 +66,7 @@ async def until_state(
         interval = min(interval * _GROWTH, LONGEST_INTERVAL)
     because = ""
     if failure is not None:
-        because = f" (the last look failed: {failure})"
+        because = f" (the last request failed: {failure})"
     raise WaitTimeoutError(f"{waiting_for}: not within {timeout:g} s{because}")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -49,8 +50,9 @@ def write_result(path: Path, report: Report) -> None:
 
 
 async def work(queue: ChunkQueue, session: aioe2e.Session, folder: Path) -> None:
-    """Carry out chunks until none is left."""
-    while True:
+    """Carry out chunks until none is left, or the job that started this worker has died."""
+    job = multiprocessing.parent_process()
+    while job is None or job.is_alive():
         try:
             chunk = await queue.take()
             if chunk is None:

@@ -176,3 +176,35 @@ def test_a_command_that_draws_nothing_does_not_load_rich(account: Account) -> No
         [*COMMAND[:-2], "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("typed", "code"), [(b"\x03", 130), (b"\x04", 2), (b"n\n", 2), (b"y\n", 0)]
+)
+def test_a_question_is_answered_on_a_terminal(account: Account, typed: bytes, code: int) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    # The first terminal that a new session opens becomes its own, so that Ctrl-C reaches it.
+    terminal = os.ttyname(theirs)
+    shell = ["sh", "-c", f'exec "$@" <{terminal} >{terminal} 2>&1', "sh"]
+    command = [*COMMAND, "images", "delete", "26318", "--base-url", account.fake.url]
+    with subprocess.Popen(
+        [*shell, *command],
+        env={**os.environ, "TERM": "xterm", "NO_COLOR": "1"},
+        start_new_session=True,
+    ) as process:
+        shown = b""
+        while b"[y/N]" not in shown:
+            shown += os.read(ours, 65536)
+        os.close(theirs)
+        os.write(ours, typed)
+        try:
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        except OSError:  # how Linux says that the other side is gone
+            pass
+    os.close(ours)
+    assert process.returncode == code, shown
+    assert b"Traceback" not in shown
+    assert ("26318" in account.fake.images) is (code != 0)

@@ -22,7 +22,7 @@ AT_ONCE = 4
 SCATTER = 1.0 if FULL else 2.0
 
 
-@pytest.mark.timeout(1800 if FULL else 120)
+@pytest.mark.timeout(1800 if FULL else 600)
 async def test_under_faults_nothing_is_said_that_is_not_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

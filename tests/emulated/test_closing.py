@@ -6,10 +6,11 @@ import asyncio
 import threading
 from typing import Any
 
+import aiohttp
 import pytest
 
 import aioe2e
-from aioe2e import RetryPolicy, Session, Timeouts
+from aioe2e import Limits, RetryPolicy, Session, Timeouts
 from aioe2e.testing import FakeE2E, Fault
 
 
@@ -99,3 +100,36 @@ async def test_a_close_that_was_cancelled_can_be_called_again() -> None:
         assert session.closed
         with pytest.raises(aioe2e.SessionError):
             await session.images.list()
+
+
+async def test_a_write_that_waits_for_another_of_its_image_ends_with_the_session() -> None:
+    """Also where the one before it was lost by the close, and may still take effect."""
+    policy = RetryPolicy(look=30.0)
+    async with FakeE2E(images=3, faults=Fault("hang")) as fake:
+        session = fake.session(retry=policy, timeouts=Timeouts(total=None))
+        image = next(iter(fake.images))
+        calls = [
+            asyncio.create_task(session.images.rename(image, name)) for name in ("first", "second")
+        ]
+        while not fake.calls:
+            await asyncio.sleep(0.005)
+        await session.close()
+        for call in calls:
+            await ends_as_closed(call)
+        assert len(fake.calls) == 1
+
+
+async def test_a_call_that_is_given_a_slot_as_the_session_is_closed_sends_nothing() -> None:
+    pool = aiohttp.TCPConnector(limit=0)
+    async with FakeE2E(images=3) as fake, aiohttp.ClientSession(connector=pool) as http:
+        session = fake.session(http=http, limits=Limits(in_flight=1))
+        await session.images.list()
+        gate = session._channel.gate
+        assert gate.try_enter(under_way=False)
+        call = asyncio.create_task(session.images.list())
+        await asyncio.sleep(0)
+        gate.leave()  # the slot goes to the call, which has not run on yet
+        await session.close()
+        await ends_as_closed(call)
+        assert len(fake.calls) == 1
+        assert gate.in_flight == 0

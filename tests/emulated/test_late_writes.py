@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 import aioe2e
-from aioe2e import DeadlineExceededError, OutcomeUnknownError, Plan, RetryPolicy, Status, Timeouts
+from aioe2e import (
+    DeadlineExceededError,
+    Limits,
+    OutcomeUnknownError,
+    Plan,
+    RetryPolicy,
+    Status,
+    Timeouts,
+)
+from aioe2e._record import CallOrders, CallRecord
+from aioe2e.images import Writes
 from aioe2e.testing import FakeE2E, Fault, Faults
 
 #: The server carries out a request this many seconds after its connection has gone.
@@ -162,3 +172,24 @@ async def test_closing_the_session_ends_the_wait() -> None:
         with pytest.raises(aioe2e.SessionError):
             async with asyncio.timeout(5):
                 await call
+
+
+async def test_a_write_that_could_not_be_sent_again_leaves_the_moment_of_the_first_known() -> None:
+    """A listing that may be older than the first request proves nothing of it."""
+    async with FakeE2E(images=3, faults=Fault("hang")) as fake:
+        limits = Limits(in_flight=1)
+        async with fake.session(limits=limits, timeouts=Timeouts(total=0.1)) as session:
+            image = next(iter(fake.images))
+            with pytest.raises(OutcomeUnknownError):
+                await session.images.rename(image, "new")
+            known, channel = session._memory.known, session._channel
+            began = known.open_since(image)
+            assert began > 0
+            assert channel.gate.try_enter(under_way=False)
+            writes = Writes(channel, session._memory, session._options)
+            record = CallRecord(CallOrders(deadline=channel.clock.now() + 0.05))
+            with pytest.raises(OutcomeUnknownError, match="by an earlier run and not sent again"):
+                await writes.rename(image, "new", record, in_doubt=True)
+            channel.gate.leave()
+            assert record.attempts == 0
+            assert known.open_since(image) == began

@@ -338,3 +338,43 @@ async def test_a_failing_callable_or_hook_does_not_show_what_it_held() -> None:
             with pytest.raises(aioe2e.ConfigError) as caught:
                 await session.images.list()
             assert_error_clean(caught.value, "callable")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"base_url": "http://example.com/"},
+        {"limits": 1},
+        {"user_agent": "\n"},
+        {"limiter": object()},
+        {"guard": object()},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_setting_that_is_refused_leaves_no_secret_in_a_frame(wrong: dict[str, Any]) -> None:
+    secrets = aioe2e.Credentials(api_key=KEY, auth_token=TOKEN)
+    with pytest.raises(aioe2e.ConfigError) as caught:
+        aioe2e.Session(secrets, **wrong)
+    assert_locals_clean(caught.value)
+
+
+async def test_a_token_that_is_refused_leaves_no_secret_in_a_frame() -> None:
+    def fetch() -> asyncio.Future[str]:
+        found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        found.set_result(f"\x00{TOKEN_TAIL}")  # short: a future shows no long result whole
+        return found
+
+    async with FakeE2E() as fake:
+        secrets = aioe2e.Credentials(api_key=KEY, auth_token=fetch)
+        async with fake.session(credentials=secrets) as session:
+            with pytest.raises(aioe2e.ConfigError) as caught:
+                await session.images.list()
+            assert_locals_clean(caught.value)
+
+
+def assert_locals_clean(error: BaseException) -> None:
+    """No variable of the library's functions that an error went through shows a secret."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename != __file__:
+            for name, value in frame.f_locals.items():
+                assert_clean(repr(value), f"{name} of {frame.f_code.co_name}")

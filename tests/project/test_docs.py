@@ -130,8 +130,8 @@ def test_the_index_for_code_hosts_names_every_page() -> None:
 
 def test_every_example_is_on_the_page_of_examples() -> None:
     page = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
-    for example in (ROOT / "examples").glob("*.py"):
-        assert f"../examples/{example.name}" in page
+    for example in (ROOT / "examples").rglob("*.py"):
+        assert f"../{example.relative_to(ROOT).as_posix()}" in page
 
 
 def test_the_site_has_every_page_and_the_reference_every_public_name() -> None:
@@ -240,3 +240,10 @@ def test_the_pages_are_in_plain_words(page: Path) -> None:
 def test_the_reference_is_in_plain_words() -> None:
     found = [(name, RIDDLES.findall(docstring)) for name, docstring in public_docstrings()]
     assert [(name, words) for name, words in found if words] == []
+
+
+def test_the_places_that_contributors_are_sent_to_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    places = set(re.findall(r"\b(?:aioe2e|tests|docs)/[\w./]*\w/?", text))
+    assert len(places) > 15
+    assert [place for place in places if not (ROOT / place).exists()] == []

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import pytest
 from redis_server import RedisServer
@@ -53,22 +54,39 @@ class Fleet:
         self._shared = folder / "shared"
         plan = Plan.of([Step.save(node, f"image-of-{node}") for node in self.nodes])
         self._plan.write_text(json.dumps(plan.to_dict()))
+        self._said = folder / "said"
+        self._jobs: list[asyncio.subprocess.Process] = []
 
     async def start(self) -> asyncio.subprocess.Process:
         command = [sys.executable, str(JOB), str(self._plan), str(self._shared)]
         command += ["--workers", "3", "--redis", self.redis.url, "--idle", IDLE]
         command += ["--per-hour", "360000"]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        return await asyncio.create_subprocess_exec(
-            *command, env=environment, stdout=asyncio.subprocess.PIPE
-        )
+        # Into a file: workers that outlive a killed job would hold a pipe open.
+        with self._said.open("wb") as said:
+            job = await asyncio.create_subprocess_exec(*command, env=environment, stdout=said)
+        self._jobs.append(job)
+        return job
+
+    async def __aenter__(self) -> Self:
+        await self.fake.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for job in self._jobs:
+            if job.returncode is None:  # the test has failed
+                for process in [*workers(job.pid), job.pid]:
+                    os.kill(process, signal.SIGKILL)
+                await job.wait()
+        await self.fake.__aexit__(None, None, None)
 
     async def saved(self, count: int) -> None:
         """Wait until so many saves have been made."""
         while len(self.fake.ledger) < count:
             await asyncio.sleep(0.02)
 
-    def assert_each_is_saved_once(self, said: str) -> None:
+    def assert_each_is_saved_once(self) -> None:
+        said = self._said.read_text()
         names = Counter(line.name for line in self.fake.ledger if line.action == "save")
         assert max(names.values()) == 1, "twice"
         unknown = [line for line in said.splitlines() if line.startswith("unknown: ")]
@@ -91,8 +109,7 @@ async def test_each_save_is_made_once_while_workers_are_killed(
     tmp_path: Path, redis_server: RedisServer, as_account: Callable[[FakeE2E], None]
 ) -> None:
     dice = random.Random(1)
-    fleet = Fleet(tmp_path, redis_server)
-    async with fleet.fake:
+    async with Fleet(tmp_path, redis_server) as fleet:
         as_account(fleet.fake)
         job = await fleet.start()
         for kill in range(KILLS):
@@ -100,15 +117,14 @@ async def test_each_save_is_made_once_while_workers_are_killed(
             while not (found := workers(job.pid)):
                 await asyncio.sleep(0.05)
             os.kill(dice.choice(found), signal.SIGKILL)
-        said, _ = await job.communicate()
-        fleet.assert_each_is_saved_once(said.decode())
+        await job.wait()
+        fleet.assert_each_is_saved_once()
 
 
 async def test_the_job_and_redis_may_be_killed_and_started_again(
     tmp_path: Path, redis_server: RedisServer, as_account: Callable[[FakeE2E], None]
 ) -> None:
-    fleet = Fleet(tmp_path, redis_server)
-    async with fleet.fake:
+    async with Fleet(tmp_path, redis_server) as fleet:
         as_account(fleet.fake)
         job = await fleet.start()
         await fleet.saved(SAVES // 4)
@@ -118,7 +134,7 @@ async def test_the_job_and_redis_may_be_killed_and_started_again(
         left = [*workers(job.pid), job.pid]
         for process in left:
             os.kill(process, signal.SIGKILL)
-        await job.communicate()
+        await job.wait()
         job = await fleet.start()
-        said, _ = await job.communicate()
-        fleet.assert_each_is_saved_once(said.decode())
+        await job.wait()
+        fleet.assert_each_is_saved_once()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, assert_type
 
 import aiohttp
@@ -144,6 +144,8 @@ async def single(images: Images, image: SavedImage) -> None:
     assert_type(await images.delete(5, missing_ok=True), ActionResult)
     assert_type(await images.wait("5", ImageState.READY, timeout=None, interval=1), SavedImage)
     assert_type(await images.wait_saved(action, timeout=60), SavedImage)
+    moment = datetime.now(UTC)
+    assert_type(await images.wait_saved(node=1, name="n", since=moment), SavedImage)
     await images.wait_gone(image, timeout=1.5, interval=0.5)
 
 

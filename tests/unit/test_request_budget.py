@@ -13,7 +13,7 @@ from virtual_time import in_virtual_time, now
 from aioe2e._clock import Clock
 from aioe2e._record import CallRecord
 from aioe2e.bulk import Ending, Plan, Progress, Status, Step, Stream
-from aioe2e.errors import RateLimitedError, UsageError
+from aioe2e.errors import DeadlineExceededError, RateLimitedError, UsageError
 
 DONE = Ending(Status.DONE)
 
@@ -184,6 +184,42 @@ async def test_a_save_that_waits_for_its_budget_may_be_sent_again_after_a_crash(
     task.cancel()
     await asyncio.wait([task])
     assert Plan.resume(path) == left
+
+
+@in_virtual_time
+async def test_a_step_that_was_refused_for_now_is_not_called_one_that_was_never_sent() -> None:
+    """Also where the run ends before the step can be sent again."""
+    tried = 0
+
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        nonlocal tried
+        tried += 1
+        if tried == 3:
+            raise DeadlineExceededError("no slot came free")
+        record.attempts, record.sent = 1, True
+        raise RateLimitedError("budget", status=429, retry_after=1000.0, attempts=1)
+
+    report = await Stream(deletes(1), perform=perform, limit=1, longest_wait=120.0).drain()
+    assert report[0].status is Status.FAILED
+    assert isinstance(report[0].error, RateLimitedError)
+    assert report[0].attempts == 2
+
+
+@in_virtual_time
+async def test_a_step_that_is_cancelled_on_its_second_try_counts_the_requests_of_the_first() -> (
+    None
+):
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        if now() - began > 500.0:
+            await asyncio.sleep(3600.0)  # it waits for a slot
+        record.attempts, record.sent = 1, True
+        raise RateLimitedError("budget", status=429, retry_after=1000.0, attempts=1)
+
+    began = now()
+    stream = Stream(deletes(1), perform=perform, limit=1, longest_wait=120.0, deadline=2000.0)
+    report = await stream.drain()
+    assert report[0].status is Status.FAILED
+    assert report[0].attempts == 1
 
 
 @pytest.mark.parametrize("value", ["no", 0, None])
