@@ -117,14 +117,14 @@ class Shell:
         if not (self.stdin.isatty() and self.screen.err.is_terminal):
             raise CommandError(f"no terminal to ask on: {question}", next_step=instead)
         stream = self.screen.err.stream
-        stream.write(f"{self.screen.err.styled(question, 'bold')} [y/N] ")
-        stream.flush()
-        with self.interrupts.asking():
-            try:
+        try:
+            with self.interrupts.asking():  # before the question can be seen and answered by Ctrl-C
+                stream.write(f"{self.screen.err.styled(question, 'bold')} [y/N] ")
+                stream.flush()
                 answer = self.stdin.readline()
-            except KeyboardInterrupt:
-                self.screen.note("")
-                raise CommandError("interrupted; nothing was changed", Exit.INTERRUPTED) from None
+        except KeyboardInterrupt:
+            self.screen.note("")
+            raise CommandError("interrupted; nothing was changed", Exit.INTERRUPTED) from None
         if not answer:
             self.screen.note("")
         if answer.strip().lower() not in ("y", "yes"):

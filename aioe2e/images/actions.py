@@ -539,9 +539,10 @@ class Images:
     async def reconcile(self, report: Report) -> Report:
         """Settle the UNKNOWN outcomes of a report to DONE where one listing proves it.
 
-        A rename is proven by the name, a delete by the image's absence, a save by an image that
-        only it can have made. What the listing does not prove stays UNKNOWN: it may still take
-        effect.
+        A rename is proven by the name, a delete by the image's absence, a save by a new image of
+        its name that no other save of this session can have made. What the listing does not prove
+        stays UNKNOWN: it may still take effect. Saves of two programs under one name at the same
+        moment cannot be told apart: the image of the other is taken for the lost one.
 
         Args:
             report: Of a run in this session or, where it came from a journal, of any.
