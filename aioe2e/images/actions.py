@@ -659,10 +659,9 @@ def _save_waited_for(
             "give the SaveAction that save() returned, or node, name and since"
             f" (missing: {missing})"
         )
-    moment: object = since
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
+    if getattr(since, "tzinfo", None) is None:
         raise UsageError("since must be a datetime with a time zone: datetime.now(UTC)")
-    return SaveAction(node_id=node_id_of(node), name=_check.checked_name(name), created_at=moment)
+    return SaveAction(node_id=node_id_of(node), name=_check.checked_name(name), created_at=since)
 
 
 def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotFoundError:
