@@ -266,7 +266,7 @@ class TestDelete:
         ran = account.run("images", "delete", "--from", str(tmp_path / "missing"), "-y")
         assert ran.code == 2
         assert "missing" in ran.err
-        (tmp_path / "latin").write_bytes(b"caf\xe9\n")
+        (tmp_path / "latin").write_bytes(b"\xe9\n")
         assert account.run("images", "delete", "--from", str(tmp_path / "latin")).code == 2
 
     def test_names_delete_as_well_as_ids(self, account: Account) -> None:
