@@ -30,14 +30,71 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGN
 _FORM_LIMIT: Final = 40
 #: Keys that objects within elements are likely to have.
 _USUAL_KEYS: Final = frozenset(
-    """
-    category cloning_ops code cpu created created_at currency date description detail
-    details disk distro full_name id image image_id image_name ip ip_address is_active
-    is_locked is_running label location memory message name node node_id node_name os plan
-    price private_ip private_ip_address project_id project_name public_ip public_ip_address
-    ram region size state status tags template_id timestamp type unit updated_at user uuid
-    value vcpus version vm vm_detail vm_id vm_name vm_state vm_status zone
-    """.split()
+    [
+        "category",
+        "cloning_ops",
+        "code",
+        "cpu",
+        "created",
+        "created_at",
+        "currency",
+        "date",
+        "description",
+        "detail",
+        "details",
+        "disk",
+        "distro",
+        "full_name",
+        "id",
+        "image",
+        "image_id",
+        "image_name",
+        "ip",
+        "ip_address",
+        "is_active",
+        "is_locked",
+        "is_running",
+        "label",
+        "location",
+        "memory",
+        "message",
+        "name",
+        "node",
+        "node_id",
+        "node_name",
+        "os",
+        "plan",
+        "price",
+        "private_ip",
+        "private_ip_address",
+        "project_id",
+        "project_name",
+        "public_ip",
+        "public_ip_address",
+        "ram",
+        "region",
+        "size",
+        "state",
+        "status",
+        "tags",
+        "template_id",
+        "timestamp",
+        "type",
+        "unit",
+        "updated_at",
+        "user",
+        "uuid",
+        "value",
+        "vcpus",
+        "version",
+        "vm",
+        "vm_detail",
+        "vm_id",
+        "vm_name",
+        "vm_state",
+        "vm_status",
+        "zone",
+    ]
 )
 _HIDDEN_KEY: Final = "[key]"
 

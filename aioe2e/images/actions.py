@@ -343,7 +343,8 @@ class Images:
             node: The node that was saved, instead of an action.
             name: The name that the save asked for, instead of an action.
             since: A moment before the save, with a time zone, instead of an action. Images that
-                are older are not taken for its own.
+                are older are not taken for its own. It is compared with the server's clock: go a
+                minute back where the two clocks may differ.
 
         Returns:
             The image as the listing shows it then.
