@@ -33,7 +33,8 @@ class CallRecord:
     """
 
     orders: CallOrders = NO_ORDERS
-    #: Requests sent so far. Written when a request has its slot.
+    #: Attempts made so far. A request that is sent again at once, with another method or a new
+    #: token, counts with the one before it. Written when a request has its slot.
     attempts: int = 0
     #: Whether a request of it has left, if only in part. Written when a request is over.
     sent: bool = False

@@ -388,7 +388,7 @@ class NodeFailedError(E2EError):
 
 
 class WaitTimeoutError(E2EError, TimeoutError):
-    """An image did not come to the state that was waited for in time.
+    """An image or a node did not reach the state that was waited for in time.
 
     The server goes on working at it.
     """

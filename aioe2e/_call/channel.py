@@ -227,8 +227,8 @@ class Channel:
         if limit > most and not self._warned_of_limit:
             self._warned_of_limit = True
             log.warning(
-                "limit=%d of a bulk run is above Limits.in_flight=%d of its session, which still"
-                " holds",
+                "limit=%d of a bulk run is more than its session allows: at most %d requests are in"
+                " flight (Limits.in_flight)",
                 limit,
                 most,
             )

@@ -102,9 +102,8 @@ class Pace:
             learned += _PART * (self._ceiling - learned)
             self._learned = min(learned, top + 0.001)
             self._turn = now + (_STEP if learned < top else self._hold)
-        elif (
-            self._growth > _MOST_GROWTH
-        ):  # the server's rate is no longer what holds the session back
+        elif self._growth > _MOST_GROWTH:
+            # The server's rate is no longer what holds the session back.
             self._learned = None
             self.active = self._bound is not None
         else:

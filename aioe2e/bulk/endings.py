@@ -198,7 +198,7 @@ def of_tries(refused: Ending | None, latest: Ending) -> Ending:
     decisive = latest
     if latest.status is Status.SKIPPED and refused.attempts:
         decisive = refused
-    return attrs.evolve(decisive, attempts=attempts)
+    return attrs.evolve(decisive, attempts=attempts, wait=latest.wait)
 
 
 def in_halves(step: Step) -> tuple[Step, Step]:

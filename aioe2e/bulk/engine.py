@@ -422,7 +422,7 @@ class Engine:
         while True:
             record = CallRecord(orders)
             try:
-                ending = await self._perform(part, record)
+                ending = endings.of_tries(refused, await self._perform(part, record))
                 if not await self._waited_for_budget(step, ending):
                     break
             except BaseException as error:
@@ -432,11 +432,11 @@ class Engine:
                 ending = endings.of_cancelled(step, record, reason)
                 self._settle(step, number, endings.of_tries(refused, ending), began)
                 raise
-            refused = endings.of_tries(refused, ending)
+            refused = ending
         if self._counts_only and ending.status is Status.DONE:
             self._outcomes.done += 1
             return
-        self._settle(step, number, endings.of_tries(refused, ending), began)
+        self._settle(step, number, ending, began)
 
     async def _perform(self, part: Step, record: CallRecord) -> Ending:
         """How the call of a step ended; an error of the library is an ending, too."""
@@ -475,7 +475,8 @@ class Engine:
             self._watch.out_of_budget(pause.until - now)
         if self._journal is not None and ending.attempts:
             # It was refused for now. Should the process die meanwhile, it may be sent again.
-            self._journal.outcome(Outcome(step, ending.status, error=ending.error))
+            waiting = Outcome(step, ending.status, error=ending.error, attempts=ending.attempts)
+            self._journal.outcome(waiting)
         return await self._budget_is_back()
 
     async def _budget_is_back(self) -> bool:

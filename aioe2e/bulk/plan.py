@@ -211,7 +211,7 @@ class Plan(Sequence[Step]):
     def resume(cls, path: str | os.PathLike[str]) -> Plan:
         """What remains of a run that kept a journal, by the rule of `Report.remaining`.
 
-        It is true while there are steps to run or saves in doubt (`unknown`), which
+        It is true while there are steps to run or saves of unknown outcome (`unknown`), which
         `Images.reconcile` can settle. Run it with ``journal=`` and the same path: the journal goes
         on. Without it, the next `resume` would offer the same steps again, and a warning says so.
 
@@ -233,7 +233,7 @@ class Plan(Sequence[Step]):
         return len(self.steps)
 
     def __bool__(self) -> bool:
-        """Whether anything is left to see to: steps to run, or saves that are in doubt."""
+        """Whether anything is left to see to: steps to run, or saves of unknown outcome."""
         return bool(self.steps or self.unknown)
 
     def __iter__(self) -> Iterator[Step]:
@@ -286,18 +286,18 @@ class Plan(Sequence[Step]):
         return "\n".join(lines)
 
     def _summary(self) -> str:
-        in_doubt = counted(len(self.unknown), "save")
+        unknown = f"{counted(len(self.unknown), 'save')} of unknown outcome"
         if not self.unknown:
             return _counted_steps(self.steps) or "nothing to do"
         if not self.steps:
-            return f"nothing to send, but {in_doubt} in doubt"
-        return f"{_counted_steps(self.steps)}; and {in_doubt} in doubt"
+            return f"nothing to send, but {unknown}"
+        return f"{_counted_steps(self.steps)}; and {unknown}"
 
     def chunks(self, size: int) -> list[Plan]:
         """Cut the plan into plans that may run by themselves, in different processes and any order.
 
         Steps that wait for each other stay together. Each chunk is a plan of its own: it has its
-        own digest, and keeps a journal of its own. Steps keep their indices, and saves in doubt
+        own digest, and keeps a journal of its own. Steps keep their indices, and unknown saves
         (`unknown`) go to the first chunk.
 
         Args:
@@ -305,7 +305,7 @@ class Plan(Sequence[Step]):
                 together.
 
         Returns:
-            The chunks; none of a plan without steps and without saves in doubt. Warnings stay with
+            The chunks; none of a plan without steps and without unknown saves. Warnings stay with
             this plan.
 
         Raises:

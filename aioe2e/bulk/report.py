@@ -31,6 +31,7 @@ from aioe2e.errors import (
     APIError,
     E2EError,
     OutcomeUnknownError,
+    SessionError,
     SkippedError,
     UsageError,
     is_passing,
@@ -100,8 +101,11 @@ class Outcome:
 
     @property
     def passing(self) -> bool:
-        """Whether the same request may succeed later: the fault passes, or nothing was sent."""
-        return isinstance(self.error, SkippedError) or is_passing(self.error)
+        """Whether the same request may succeed later: the fault passes, or nothing was sent.
+
+        So it is, too, where the session was closed before a throttled request was sent again.
+        """
+        return isinstance(self.error, SkippedError | SessionError) or is_passing(self.error)
 
     @property
     def refused(self) -> bool:

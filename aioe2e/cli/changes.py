@@ -157,14 +157,17 @@ async def rename(
     one rename is asked about.
     """
     one_of({"IMAGE": image is not None, "--from": source is not None, "filters": filters.any})
-    _check_pair("IMAGE", image, "NAME", name)
+    if to is None:
+        _check_pair("IMAGE", image, "NAME", name)
+    elif name is not None:
+        raise CommandError("NAME and --to exclude each other")
     if filters.any and to is None:
         raise CommandError(
             "--to is missing: say what the new names are", next_step="--to 'old-{name}'"
         )
     file = read_source(source, Action.RENAME, shell.stdin)
-    if image is not None and name is not None:
-        file = Given(ids=(image,), names=(name,))
+    if image is not None:
+        file = Given(ids=(image,), names=(name or "",))
     async with open_session(account, shell.screen) as session:
         listing = await session.images.list()
         plan = file.plan
@@ -295,7 +298,7 @@ async def resume(
     """Go on with a command that was interrupted, or that failed in part.
 
     What is left is carried out: what was never sent, and what failed by a fault that passes. What
-    is in doubt is settled from the listing, as far as it can tell. Then saved images are waited
+    is unknown is settled from the listing, as far as it can tell. Then saved images are waited
     for, if the command was to do that. The account is the one that the command had.
     """
     journal = find_journal(name, shell.environ)

@@ -68,10 +68,7 @@ _NEXT_STEPS: Final[dict[type[BaseException], str]] = {
     ),
     aioe2e.PermissionDeniedError: "use a token that may do this, for this project",
     aioe2e.ConfigError: "`aioe2e profiles show` says where each setting comes from",
-    aioe2e.NotFoundError: (
-        "`aioe2e images list` and `aioe2e nodes list` say what is there; "
-        "a listing shows one location of one project"
-    ),
+    aioe2e.NotFoundError: "`aioe2e images list` and `aioe2e nodes list` say what is there",
     aioe2e.AmbiguousNameError: "say the id",
     aioe2e.RateLimitedError: "wait, then run it again; a lower --limit sends less at a time",
     aioe2e.TransportError: "check the network, then run it again; `aioe2e doctor` tests the way",

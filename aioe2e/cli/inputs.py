@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO, TypeGuard, cast
 
 import attrs
 
-from aioe2e import Action, ImageState, Plan, SavedImage, Session, select
+from aioe2e import Action, ImageState, Plan, SavedImage, Session, UsageError, select
 
 from .exits import CommandError, Exit
 from .options import Filters
@@ -322,12 +322,22 @@ def _scope(filters: Filters) -> list[select.Predicate]:
 def _conditions(filters: Filters) -> list[select.Predicate]:
     found: list[select.Predicate] = []
     if filters.older_than is not None:
-        found.append(select.older_than(filters.older_than))
+        found.append(_of_age(select.older_than, "--older-than", filters.older_than))
     if filters.newer_than is not None:
-        found.append(select.newer_than(filters.newer_than))
+        found.append(_of_age(select.newer_than, "--newer-than", filters.newer_than))
     if filters.not_in_use:
         found.append(select.not_in_use())
     return found
+
+
+def _of_age(
+    predicate_of: Callable[[str], select.Predicate], option: str, age: str
+) -> select.Predicate:
+    try:
+        return predicate_of(age)
+    except UsageError:
+        text = f"{option}: a time such as '30d', '12h' or '1d 12h' is needed, not {age!r}"
+        raise CommandError(text) from None
 
 
 def chosen(
@@ -412,7 +422,7 @@ def one_of(choices: Mapping[str, bool]) -> str:
         return taken[0]
     if taken:
         raise CommandError(f"{' and '.join(taken)} exclude each other")
-    raise CommandError(f"nothing is selected: give {', '.join(choices)}")
+    raise CommandError(f"nothing is selected: give {' or '.join(choices)}")
 
 
 def names_of_nodes(template: Template, nodes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -188,7 +188,13 @@ class Run:
         False
     )
     limit: Annotated[
-        int, option("--limit", section=RUNNING, metavar="N", text="Changes at the same time (8).")
+        int,
+        option(
+            "--limit",
+            section=RUNNING,
+            metavar="N",
+            text="Changes at the same time, 16 at most (8).",
+        ),
     ] = 8
     on_error: Annotated[
         Literal["collect", "stop"],

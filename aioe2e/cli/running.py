@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC
 from typing import Any, Final
 
 import attrs
@@ -327,7 +328,7 @@ class Job:
         previous = step.previous or image.name
         row |= {"previous": previous, "label": step.name or previous, "size": image.image_size}
         if image.creation_time is not None:
-            row["created"] = f"{image.creation_time:%Y-%m-%d}"
+            row["created"] = f"{image.creation_time.astimezone(UTC):%Y-%m-%d}"
         return row
 
     # While it runs

@@ -175,7 +175,10 @@ def find_profile(name: str | None) -> Profile:
             return file.profiles[name]
         seen.append(file)
     if not seen:
-        raise ConfigError(f"no profile: none of {', '.join(PLACES)} is there")
+        raise ConfigError(
+            f"no profile: none of {', '.join(PLACES)} is there; without one, settings come from"
+            " E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION in the environment"
+        )
     inventories = "; ".join(file.inventory for file in seen)
     secrets = [secret for file in seen for secret in file.secrets]
     raise ConfigError(hidden(f"no profile '{label(name)}': {inventories}", secrets))

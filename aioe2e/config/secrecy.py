@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from aioe2e import _check
-from aioe2e._text import Redactor, escape, shorten
+from aioe2e._text import Redactor, counted, escape, shorten
 
 #: Below this, hiding a secret in texts would eat the texts.
 SHORTEST_SECRET: Final = 6
@@ -49,7 +49,7 @@ def described(value: object) -> str:
 def _described_text(text: str) -> str:
     if not text:
         return "an empty text"
-    size = f"a text of {len(text)} characters"
+    size = f"a text of {counted(len(text), 'character')}"
     if text[0] in QUOTES:
         return f"{size} that begins with a quotation mark"
     return size

@@ -343,7 +343,8 @@ class Images:
             node: The node that was saved, instead of an action.
             name: The name that the save asked for, instead of an action.
             since: A moment before the save, with a time zone, instead of an action. Images that
-                are older are not taken for its own.
+                are older are not taken for its own. It is compared with the server's clock: go a
+                minute back where the two clocks may differ.
 
         Returns:
             The image as the listing shows it then.
@@ -539,9 +540,10 @@ class Images:
     async def reconcile(self, report: Report) -> Report:
         """Settle the UNKNOWN outcomes of a report to DONE where one listing proves it.
 
-        A rename is proven by the name, a delete by the image's absence, a save by an image that
-        only it can have made. What the listing does not prove stays UNKNOWN: it may still take
-        effect.
+        A rename is proven by the name, a delete by the image's absence, a save by a new image of
+        its name that no other save of this session can have made. What the listing does not prove
+        stays UNKNOWN: it may still take effect. Saves of two programs under one name at the same
+        moment cannot be told apart: the image of the other is taken for the lost one.
 
         Args:
             report: Of a run in this session or, where it came from a journal, of any.
@@ -658,10 +660,9 @@ def _save_waited_for(
             "give the SaveAction that save() returned, or node, name and since"
             f" (missing: {missing})"
         )
-    moment: object = since
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
+    if getattr(since, "tzinfo", None) is None:
         raise UsageError("since must be a datetime with a time zone: datetime.now(UTC)")
-    return SaveAction(node_id=node_id_of(node), name=_check.checked_name(name), created_at=moment)
+    return SaveAction(node_id=node_id_of(node), name=_check.checked_name(name), created_at=since)
 
 
 def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotFoundError:

@@ -72,6 +72,15 @@ class TestList:
         assert older | newer == set(account.fake.images)
         assert not older & newer
 
+    @pytest.mark.parametrize("option", ["--older-than", "--newer-than"])
+    def test_a_wrong_age_is_refused_with_the_name_of_its_option(
+        self, account: Account, option: str
+    ) -> None:
+        ran = account.run("images", "list", option, "banana")
+        assert ran.code == 2
+        assert f"{option}: a time such as" in ran.err
+        assert "'banana'" in ran.err
+
     def test_an_image_without_a_date_is_neither_old_nor_new(self, account: Account) -> None:
         account.fake.images["26318"]["creation_time"] = ""
         for option in ("--older-than", "--newer-than"):
@@ -173,6 +182,13 @@ class TestDelete:
         assert "2 images: 2 deleted" in ran.err
         assert [line.split()[0] for line in ran.lines] == ["ID", "26318", "26326"]
 
+    def test_a_plan_shows_the_dates_that_a_listing_shows(self, account: Account) -> None:
+        account.fake.images["26318"]["creation_time"] = "2026-03-19T04:19:00+05:30"
+        listed = account.run("images", "list", "--columns", "image_id,creation_time").lines
+        assert "26318  2026-03-18 22:49Z" in listed
+        planned = account.run("images", "delete", "26318", "--dry-run").lines[1]
+        assert planned.split()[-1] == "2026-03-18"
+
     def test_without_a_terminal_and_without_yes_nothing_happens(self, account: Account) -> None:
         ran = account.run("images", "delete", "26318")
         assert ran.code == 2
@@ -250,7 +266,7 @@ class TestDelete:
         ran = account.run("images", "delete", "--from", str(tmp_path / "missing"), "-y")
         assert ran.code == 2
         assert "missing" in ran.err
-        (tmp_path / "latin").write_bytes(b"caf\xe9\n")
+        (tmp_path / "latin").write_bytes(b"\xe9\n")
         assert account.run("images", "delete", "--from", str(tmp_path / "latin")).code == 2
 
     def test_names_delete_as_well_as_ids(self, account: Account) -> None:
@@ -313,6 +329,18 @@ class TestRename:
         assert ran.code == 0
         for id_, name in before.items():
             assert account.fake.images[id_]["name"] == f"old-{name}"
+
+    def test_a_template_makes_the_name_of_one_image_too(self, account: Account) -> None:
+        name = account.fake.images["26318"]["name"]
+        ran = account.run("images", "rename", "26318", "--to", "old-{name}")
+        assert ran.code == 0
+        assert account.fake.images["26318"]["name"] == f"old-{name}"
+
+    def test_a_name_and_a_template_exclude_each_other(self, account: Account) -> None:
+        ran = account.run("images", "rename", "26318", "golden", "--to", "old-{name}")
+        assert ran.code == 2
+        assert "NAME and --to exclude each other" in ran.err
+        assert account.writes == 0
 
     def test_more_than_one_is_asked_about(self, account: Account) -> None:
         ran = account.run("images", "rename", "--match", "web-*", "--to", "old-{name}")

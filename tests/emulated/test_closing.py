@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 import aioe2e
-from aioe2e import Limits, RetryPolicy, Session, Timeouts
+from aioe2e import Limits, Plan, RetryPolicy, Session, Status, Timeouts
 from aioe2e.testing import FakeE2E, Fault
 
 
@@ -117,6 +117,22 @@ async def test_a_write_that_waits_for_another_of_its_image_ends_with_the_session
         for call in calls:
             await ends_as_closed(call)
         assert len(fake.calls) == 1
+
+
+async def test_a_step_that_was_throttled_when_the_session_was_closed_remains_to_be_run() -> None:
+    async with FakeE2E(images=3) as fake:
+        fake.inject(Fault("429-json-text", value=60), times=10)
+        session = fake.session(retry=RetryPolicy(attempts=9))
+        image = next(iter(fake.images))
+        stream = session.images.stream(Plan.delete([image]))
+        run = asyncio.create_task(stream.drain())
+        while not fake.calls:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
+        await session.close()
+        report = await run
+        assert (report[0].status, report[0].attempts) == (Status.FAILED, 1)
+        assert [step.target for step in report.remaining()] == [image]
 
 
 async def test_a_call_that_is_given_a_slot_as_the_session_is_closed_sends_nothing() -> None:

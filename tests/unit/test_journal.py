@@ -417,7 +417,9 @@ def test_saves_in_doubt_are_something_to_see_to(path: Path) -> None:
     assert len(left) == 0
     assert repr(left) == "<Plan: nothing to send, 3 unknown, 3 warnings>"
     text = str(left)
-    assert text.startswith("What remains of a plan: nothing to send, but 3 saves in doubt")
+    assert text.startswith(
+        "What remains of a plan: nothing to send, but 3 saves of unknown outcome"
+    )
     assert "images.reconcile" in text
     assert all(step.name is not None and step.name in text for step in SAVES)
 

@@ -12,7 +12,7 @@ from virtual_time import in_virtual_time, now
 
 from aioe2e._clock import Clock
 from aioe2e._record import CallRecord
-from aioe2e.bulk import Ending, Plan, Progress, Status, Step, Stream
+from aioe2e.bulk import Ending, Plan, Progress, Report, Status, Step, Stream
 from aioe2e.errors import DeadlineExceededError, RateLimitedError, UsageError
 
 DONE = Ending(Status.DONE)
@@ -181,6 +181,7 @@ async def test_a_save_that_waits_for_its_budget_may_be_sent_again_after_a_crash(
     left = Plan.resume(path)  # what a later process finds if this one dies now
     assert [step.target for step in left] == ["12"]
     assert not left.unknown
+    assert Report.from_journal(path)[1].attempts == 1
     task.cancel()
     await asyncio.wait([task])
     assert Plan.resume(path) == left
