@@ -343,7 +343,8 @@ class Images:
             node: The node that was saved, instead of an action.
             name: The name that the save asked for, instead of an action.
             since: A moment before the save, with a time zone, instead of an action. Images that
-                are older are not taken for its own.
+                are older are not taken for its own. It is compared with the server's clock: go a
+                minute back where the two clocks may differ.
 
         Returns:
             The image as the listing shows it then.
@@ -659,10 +660,9 @@ def _save_waited_for(
             "give the SaveAction that save() returned, or node, name and since"
             f" (missing: {missing})"
         )
-    moment: object = since
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
+    if getattr(since, "tzinfo", None) is None:
         raise UsageError("since must be a datetime with a time zone: datetime.now(UTC)")
-    return SaveAction(node_id=node_id_of(node), name=_check.checked_name(name), created_at=moment)
+    return SaveAction(node_id=node_id_of(node), name=_check.checked_name(name), created_at=since)
 
 
 def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotFoundError:
