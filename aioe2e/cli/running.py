@@ -25,7 +25,7 @@ from aioe2e import (
     Stream,
 )
 
-from .exits import Exit, code_of, code_of_report
+from .exits import CommandError, Exit, code_of, code_of_report
 from .inputs import seconds
 from .journals import Journal, Origin, start_journal
 from .options import Run, Wait
@@ -240,6 +240,14 @@ class Job:
     nodes: Mapping[str, str] = attrs.field(factory=dict[str, str])
     asks: bool = True
     printed: set[tuple[str, int | None]] = attrs.field(factory=set[tuple[str, "int | None"]])
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what cannot be meant before anybody is asked."""
+        if self.run.limit < 1:
+            raise CommandError(
+                f"--limit: a whole number of 1 or more is needed, not {self.run.limit}"
+            )
+        seconds("--deadline", self.run.deadline)
 
     async def carry_out(self, plan: Plan) -> Exit:
         """Preview, ask, run, wait, report."""

@@ -189,6 +189,16 @@ class TestDelete:
         planned = account.run("images", "delete", "26318", "--dry-run").lines[1]
         assert planned.split()[-1] == "2026-03-18"
 
+    @pytest.mark.parametrize("option", ["--limit", "--deadline"])
+    def test_a_wrong_option_of_the_run_is_refused_before_the_question(
+        self, account: Account, option: str
+    ) -> None:
+        ran = account.run("images", "delete", "26318", option, "0", answer="y\n")
+        assert ran.code == 2
+        assert f"{option}: a " in ran.err
+        assert "cannot be undone" not in ran.err
+        assert account.writes == 0
+
     def test_without_a_terminal_and_without_yes_nothing_happens(self, account: Account) -> None:
         ran = account.run("images", "delete", "26318")
         assert ran.code == 2
