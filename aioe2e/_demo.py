@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -310,7 +310,7 @@ async def _shown(screen: Screen, images: Sequence[Mapping[str, Any]], now: datet
 
 
 @contextmanager
-def _quiet_log() -> Iterator[None]:
+def _quiet_log() -> Generator[None, None, None]:
     """Keep warnings of the unknown save, which the screen explains, off the terminal."""
     logger, silent = logging.getLogger("aioe2e"), logging.NullHandler()
     logger.addHandler(silent)
