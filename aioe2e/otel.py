@@ -22,10 +22,10 @@ import attrs
 
 try:
     from opentelemetry import context, metrics, trace
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "aioe2e.otel needs opentelemetry-api 1.30 or later: pip install 'aioe2e[otel]'"
-    ) from error
+    ) from _missing
 
 from ._version import __version__
 from .events import (

@@ -42,8 +42,8 @@ class Brake:
         rest: Callable[[float], Awaitable[None]],
         uniform: Callable[[float, float], float],
     ) -> None:
-        self.on = False
-        self.row = 0
+        self.on: bool = False
+        self.row: int = 0
         self._limit = limit
         self._rest = rest
         self._uniform = uniform
@@ -112,7 +112,7 @@ class BudgetPause:
     """
 
     def __init__(self) -> None:
-        self.until = 0.0
+        self.until: float = 0.0
         self._in_vain = 0
 
     def extend(self, now: float, seconds: float) -> bool:
@@ -151,7 +151,7 @@ class OutcomeQueue:
     """
 
     def __init__(self, size: int) -> None:
-        self.attached = False
+        self.attached: bool = False
         self._size = size
         self._ready: deque[Outcome] = deque()
         self._news = asyncio.Event()

@@ -591,7 +591,7 @@ class ReportBuilder:
         self._all: _PlanOutcomes | None = None
         self._kept: list[Outcome] = []
         self._others = dict.fromkeys(Status, 0)
-        self.done = 0
+        self.done: int = 0
 
     @property
     def finished(self) -> int:

@@ -44,7 +44,7 @@ class PlanSource:
 
     def __init__(self, plan: Plan) -> None:
         self.steps: tuple[Step, ...] = (*plan.unknown, *plan)
-        self.taken = 0
+        self.taken: int = 0
         self._cursor = 0
         self._freed: list[int] = []
         self._places: dict[int, int] = {}
@@ -167,8 +167,12 @@ class IterableSource:
     def __init__(self, iterable: Iterable[object]) -> None:
         self._iterable = iterable
         self._iterator: Iterator[object] | None = None
-        self.taken = 0
-        self.more = True
+        self.taken: int = 0
+        self.more: bool = True
+
+    def _end(self) -> None:
+        """There are no more steps."""
+        self.more = False
 
     def start(self) -> None:
         """Ask the iterable for its iterator."""
@@ -187,10 +191,10 @@ class IterableSource:
 
     def _checked(self, step: object) -> Step:
         if not isinstance(step, Step):
-            self.more = False
+            self._end()
             raise UsageError(f"steps: item {self.taken} is no Step but {_check.quoted(step)}")
         if step.after or step.via is not None:
-            self.more = False
+            self._end()
             raise UsageError(f"steps: item {self.taken} waits for others; that needs a Plan")
         self.taken += 1
         return step
@@ -208,7 +212,7 @@ class IterableSource:
 
     async def close(self) -> None:
         """Close a generator, so that what it holds is given back now."""
-        self.more = False
+        self._end()
         if inspect.isgenerator(self._iterator):
             self._iterator.close()
 
@@ -234,16 +238,16 @@ class AsyncSource(IterableSource):
             try:
                 step = await anext(cast("AsyncIterator[object]", self._async_iterator))
             except StopAsyncIteration:
-                self.more = False
+                self._end()
                 return None
             except BaseException:
-                self.more = False
+                self._end()
                 raise
             return self._checked(step)
 
     async def close(self) -> None:
         """Close an async generator, so that what it holds is given back now."""
-        self.more = False
+        self._end()
         if inspect.isasyncgen(self._async_iterator):
             await self._async_iterator.aclose()
 

@@ -100,7 +100,7 @@ class CommandError(Exception):
         super().__init__(message)
         self.code = code
         self.next_step = next_step
-        self.details = tuple(details)
+        self.details: tuple[str, ...] = tuple(details)
 
 
 def _lookup(table: dict[type[BaseException], object], error: BaseException) -> object | None:

@@ -38,7 +38,7 @@ class Interrupts:
     """
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
-        self.came = False
+        self.came: bool = False
         self._loop = asyncio.get_running_loop()
         self._task = task
         self._stop: Callable[[], object] | None = None

@@ -31,7 +31,7 @@ class OutputLostError(Exception):
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error.strerror)
-        self.is_closed = isinstance(error, BrokenPipeError)
+        self.is_closed: bool = isinstance(error, BrokenPipeError)
 
 
 @attrs.define
@@ -129,8 +129,8 @@ class Screen:
         colour: str = "auto",
         verbose: bool = False,
     ) -> None:
-        self.out = Sink(out, _wants_colour(colour, out, environ))
-        self.err = Sink(err, _wants_colour(colour, err, environ))
+        self.out: Sink = Sink(out, _wants_colour(colour, out, environ))
+        self.err: Sink = Sink(err, _wants_colour(colour, err, environ))
         self.verbose = verbose
         self._live = self.err.is_terminal and environ.get("TERM") != "dumb"
         self._bar: Bar | None = None

@@ -16,7 +16,7 @@ from .address import checked_base_url, checked_location, checked_project_id
 from .secrecy import label, redactor_of, settings_with_secrets
 from .values import Credentials, checked_secret
 
-log = logging.getLogger("aioe2e")
+log: Final = logging.getLogger("aioe2e")
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -20,8 +20,8 @@ try:
     import redis.asyncio
     from redis.asyncio.lock import Lock
     from redis.exceptions import LockNotOwnedError, RedisError
-except ImportError as error:
-    raise ImportError(f"aioe2e.fleet needs redis-py: {_HINT}") from error
+except ImportError as _missing:
+    raise ImportError(f"aioe2e.fleet needs redis-py: {_HINT}") from _missing
 
 __all__ = ["PATIENCE", "Budget", "RedisAway", "WriterLock", "checked_client"]
 

@@ -58,19 +58,19 @@ class Service:
         #: The latest requests that arrived.
         self.calls: list[RecordedRequest] = []
         #: How many arrived.
-        self.arrived = 0
+        self.arrived: int = 0
         #: The connections whose request is being served, and whose client still waits.
         self.inside: set[Connection] = set()
         #: The most of them at the same time.
-        self.max_inside = 0
+        self.max_inside: int = 0
         #: Writes that will take effect although their connections have gone.
         self.pending: set[asyncio.TimerHandle] = set()
         #: The tasks that serve a request.
         self.tasks: set[asyncio.Task[object]] = set()
         #: What goes wrong.
-        self.faults = Faults()
+        self.faults: Faults = Faults()
         #: What goes wrong before that.
-        self.injected = Injected()
+        self.injected: Injected = Injected()
         self.throttle = throttle
         self._store = store
         self._account = account

@@ -126,14 +126,14 @@ class Store:
         wall: Callable[[], float] = time.time,
     ) -> None:
         #: Where a request belongs that names no project or no location.
-        self.home = places_of(rules.projects, rules.locations)[0]
+        self.home: Place = places_of(rules.projects, rules.locations)[0]
         #: Held while anything is read or changed, so that the thread of a test may look at what a
         #: server on another thread works with.
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         #: Every image by id, also those that no listing shows yet.
-        self.images = Records(images, "image_id", home=self.home)
+        self.images: Records = Records(images, "image_id", home=self.home)
         #: Every node by id.
-        self.nodes = Records(nodes, "id", home=self.home)
+        self.nodes: Records = Records(nodes, "id", home=self.home)
         #: The latest changes made, in order.
         self.ledger: list[Applied] = []
         #: How many changes there were, by action; also those that the ledger no longer has.

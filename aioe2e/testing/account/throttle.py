@@ -90,9 +90,9 @@ class Throttle:
         #: The connections on which a 429 of the current window was sent.
         self._noted: set[int] = set()
         #: Requests that were refused.
-        self.refused = 0
+        self.refused: int = 0
         #: Requests that came although a 429 had said to wait.
-        self.ignored = 0
+        self.ignored: int = 0
 
     def admit(self) -> int | None:
         """Let one request in, or say after how many seconds it may come back."""

@@ -71,17 +71,17 @@ class Connection(web.RequestHandler):
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
-        self.number = 0
+        self.number: int = 0
         #: How often bytes have come from the client.
-        self.heard = 0
+        self.heard: int = 0
         #: How many requests are done with.
-        self.served = 0
+        self.served: int = 0
         #: Whether a body is being waited for.
-        self.reading = False
+        self.reading: bool = False
         #: Set once the client has gone, or has ended its side.
-        self.left = asyncio.Event()
+        self.left: asyncio.Event = asyncio.Event()
         #: Whether the client has ended its side of the connection. It may still read.
-        self.ended = False
+        self.ended: bool = False
         #: What ends the connection when its next request arrives; None for a healthy one.
         self.end_on_next: Callable[[asyncio.Transport], None] | None = None
         self.on_made: Callable[[Connection, asyncio.Transport], None] | None = None

@@ -35,7 +35,7 @@ class Listener:
         #: The address.
         self.host = host
         #: The port; the one that was found, once it listens.
-        self.port = port
+        self.port: int = port
         self._server: Server | None = None
         self._listening: asyncio.Server | None = None
         self._reopening: asyncio.Task[None] | None = None

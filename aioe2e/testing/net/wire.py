@@ -33,11 +33,11 @@ class Wire:
         self.refuse = refuse
         self.reset_next = reset_next
         #: Whether the connection stays open after the fault.
-        self.keep = True
+        self.keep: bool = True
         #: The status that was answered, where it is not that of the reply given.
         self.answered: int | None = None
         #: Whether something could not be written, because the client had gone.
-        self.lost = False
+        self.lost: bool = False
 
     @property
     def gone(self) -> bool:
