@@ -83,7 +83,7 @@ async def delete(
     """
     one_of({"IMAGE": bool(images), "--from": source is not None, "filters": filters.any})
     file = read_source(source, Action.DELETE, shell.stdin)
-    async with open_session(account, shell.screen) as session:
+    async with open_session(account, shell.screen, at_once=run.limit) as session:
         listing = await session.images.list()
         plan = file.plan
         if plan is None:
@@ -168,7 +168,7 @@ async def rename(
     file = read_source(source, Action.RENAME, shell.stdin)
     if image is not None:
         file = Given(ids=(image,), names=(name or "",))
-    async with open_session(account, shell.screen) as session:
+    async with open_session(account, shell.screen, at_once=run.limit) as session:
         listing = await session.images.list()
         plan = file.plan
         if plan is None and to is not None:
@@ -253,7 +253,7 @@ async def save(
     file = read_source(source, Action.SAVE, shell.stdin)
     if node is not None and name is not None:
         file = Given(ids=(node,), names=(name,))
-    async with open_session(account, shell.screen) as session:
+    async with open_session(account, shell.screen, at_once=run.limit) as session:
         nodes = await meant_nodes(session, file.ids, every=every, names=template is not None)
         plan = file.plan
         if plan is None and template is not None:
@@ -304,7 +304,7 @@ async def resume(
     journal = find_journal(name, shell.environ)
     origin = origin_of(journal.path)
     left = Plan.resume(journal.path)
-    async with open_session(origin.merged(account), shell.screen) as session:
+    async with open_session(origin.merged(account), shell.screen, at_once=run.limit) as session:
         images = await session.images.list()
         job = Job(
             shell=shell,

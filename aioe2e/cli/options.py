@@ -193,7 +193,7 @@ class Run:
             "--limit",
             section=RUNNING,
             metavar="N",
-            text="Changes at the same time, 16 at most (8).",
+            text="Changes at the same time (8).",
         ),
     ] = 8
     on_error: Annotated[

@@ -212,7 +212,7 @@ async def rotate(
     """
     one_of({"NODE": bool(nodes), "--all": every})
     template = _checked_template(name, filters)
-    async with open_session(account, shell.screen) as session:
+    async with open_session(account, shell.screen, at_once=run.limit) as session:
         meant = await meant_nodes(session, nodes, every=every, names=True)
         rotation = _rotation(template, meant, filters)
         images = await session.images.list()

@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO
 
 import attrs
 
-from aioe2e import AttemptEvent, PauseEvent, Session, Timeouts
+from aioe2e import AttemptEvent, Limits, PauseEvent, Session, Timeouts
 
 from .exits import CommandError, Exit
 from .inputs import seconds
@@ -133,7 +133,12 @@ class Shell:
 
 @contextlib.asynccontextmanager
 async def open_session(
-    account: Account, screen: Screen, *, call_timeout: bool = True, several: bool = False
+    account: Account,
+    screen: Screen,
+    *,
+    call_timeout: bool = True,
+    several: bool = False,
+    at_once: int = 0,
 ) -> AsyncGenerator[Session]:
     """A session for the account that is meant.
 
@@ -142,6 +147,7 @@ async def open_session(
         screen: Where requests are shown with ``-v``.
         call_timeout: Whether ``--timeout`` is that of each call.
         several: Whether more than one location may be given; the session is for the first then.
+        at_once: How many changes the command makes at the same time.
 
     Raises:
         ConfigError: A setting is wrong or missing.
@@ -151,6 +157,8 @@ async def open_session(
         if len(account.location) > 1 and not several:
             raise CommandError("--location: only `images list` takes more than one")
         options = _options(account, screen, call_timeout=call_timeout)
+        if at_once > Limits().in_flight:
+            options["limits"] = Limits(in_flight=at_once)
         if account.emulator is not None:
             session = await _emulated(account.emulator, stack, options)
         elif account.profile is not None:

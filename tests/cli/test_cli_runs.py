@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from cli_account import Account, opened
 
+from aioe2e.testing import FakeE2E
+
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Account]:
@@ -189,3 +191,16 @@ class TestScreen:
         ran = account.run(*ALL, answer="")
         assert [line.split()[0] for line in ran.lines[1:]] == ["26318"]
         assert "39 deleted, 1 failed" in ran.err
+
+
+def test_a_limit_above_that_of_a_session_is_reached_and_needs_no_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    slow = FakeE2E(images=40, latency=0.3)
+    for account in opened(monkeypatch, tmp_path, slow):
+        ran = account.run(
+            "images", "rename", "--match", "*", "--to", "x-{name}", "-y", "--limit", "40"
+        )
+        assert ran.code == 0
+        assert "in_flight" not in ran.err
+        assert 16 < account.fake.max_in_flight <= 40
