@@ -103,7 +103,7 @@ async def walk(kind: str, folder: Path) -> None:
         async with fake.session(retry=QUICK, timeouts=SHORT, hooks=[events.append]) as session:
             images, ids, nodes = session.images, list(fake.images), list(fake.nodes)
             plan = aioe2e.Plan.rename({ids[4]: "b1", ids[5]: "b2"})
-            stream = images.stream(plan, journal=journal)
+            stream = images.stream(plan, journal=journal, wait_for_budget=False)
             calls = {
                 "list": images.list(),
                 "get": images.get(ids[0]),
@@ -115,7 +115,7 @@ async def walk(kind: str, folder: Path) -> None:
                 "request": session.request(
                     "POST", f"images/{ids[6]}/", json={"action_type": "rename", "name": "q"}
                 ),
-                "bulk_delete": images.bulk_delete(ids[7:9]),
+                "bulk_delete": images.bulk_delete(ids[7:9], wait_for_budget=False),
                 "stream": stream.drain(),
             }
             ends = dict(

@@ -82,7 +82,8 @@ def test_the_example_of_the_pytest_fixtures_passes_as_a_users_test(tmp_path: Pat
     (tmp_path / "test_of_a_user.py").write_text(block.text, encoding="utf-8")
     installed = importlib.metadata.entry_points(group="pytest11", name="aioe2e")
     plugin = [] if installed else ["-p", "aioe2e.testing.pytest_plugin"]
-    plugin += ["-o", "asyncio_mode=auto"]  # of pytest-asyncio, which users have
+    # Of pytest-asyncio, which users have. Without a file of its own, the project's would count.
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "1 passed" in ended.stdout, ended.stdout + ended.stderr
