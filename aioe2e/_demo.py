@@ -185,7 +185,7 @@ class Demo:
         self.screen.line(f"   The listing shows why: {report[0].status.name}. Deleted once.")
 
     async def unknown_save(self) -> None:
-        """A save of which nobody can say whether it was carried out, until a listing shows it."""
+        """A save whose outcome is unknown until a listing shows its image."""
         self.screen.line("3. The reply to a save is lost, and the image appears only later")
         [node, *_] = self.fake.nodes
         hasty = self.session.with_options(retry=RetryPolicy(base=0.01, look=0.1))

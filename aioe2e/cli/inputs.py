@@ -39,7 +39,7 @@ __all__ = [
 _UNITS: Final = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
 _TIME: Final = re.compile(r"(?:\s*\d+(?:\.\d+)?\s*[wdhms]?)+\s*")
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([wdhms]?)")
-#: A plan that `--dry-run -o json` printed has these beside its items.
+#: A plan that `--dry-run -o json` printed has these besides its items.
 _PLAN: Final = "plan"
 #: What stands for the id in a line of JSON.
 _NODE_KEYS: Final = ("node_id", "target", "id")
@@ -144,7 +144,7 @@ class Given:
     #: A plan that was printed.
     plan: Plan | None = None
     ids: tuple[str, ...] = ()
-    #: By place, the name that stands beside an id; "" where there is none.
+    #: By place, the name that stands next to an id; "" where there is none.
     names: tuple[str, ...] = ()
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -156,7 +156,7 @@ class Given:
         missing = [place for place, name in enumerate(self.names, 1) if not name]
         if missing:
             raise CommandError(
-                f"--from: item {missing[0]} ({self.ids[missing[0] - 1]}) has no name beside its id",
+                f"--from: item {missing[0]} ({self.ids[missing[0] - 1]}) has no name after its id",
                 next_step="write `ID NAME` a line, or give a template",
             )
         return list(zip(self.ids, self.names, strict=True))

@@ -163,7 +163,7 @@ def origin_of(path: Path) -> Origin:
     For a journal that the library kept there is nothing to wait for.
 
     Raises:
-        CommandError: What stands beside the journal is damaged.
+        CommandError: The file next to the journal is damaged.
     """
     place = _beside(path)
     try:

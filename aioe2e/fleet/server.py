@@ -169,7 +169,7 @@ class WriterLock:
         self._unsure = False
 
     async def try_acquire(self) -> bool:
-        """Hold it if nobody does.
+        """Hold it if it is free.
 
         Raises:
             RedisAway: No answer; the lock may be held until its time is over.
