@@ -1,4 +1,4 @@
-"""Takes chunks until there are none left, and carries each out exactly once, whichever worker is killed.
+"""Takes chunks until none are left, and carries each out exactly once, whichever worker dies.
 
 What makes it exactly once is the journal of each chunk, in the folder that all workers share: a
 worker that is given the chunk of one that died goes on where that one stopped.
