@@ -17,6 +17,8 @@ class RequestsInFlight:
     def __init__(self) -> None:
         self._requests: set[InFlight] = set()
         self._alarm: asyncio.TimerHandle | None = None
+        #: When it rings, in loop time. uvloop's handle of a moment in the past does not tell.
+        self._rings_at = 0.0
 
     def begin(self, end: float | None, *, deadline: float | None, shares_loop: bool) -> InFlight:
         """A request is about to be sent; it is aborted at the loop time `end`.
@@ -25,7 +27,7 @@ class RequestsInFlight:
         """
         request = InFlight(end, deadline=deadline, shares_loop=shares_loop)
         self._requests.add(request)
-        if end is not None and (self._alarm is None or end < self._alarm.when()):
+        if end is not None and (self._alarm is None or end < self._rings_at):
             self._set_alarm(end)
         return request
 
@@ -36,6 +38,7 @@ class RequestsInFlight:
     def _set_alarm(self, moment: float) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
+        self._rings_at = moment
         # The loop must not keep alive a session that is not used any more.
         self._alarm = asyncio.get_running_loop().call_at(
             moment, _ring, weakref.ref[RequestsInFlight](self)

@@ -63,7 +63,8 @@ async def work(queue: ChunkQueue, session: aioe2e.Session, folder: Path) -> None
             if not result.exists():
                 async with queue.kept(chunk):
                     report = await carry_out(session, chunk, result.with_suffix(".journal"))
-                if left := report.remaining():
+                left = report.remaining().steps
+                if left:  # saves whose outcome is unknown stay as they are: none is sent twice
                     log.warning("chunk %d: %d steps are left, for later", chunk.number, len(left))
                     continue  # it stays pending, and is delivered again
                 write_result(result, report)
