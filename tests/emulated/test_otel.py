@@ -220,7 +220,7 @@ async def test_ids_are_in_calls_only_where_wanted_and_never_in_metrics(seen: See
     assert [attributes(call).get("aioe2e.target") for call in calls].count(image) == 1
     data = seen.reader.get_metrics_data()
     assert data is not None
-    assert image not in data.to_json()
+    assert f'"{image}"' not in data.to_json()
     tracers.shutdown()
 
 
