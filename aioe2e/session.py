@@ -23,7 +23,6 @@ from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
     Dialect,
-    Discovery,
     Guard,
     Limiter,
     Limits,
@@ -34,14 +33,11 @@ from aioe2e.config import (
     checked_limiter,
     checked_location,
     checked_project_id,
-    discovered,
-    from_environment,
-    from_files,
     settings_with_secrets,
 )
 from aioe2e.images import ImageMemory, Images, Writes
 
-from . import _check, diagnosis, events
+from . import _check, config, diagnosis, events
 from ._clock import Clock
 from ._record import CallRecord
 from ._version import __version__
@@ -190,7 +186,7 @@ class Session:
             ConfigError: A variable that is needed is missing or wrong, or the profile cannot be
                 used; the text names it and never shows a secret.
         """
-        return cls(**from_environment(os.environ, overrides))
+        return cls(**config.from_environment(os.environ, overrides))
 
     @classmethod
     def from_profile(cls, name: str | None = None, **overrides: Unpack[SessionOptions]) -> Self:
@@ -210,10 +206,10 @@ class Session:
                 can be read by others (e2e-cli's is a logged warning), or something in it is
                 wrong.
         """
-        return cls(**from_files(name, overrides))
+        return cls(**config.from_files(name, overrides))
 
     @classmethod
-    def discover(cls, profile: str | None = None) -> Discovery:
+    def discover(cls, profile: str | None = None) -> config.Discovery:
         """Where each setting comes from, without any request; for a person who sets things up.
 
         Args:
@@ -224,7 +220,7 @@ class Session:
             The settings and their sources, all profiles that are there, and what is wrong. Secrets
             are hidden in it.
         """
-        return discovered(os.environ, profile)
+        return config.discovered(os.environ, profile)
 
     @cached_property
     def images(self) -> Images:
