@@ -15,11 +15,11 @@ from typing import Any, Final, TypeVar, cast
 
 import attrs
 
+from aioe2e import events
 from aioe2e._check import is_number, quoted, require_bool, require_whole
 from aioe2e._clock import Clock
 from aioe2e._record import NO_ORDERS, CallOrders, CallRecord
 from aioe2e.errors import APIError, E2EError, SessionError, SkippedError, UsageError, is_passing
-from aioe2e.events import Event
 
 from . import endings
 from .backpressure import Brake, BudgetPause, OutcomeQueue
@@ -104,7 +104,7 @@ class RunSettings:
     #: Gives the outcomes, among some, of which a listing tells more in so many seconds.
     check: Check | None = None
     #: Told of the run and its steps; None where there are no hooks.
-    tell: Callable[[Event], None] | None = None
+    tell: Callable[[events.Event], None] | None = None
     #: The rest is described in `RunOptions`.
     limit: int | None = attrs.field(default=None, validator=_check_limit)
     on_error: str = attrs.field(default="collect", validator=_check_on_error)
