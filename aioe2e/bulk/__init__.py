@@ -1,11 +1,9 @@
 """Many steps at once: plans, runs, reports, journals."""
 
-from .endings import Ending, Perform
-from .plan import Plan
+from .plan import Plan, as_plan, steps_or_plan
 from .progress import Progress
 from .report import BulkError, Outcome, Report
-from .source import as_plan, steps_or_plan
-from .step import ImageLike, NodeLike, Status, Step
+from .step import Ending, ImageLike, NodeLike, Perform, Status, Step
 from .stream import OnError, RunOptions, Stream
 
 __all__ = [
