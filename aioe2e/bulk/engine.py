@@ -15,11 +15,11 @@ from typing import Final, TypeVar, cast
 
 import attrs
 
+from aioe2e import events
 from aioe2e._check import is_number, quoted, require_bool, require_whole
 from aioe2e._clock import Clock
 from aioe2e._record import NO_ORDERS, CallOrders, CallRecord
 from aioe2e.errors import APIError, E2EError, SessionError, SkippedError, UsageError, is_passing
-from aioe2e.events import Event
 
 from . import endings
 from .backpressure import Brake, BudgetPause, OutcomeQueue
@@ -80,7 +80,7 @@ class RunSettings:
         clock: Clock,
         longest_wait: float,
         check: Check | None,
-        tell: Callable[[Event], None] | None,
+        tell: Callable[[events.Event], None] | None,
         limit: int | None = None,
         on_error: str = "collect",
         progress: Callable[[Progress], object] | None = None,

@@ -14,11 +14,11 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Final, Literal, Self, TypedDict, Unpack
 
+from aioe2e import events
 from aioe2e._check import quoted
 from aioe2e._clock import Clock
 from aioe2e.config import Limits
 from aioe2e.errors import UsageError
-from aioe2e.events import Event
 
 from .backpressure import OutcomeQueue
 from .engine import CANCELLED, Check, Engine, RunSettings
@@ -116,7 +116,7 @@ class Stream:
         check: Check | None = None,
         longest_wait: float = math.inf,
         clock: Clock = _CLOCK,
-        tell: Callable[[Event], None] | None = None,
+        tell: Callable[[events.Event], None] | None = None,
         **options: Unpack[RunOptions],
     ) -> None:
         settings = RunSettings(

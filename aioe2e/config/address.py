@@ -17,7 +17,7 @@ _API: Final = "/api/v1/"
 #: Hosts of the vendor, whose API lies below ``/myaccount``.
 _VENDOR: Final = (".e2enetworks.com", ".e2enetworks.net")
 #: A host name, an IPv4 address, or an IPv6 address in brackets; then a port.
-_HOST_AND_PORT: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_HOST_AND_PORT: Final = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
 
 _LONGEST_LOCATION: Final = 64
 _MOST_DIGITS: Final = 18
@@ -79,7 +79,7 @@ def _split(url: str) -> SplitResult:
 
 def _host(parts: SplitResult) -> str | None:
     """The host of a URL that names one in full, else None."""
-    if _HOST_AND_PORT.fullmatch(parts.netloc) is None:
+    if re.fullmatch(_HOST_AND_PORT, parts.netloc) is None:
         return None
     try:
         return None if parts.port == 0 else parts.hostname

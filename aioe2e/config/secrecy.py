@@ -12,28 +12,29 @@ from aioe2e._text import Redactor, counted, escape, shorten
 #: Below this, hiding a secret in texts would eat the texts.
 SHORTEST_SECRET: Final = 6
 #: Three parts of base64 with dots between them; the first is an object, so it begins with ``eyJ``.
-_JWT: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+#: This and the others are compiled when they are first needed.
+_JWT: Final = r"(?a)eyJ[\w-]+\.[\w-]+\.[\w-]*"
 #: Many hexadecimal digits: the form of older tokens.
-_HEX: Final = re.compile(r"(?=.*[a-f])(?=.*[0-9])[0-9a-f]{24,}", re.IGNORECASE)
+_HEX: Final = r"(?i)(?=.*[a-f])(?=.*[0-9])[0-9a-f]{24,}"
 _LONGEST_LABEL: Final = 40
 QUOTES: Final = frozenset("\"'`")
 #: The vendor's api keys are UUIDs.
-_UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_UUID: Final = r"(?i)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
 
 
 def looks_like_token(text: str) -> bool:
     """Whether a text has the form of an auth token (a JWT)."""
-    return _JWT.fullmatch(text) is not None
+    return re.fullmatch(_JWT, text) is not None
 
 
 def looks_like_key(text: str) -> bool:
     """Whether a text has the form of an api key (a UUID)."""
-    return _UUID.fullmatch(text) is not None
+    return re.fullmatch(_UUID, text) is not None
 
 
 def looks_secret(text: str) -> bool:
     """Whether a text has the form of an api key or a token."""
-    is_hex = _HEX.fullmatch(text) is not None
+    is_hex = re.fullmatch(_HEX, text) is not None
     return is_hex or looks_like_key(text) or looks_like_token(text)
 
 
