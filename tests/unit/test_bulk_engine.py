@@ -561,7 +561,7 @@ async def test_what_was_drained_can_be_iterated_and_is_empty() -> None:
 
     stream = Stream(deletes(3), perform=perform)
     await stream.drain()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(SOON):
         assert [outcome async for outcome in stream] == []
 
 
@@ -796,7 +796,7 @@ async def test_a_late_answer_wakes_the_run_up() -> None:
     async def nap(_: float) -> None:
         await asyncio.sleep(30)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(SOON):
         report = await Stream(deletes(20), perform=perform, limit=3, clock=Clock(sleep=nap)).drain()
     assert report.counts()[Status.DONE] == 16
 
