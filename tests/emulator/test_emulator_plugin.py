@@ -291,7 +291,7 @@ def test_the_command_names_the_port_that_is_in_use(capsys: pytest.CaptureFixture
     )
 
 
-def test_the_command_names_the_file_that_is_no_json(
+def test_the_command_names_a_file_that_is_not_json(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.json").write_text("{")
