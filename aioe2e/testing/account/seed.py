@@ -278,7 +278,7 @@ def _loaded(path: Path) -> object:
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is no JSON file: {error}") from None
+        raise UsageError(f"{path} is not a JSON file: {error}") from None
     return cast("dict[str, Any]", found).get("data") if isinstance(found, dict) else found
 
 
