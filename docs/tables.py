@@ -66,7 +66,7 @@ PAGE = "<!DOCTYPE html><html><title>Bad Gateway</title></html>"
 #: The rows: in words, and attempts that the words mean. All of one row must be judged alike.
 ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
     "not sent: DNS, connection refused, TLS, connect timeout": [ConnectError("", sent=False)],
-    "sent, no whole reply: reset, closed, timed out, not HTTP": [
+    "sent, no complete reply: reset, closed, timed out, not HTTP": [
         ConnectionLostError("", sent=True)
     ],
     "a 2xx that cannot be read: cut off, not JSON, another shape": [
@@ -86,11 +86,11 @@ ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
         (200, {"code": 429}),
     ],
     "429 as anything but JSON": [(429, "slow down")],
-    "a refusal that says that it passes, and when (“try again in 5 seconds”)": [
+    "a temporary refusal that says when to retry (“try again in 5 seconds”)": [
         (status, {"message": "The node is busy, please try again in 5 seconds"})
         for status in (400, 409, 412, 422)
     ],
-    "any other 4xx, any 3xx, a 2xx whose envelope says failure": [
+    "any other 4xx, any 3xx, a 2xx whose envelope reports failure": [
         (405, PAGE),
         (412, {"message": "Node is already in Saving state, please try again later"}),
         *((status, {"message": "no"}) for status in range(300, 500) if status not in STATUS_FATES),
@@ -104,7 +104,7 @@ ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
 WORDS = {
     Decision.RETURN: "done",
     Decision.RETRY: "retry",
-    Decision.LOOK: "look",
+    Decision.LOOK: "check",
     Decision.RAISE: "error",
 }
 
