@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from aioe2e._clock import Clock
-from aioe2e._http import Transport
+from aioe2e._http import RequestsInFlight, Transport
 from aioe2e._text import Redactor
 from aioe2e._wire import rate_limit
 from aioe2e.config import Credentials, Dialect, Guard, Limiter, Limits
@@ -31,7 +31,6 @@ from aioe2e.models import RateLimit
 
 from .errors import closed_error
 from .gate import Budget, Gate
-from .in_flight import RequestsInFlight
 from .tokens import Tokens
 from .turns import Turns
 
