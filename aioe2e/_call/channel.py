@@ -30,7 +30,8 @@ from aioe2e.events import Event, Hook, LimiterEvent, LimitEvent, PauseEvent
 from aioe2e.models import RateLimit
 
 from .errors import closed_error
-from .gate import Budget, Gate
+from .gate import Gate
+from .retry import Budget
 from .tokens import Tokens
 from .turns import Turns
 
