@@ -21,22 +21,19 @@ Where to read on, with ``help``:
 The command line is ``python -m aioe2e --help``; ``python -m aioe2e demo`` needs no account.
 """
 
-from . import select
+import typing
+
+from . import _lazy
 from ._version import __version__
-from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
 from .config import (
     Credentials,
     Dialect,
-    Discovery,
-    FoundProfile,
-    FoundSetting,
     Guard,
     Limiter,
     Limits,
     RetryPolicy,
     Timeouts,
 )
-from .diagnosis import Check, FieldReport
 from .errors import (
     AmbiguousNameError,
     APIError,
@@ -64,20 +61,6 @@ from .errors import (
     UsageError,
     WaitTimeoutError,
 )
-from .events import (
-    AttemptEvent,
-    AttemptStarted,
-    CallEvent,
-    CallStarted,
-    Event,
-    Hook,
-    LimiterEvent,
-    LimitEvent,
-    PauseEvent,
-    RetryScheduled,
-    RunEvent,
-    StepEvent,
-)
 from .images import Images
 from .models import (
     Action,
@@ -93,6 +76,26 @@ from .models import (
 )
 from .nodes import Nodes
 from .session import Session
+
+if typing.TYPE_CHECKING:
+    from . import select
+    from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
+    from .config import Discovery, FoundProfile, FoundSetting
+    from .diagnosis import Check, FieldReport
+    from .events import (
+        AttemptEvent,
+        AttemptStarted,
+        CallEvent,
+        CallStarted,
+        Event,
+        Hook,
+        LimiterEvent,
+        LimitEvent,
+        PauseEvent,
+        RetryScheduled,
+        RunEvent,
+        StepEvent,
+    )
 
 __all__ = [
     "APIError",
@@ -168,3 +171,38 @@ __all__ = [
     "__version__",
     "select",
 ]
+
+# What most programs do not need at once loads when it is first used.
+if not typing.TYPE_CHECKING:
+    __getattr__, __dir__ = _lazy.lazy_door(
+        __name__,
+        {
+            "bulk": [
+                "BulkError",
+                "Outcome",
+                "Plan",
+                "Progress",
+                "Report",
+                "Status",
+                "Step",
+                "Stream",
+            ],
+            "config": ["Discovery", "FoundProfile", "FoundSetting"],
+            "diagnosis": ["Check", "FieldReport"],
+            "events": [
+                "AttemptEvent",
+                "AttemptStarted",
+                "CallEvent",
+                "CallStarted",
+                "Event",
+                "Hook",
+                "LimiterEvent",
+                "LimitEvent",
+                "PauseEvent",
+                "RetryScheduled",
+                "RunEvent",
+                "StepEvent",
+            ],
+            "select": [],
+        },
+    )

@@ -16,6 +16,7 @@ __all__ = [
     "identifier",
     "is_number",
     "is_text",
+    "is_whole",
     "quoted",
     "require_bool",
     "require_callable",
@@ -86,16 +87,26 @@ def require_wait_times(timeout: object, interval: object) -> None:
         UsageError: `timeout` is no number from above 0 to thirty years nor None, or `interval` is
             not from 0.01 to 60.
     """
-    if timeout is not None and not (is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
+    if not _is_timeout(timeout):
         raise UsageError(
             f"timeout must be a number of seconds above 0 and up to {_LONGEST_TIMEOUT:g},"
             f" or None for no limit, not {quoted(timeout)}"
         )
-    if not is_number(interval) or not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
+    if not _is_interval(interval):
         raise UsageError(
             f"interval must be a number of seconds from {SHORTEST_INTERVAL:g} to"
             f" {LONGEST_INTERVAL:g}, not {quoted(interval)}"
         )
+
+
+def _is_timeout(value: object) -> bool:
+    if value is None:
+        return True
+    return is_number(value) and 0 < value <= _LONGEST_TIMEOUT
+
+
+def _is_interval(value: object) -> bool:
+    return is_number(value) and SHORTEST_INTERVAL <= value <= LONGEST_INTERVAL
 
 
 def require_whole(argument: str, value: object, least: int) -> int:
@@ -104,7 +115,7 @@ def require_whole(argument: str, value: object, least: int) -> int:
     Raises:
         UsageError: It is none.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not is_whole(value, least=least):
         raise UsageError(
             f"{argument}: a whole number of {least} or more is needed, not {quoted(value)}"
         )
@@ -112,8 +123,17 @@ def require_whole(argument: str, value: object, least: int) -> int:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a number, and no bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a value is a number. A bool is none."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int | float)
+
+
+def is_whole(value: object, *, least: int = 0) -> TypeGuard[int]:
+    """Whether a value is a whole number, not below the least one. A bool is none."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int) and value >= least
 
 
 def quoted(value: object) -> str:

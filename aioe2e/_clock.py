@@ -7,22 +7,32 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-import attrs
-
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-@attrs.frozen(kw_only=True, eq=False)
 class Clock:
-    """Where the library reads the time, sleeps, and draws random numbers."""
+    """Where the library reads the time, sleeps, and draws random numbers.
 
-    #: The running loop's time in seconds; what deadlines are counted in.
-    now: Callable[[], float] = _loop_time
-    #: Seconds since the epoch; only for reading dates that a server sent.
-    wall: Callable[[], float] = time.time
-    #: Sleeps that many seconds.
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    #: A random number between its two arguments.
-    uniform: Callable[[float, float], float] = random.uniform
+    Args:
+        now: The running loop's time in seconds; what deadlines are counted in.
+        wall: Seconds since the epoch; only for reading dates that a server sent.
+        sleep: Sleeps that many seconds.
+        uniform: A random number between its two arguments.
+    """
+
+    __slots__ = ("now", "sleep", "uniform", "wall")
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float] = _loop_time,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.now = now
+        self.wall = wall
+        self.sleep = sleep
+        self.uniform = uniform

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, TypeGuard, cast
 
 from . import errors
-from ._check import quoted
+from ._check import is_number, is_whole, quoted
 from .errors import E2EError, UsageError
 
 __all__ = [
@@ -59,18 +59,24 @@ def as_json(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
-    if value is None or isinstance(value, str | int):
+        return _finite(value)
+    if isinstance(value, str | int | None):
         return value
     if isinstance(value, datetime):
         return value.isoformat()
     if is_mapping(value):
-        return {str(key): as_json(item) for key, item in value.items()}
+        return mapping(value)
     if is_series(value):
-        return [as_json(item) for item in value]
+        return list(array(value))
     if hasattr(value, "to_dict"):
         return value.to_dict()
     return str(value)
+
+
+def _finite(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return repr(value)
 
 
 def checked_fields(
@@ -138,14 +144,14 @@ def filled_text(value: Any) -> str:
 
 def whole(value: Any) -> int:
     """A whole number of 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not is_whole(value):
         raise Unfit("a whole number of 0 or more")
     return value
 
 
 def number(value: Any) -> float:
     """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value) or not math.isfinite(value):
         raise Unfit("a number")
     return value
 
@@ -258,10 +264,8 @@ def error_of_json(data: object) -> E2EError:
     name, message = stored.get("type"), stored.get("message")
     if not isinstance(name, str) or not isinstance(message, str):
         raise UsageError(f"a stored error has a type and a message, not {quoted(data)}")
-    kind = getattr(errors, name, None)
-    if not isinstance(kind, type) or not issubclass(kind, E2EError):
-        kind = E2EError  # of a newer version
-    state = dict(_defaults(kind))
+    kind = _error_class(name)
+    state = dict(_defaults(cast("Any", kind)))
     for key, value in stored.items():
         if key not in ("type", "message"):
             attribute = _NAMES_IN_ERRORS.get(key, key)
@@ -270,6 +274,14 @@ def error_of_json(data: object) -> E2EError:
     error.args = (message,)
     error.__dict__.update(state)
     return error
+
+
+def _error_class(name: str) -> type[E2EError]:
+    """The class of that name; the most general one for a name of a newer version."""
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, E2EError):
+        return kind
+    return E2EError
 
 
 def _attribute(value: Any) -> Any:

@@ -11,6 +11,7 @@ import base64
 import json
 import re
 from collections.abc import Generator, Iterable, Sequence
+from itertools import repeat
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -32,11 +33,15 @@ _SEARCHED = 1024 * 1024
 #: Levels of a reply that are looked through for secrets; what lies deeper is hidden whole.
 _DEEPEST = 50
 
-#: Compiled when a text first needs it, as most never do.
+# Patterns are compiled when a text first needs them, so that an import does not wait for them.
 _UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 #: Query parameters and headers that carry a secret even when it is none of this session's.
-_CARRIERS = re.compile(r"(?i)(apikey=|x-api-key[\"']?\s*[:=]\s*[\"']?|bearer\s+)[^\s&\"'<>,;]+")
-
+_CARRIERS = r"(?i)(apikey=|x-api-key[\"']?\s*[:=]\s*[\"']?|bearer\s+)[^\s&\"'<>,;]+"
+#: More backslashes than any encoding of a secret has.
+_LONGEST_RUN = 64
+_LONG_RUN = rf"\\{{{_LONGEST_RUN},}}+"
+#: A run of backslashes, or of anything else.
+_RUNS = r"\\+|[^\\]+"
 
 #: Characters before which JSON and Python may put backslashes.
 _SLASHED = frozenset("/\"'")
@@ -53,15 +58,8 @@ def _spellings(secret: str) -> str:
     # Quantifiers are possessive (nothing is tried twice), so that no text can make the search long.
     return "".join(
         f"{_spelling(run[0])}{{{len(run)},}}+" if run[0] == "\\" else "".join(map(_spelling, run))
-        for run in _RUNS.findall(secret)
+        for run in re.findall(_RUNS, secret)
     )
-
-
-#: More backslashes than any encoding of a secret has; each would be searched for all that follow.
-_LONGEST_RUN = 64
-_LONG_RUN = re.compile(rf"\\{{{_LONGEST_RUN},}}+")
-#: A run of backslashes, or of anything else.
-_RUNS = re.compile(r"\\+|[^\\]+")
 
 
 def _spelling(c: str) -> str:
@@ -136,14 +134,16 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
     Names come from a server and go to a terminal, so control characters in them are escaped.
     """
-    cells = [[escape("" if value is None else str(value)) for value in row] for row in rows]
-    used = [column for column in range(len(header)) if any(row[column] for row in cells)]
-    lines = [
-        [header[column] for column in used],
-        *([row[column] for column in used] for row in cells),
-    ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    lines = [header, *(map(_cell, row) for row in rows)]
+    columns = [column for column in zip(*lines, strict=True) if any(column[1:])]
+    padded = [map(str.ljust, column, repeat(max(map(len, column)))) for column in columns]
+    return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return escape(str(value))
 
 
 def counted(number: int, noun: str) -> str:
@@ -151,9 +151,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def _without_long_runs(text: str) -> str:
+    """A text whose runs of backslashes are no longer than the pattern of a secret may be asked for.
+
+    Each backslash of a longer one would be searched for all that follow.
+    """
+    return re.sub(_LONG_RUN, r"\\" * _LONGEST_RUN, text)
+
+
 def _without_carried(text: str) -> str:
     """A text without the secrets of others that stand in parameters and headers."""
-    return _CARRIERS.sub(lambda match: match[1] + HIDDEN, text)
+    return re.sub(_CARRIERS, lambda match: match[1] + HIDDEN, text)
 
 
 class _Meter:
@@ -212,7 +220,7 @@ class Redactor:
     def _without_secrets(self, text: str) -> str:
         if self._pattern is None or len(text) < self._shortest:
             return text
-        return self._pattern.sub(HIDDEN, _LONG_RUN.sub(r"\\" * _LONGEST_RUN, text))
+        return self._pattern.sub(HIDDEN, _without_long_runs(text))
 
     def scrub(self, content: Any, body: bytes) -> Any:
         """The same as `scrub_in_slices`, in one go: for a reply of no great size."""
@@ -282,21 +290,30 @@ class Redactor:
         Of a long text only the beginning is looked at, and no part of a secret that stands at its
         end is shown.
         """
-        if longest == LONGEST and (known := self._cleaned.get(text)) is not None:
+        if longest != LONGEST:
+            return self._cleaned_to(longest, text)
+        known = self._cleaned.get(text)
+        if known is not None:
             return known
-        cleaned = shorten(escape(self._beginning(text)), longest)
-        if len(text) < _SHORT and longest == LONGEST:
-            if len(self._cleaned) >= _MOST_CLEANED:
-                self._cleaned.clear()
-            self._cleaned[text] = cleaned
+        cleaned = self._cleaned_to(longest, text)
+        if len(text) < _SHORT:
+            self._remember(text, cleaned)
         return cleaned
+
+    def _cleaned_to(self, longest: int, text: str) -> str:
+        return shorten(escape(self._beginning(text)), longest)
+
+    def _remember(self, text: str, cleaned: str) -> None:
+        if len(self._cleaned) >= _MOST_CLEANED:
+            self._cleaned.clear()
+        self._cleaned[text] = cleaned
 
     def _beginning(self, text: str) -> str:
         """The beginning of a text without secrets; all of it, where it is short."""
         room = self._room
         if len(text) <= _LOOKED_AT + room:
             return self.hide(text)
-        window = _LONG_RUN.sub(r"\\" * _LONGEST_RUN, text[: _WINDOW + room])[: _LOOKED_AT + room]
+        window = _without_long_runs(text[: _WINDOW + room])[: _LOOKED_AT + room]
         # A secret that begins before this ends within the window.
         end = max(0, len(window) - room)
         parts: list[str] = []

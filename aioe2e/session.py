@@ -23,7 +23,6 @@ from aioe2e.config import (
     DEFAULT_BASE_URL,
     Credentials,
     Dialect,
-    Discovery,
     Guard,
     Limiter,
     Limits,
@@ -34,20 +33,15 @@ from aioe2e.config import (
     checked_limiter,
     checked_location,
     checked_project_id,
-    discovered,
-    from_environment,
-    from_files,
     settings_with_secrets,
 )
 from aioe2e.images import ImageMemory, Images, Writes
 
-from . import _check
+from . import _check, config, diagnosis, events
 from ._clock import Clock
 from ._record import CallRecord
 from ._version import __version__
-from .diagnosis import Check, FieldReport, Trial, check_session, read_field_report
 from .errors import ConfigError, UsageError
-from .events import Hook
 from .models import NodeLike, RateLimit, Reply, node_id_of
 from .nodes import Nodes
 
@@ -69,7 +63,7 @@ class SessionOptions(TypedDict, total=False):
     retry: RetryPolicy | None
     limits: Limits | None
     dialect: Dialect
-    hooks: Iterable[Hook]
+    hooks: Iterable[events.Hook]
     user_agent: str | None
     trust_env: bool
     ssl: SSLContext | str | PathLike[str] | None
@@ -124,7 +118,7 @@ class Session:
         retry: RetryPolicy | None = None,
         limits: Limits | None = None,
         dialect: Dialect = Dialect.AUTO,
-        hooks: Iterable[Hook] = (),
+        hooks: Iterable[events.Hook] = (),
         user_agent: str | None = None,
         trust_env: bool = False,
         ssl: SSLContext | str | PathLike[str] | None = None,
@@ -192,7 +186,7 @@ class Session:
             ConfigError: A variable that is needed is missing or wrong, or the profile cannot be
                 used; the text names it and never shows a secret.
         """
-        return cls(**from_environment(os.environ, overrides))
+        return cls(**config.from_environment(os.environ, overrides))
 
     @classmethod
     def from_profile(cls, name: str | None = None, **overrides: Unpack[SessionOptions]) -> Self:
@@ -212,10 +206,10 @@ class Session:
                 can be read by others (e2e-cli's is a logged warning), or something in it is
                 wrong.
         """
-        return cls(**from_files(name, overrides))
+        return cls(**config.from_files(name, overrides))
 
     @classmethod
-    def discover(cls, profile: str | None = None) -> Discovery:
+    def discover(cls, profile: str | None = None) -> config.Discovery:
         """Where each setting comes from, without any request; for a person who sets things up.
 
         Args:
@@ -226,7 +220,7 @@ class Session:
             The settings and their sources, all profiles that are there, and what is wrong. Secrets
             are hidden in it.
         """
-        return discovered(os.environ, profile)
+        return config.discovered(os.environ, profile)
 
     @cached_property
     def images(self) -> Images:
@@ -238,7 +232,7 @@ class Session:
         """The nodes, read-only."""
         return Nodes(self._channel, self._options)
 
-    async def check(self) -> Check:
+    async def check(self) -> diagnosis.Check:
         """Whether the session is set up right: one listing of images, and another read if it fails.
 
         Returns:
@@ -251,7 +245,7 @@ class Session:
         Raises:
             SessionError: The session is closed, or belongs to another loop or process.
         """
-        return await check_session(self._channel, self._options)
+        return await diagnosis.check_session(self._channel, self._options)
 
     async def field_report(
         self,
@@ -261,7 +255,7 @@ class Session:
         tell: Callable[[str], object] | None = None,
         timeout: float = 1800.0,
         interval: float = 5.0,
-    ) -> FieldReport:
+    ) -> diagnosis.FieldReport:
         """How this account's API behaves, to paste into an issue: nothing says whose account it is.
 
         It reads the images and the nodes, and one of each. Names, ids and addresses are counted or
@@ -296,10 +290,10 @@ class Session:
         if node is not None and not writes:
             raise UsageError("node: it is for writes=True; without that, nothing is saved")
         node_id = None if node is None else node_id_of(node)
-        report = await read_field_report(self._channel, self._options)
+        report = await diagnosis.read_field_report(self._channel, self._options)
         if node_id is None:
             return report
-        trial = Trial(
+        trial = diagnosis.Trial(
             self._channel,
             self.images,
             self.nodes,
@@ -480,7 +474,7 @@ def _given(name: str, value: Any, type_: type[Any]) -> Any:
     return type_() if value is None else _instance(name, value, type_)
 
 
-def _hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
+def _hooks(hooks: Iterable[events.Hook]) -> tuple[events.Hook, ...]:
     found = tuple(hooks) if hasattr(hooks, "__iter__") else ()
     if not hasattr(hooks, "__iter__") or not all(map(callable, found)):
         raise ConfigError("hooks must be a list of callables of one argument")

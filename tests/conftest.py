@@ -53,18 +53,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("loop_kind", kinds)
 
 
-def _eager_loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
+def _eager(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
     loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]  # from Python 3.12 on
     return loop
 
 
+def _virtual_loop() -> asyncio.AbstractEventLoop:
+    from virtual_time import VirtualLoop  # noqa: PLC0415  # this file is also used alone
+
+    return VirtualLoop()
+
+
 #: The event loops of this Python that a module's `LOOPS` may name.
 _LOOPS: Final[dict[str, Callable[[], asyncio.AbstractEventLoop]]] = {
-    "asyncio": asyncio.new_event_loop
+    "asyncio": asyncio.new_event_loop,
+    "virtual time": _virtual_loop,
 }
 if sys.version_info >= (3, 12):
-    _LOOPS["eager tasks"] = _eager_loop
+    _LOOPS["eager tasks"] = lambda: _eager(asyncio.new_event_loop())
+    _LOOPS["eager tasks in virtual time"] = lambda: _eager(_virtual_loop())
 if uvloop is not None:
     _LOOPS["uvloop"] = uvloop.new_event_loop
 

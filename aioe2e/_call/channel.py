@@ -20,13 +20,13 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from aioe2e import events
 from aioe2e._clock import Clock
 from aioe2e._http import RequestsInFlight, Transport
 from aioe2e._text import Redactor
 from aioe2e._wire import rate_limit
 from aioe2e.config import Credentials, Dialect, Guard, Limiter, Limits
 from aioe2e.errors import SessionError
-from aioe2e.events import Event, Hook, LimiterEvent, LimitEvent, PauseEvent
 from aioe2e.models import RateLimit
 
 from .errors import closed_error
@@ -57,7 +57,7 @@ class ChannelSettings:
     base: str
     limits: Limits
     dialect: Dialect
-    hooks: tuple[Hook, ...]
+    hooks: tuple[events.Hook, ...]
     user_agent: str
     trust_env: bool
     #: The user's own TLS context.
@@ -211,7 +211,7 @@ class Channel:
         if found.remaining == 0 and found.reset_at is not None:
             self.gate.hold(found.reset_at.timestamp() - wall)
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: events.Event) -> None:
         """Tell every hook. What one raises is logged, the first few times."""
         for number, hook in enumerate(self.settings.hooks):
             try:
@@ -252,10 +252,10 @@ class Channel:
             extra={"seconds": seconds, "limit": limit},
         )
         if self.settings.hooks:
-            self.emit(PauseEvent(seconds=seconds, limit=limit))
+            self.emit(events.PauseEvent(seconds=seconds, limit=limit))
 
     def _limit_changed(self, limit: int, previous: int) -> None:
-        self.emit(LimitEvent(limit=limit, previous=previous))
+        self.emit(events.LimitEvent(limit=limit, previous=previous))
 
     def _turn_ended(self, waited: float, failure: Exception | None) -> None:
         """The limiter gave a turn, or failed."""
@@ -271,7 +271,7 @@ class Channel:
         if self.settings.hooks:
             error = None if failure is None else type(failure)
             mode = str(getattr(self.settings.limiter, "mode", ""))
-            self.emit(LimiterEvent(waited=waited, mode=mode, error=error))
+            self.emit(events.LimiterEvent(waited=waited, mode=mode, error=error))
 
     async def close(self) -> None:
         """End what is under way and close what was opened.

@@ -8,6 +8,7 @@ import logging
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
+from aioe2e import events
 from aioe2e._actions import ACTIONS
 from aioe2e._http import InFlight
 from aioe2e._record import CallRecord
@@ -24,7 +25,6 @@ from aioe2e.errors import (
     ServerError,
     TransportError,
 )
-from aioe2e.events import AttemptEvent, AttemptStarted, CallEvent, CallStarted, RetryScheduled
 
 from .channel import Channel, log
 
@@ -96,7 +96,7 @@ class CallWatch:
         clock = self._channel.clock
         self._began = clock.now()
         self._started = clock.wall()
-        self._channel.emit(CallStarted(**self._whose, started=self._started))
+        self._channel.emit(events.CallStarted(**self._whose, started=self._started))
         return self
 
     def __exit__(
@@ -109,7 +109,7 @@ class CallWatch:
             fate = Fate.MAYBE if self._flight.sent else Fate.NOT_SENT
             self._tell_attempt(fate, kind)
         self._channel.emit(
-            CallEvent(
+            events.CallEvent(
                 **self._whose,
                 outcome=self._outcome(error),
                 attempts=self._record.attempts,
@@ -146,7 +146,7 @@ class CallWatch:
             "attempt": self._record.attempts,
             "started": channel.clock.wall(),
         }
-        channel.emit(AttemptStarted(**self._attempt))
+        channel.emit(events.AttemptStarted(**self._attempt))
 
     def attempt_ended(self, verdict: Verdict, reply: RawReply | None) -> None:
         """A request has ended."""
@@ -171,7 +171,7 @@ class CallWatch:
         assert self._attempt is not None
         self._flight = None
         self._channel.emit(
-            AttemptEvent(
+            events.AttemptEvent(
                 **self._attempt,
                 status=status,
                 fate=fate.value,
@@ -192,7 +192,7 @@ class CallWatch:
         """There will be another attempt."""
         assert verdict.error is not None
         self._channel.emit(
-            RetryScheduled(
+            events.RetryScheduled(
                 **self._whose,
                 attempt=self._record.attempts,
                 delay=delay,

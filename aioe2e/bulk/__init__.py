@@ -1,12 +1,15 @@
 """Many steps at once: plans, runs, reports, journals."""
 
-from .endings import Ending, Perform
-from .plan import Plan
-from .progress import Progress
-from .report import BulkError, Outcome, Report
-from .source import as_plan, steps_or_plan
-from .step import ImageLike, NodeLike, Status, Step
-from .stream import OnError, RunOptions, Stream
+from typing import TYPE_CHECKING
+
+from aioe2e._lazy import lazy_door
+
+if TYPE_CHECKING:
+    from .plan import Plan, as_plan, steps_or_plan
+    from .progress import Progress
+    from .report import BulkError, Outcome, Report
+    from .step import Ending, ImageLike, NodeLike, Perform, Status, Step
+    from .stream import OnError, RunOptions, Stream
 
 __all__ = [
     "BulkError",
@@ -26,3 +29,15 @@ __all__ = [
     "as_plan",
     "steps_or_plan",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_door(
+        __name__,
+        {
+            "plan": ["Plan", "as_plan", "steps_or_plan"],
+            "progress": ["Progress"],
+            "report": ["BulkError", "Outcome", "Report"],
+            "step": ["Ending", "ImageLike", "NodeLike", "Perform", "Status", "Step"],
+            "stream": ["OnError", "RunOptions", "Stream"],
+        },
+    )

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 import attrs
 
-from aioe2e import _check
+from aioe2e import _check, events
 from aioe2e._clock import Clock
 from aioe2e._plain import (
     Reader,
@@ -25,7 +25,6 @@ from aioe2e._plain import (
     yes_or_no,
 )
 from aioe2e.errors import E2EError, OutcomeUnknownError
-from aioe2e.events import Event, RunEvent, RunState, StepEvent
 
 from .report import Outcome
 from .step import Status
@@ -215,7 +214,9 @@ class RunWatch:
     """
 
     def __init__(
-        self, tell: Callable[[Event], None] | None, counts: Callable[[], Mapping[Status, int]]
+        self,
+        tell: Callable[[events.Event], None] | None,
+        counts: Callable[[], Mapping[Status, int]],
     ) -> None:
         self._tell = tell
         self._counts = counts
@@ -279,7 +280,7 @@ class RunWatch:
         if self._tell is not None:
             assert step.index is not None
             self._tell(
-                StepEvent(
+                events.StepEvent(
                     run_id=self._number,
                     index=step.index,
                     action=step.action.value,
@@ -305,11 +306,11 @@ class RunWatch:
         )
         self._tell_run("ended", elapsed)
 
-    def _tell_run(self, state: RunState, elapsed: float) -> None:
+    def _tell_run(self, state: events.RunState, elapsed: float) -> None:
         if self._tell is not None:
             counts = {status.value: count for status, count in self._counts().items()}
             self._tell(
-                RunEvent(
+                events.RunEvent(
                     run_id=self._number,
                     state=state,
                     total=self._total,

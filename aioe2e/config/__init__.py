@@ -1,4 +1,11 @@
-"""Settings, and where users keep them."""
+"""Settings, and where users keep them.
+
+What reads settings from the environment and from files loads when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from aioe2e._lazy import lazy_door
 
 from .address import (
     DEFAULT_BASE_URL,
@@ -7,9 +14,6 @@ from .address import (
     checked_project_id,
     is_loopback,
 )
-from .discovery import Discovery, FoundProfile, FoundSetting, discovered
-from .environment import from_environment
-from .profiles import from_files
 from .seams import Guard, Limiter, PerAccount, checked_guard, checked_limiter
 from .secrecy import looks_secret, settings_with_secrets
 from .values import (
@@ -21,6 +25,11 @@ from .values import (
     TokenSource,
     checked_secret,
 )
+
+if TYPE_CHECKING:
+    from .discovery import Discovery, FoundProfile, FoundSetting, discovered
+    from .environment import from_environment
+    from .profiles import from_files
 
 __all__ = [
     "DEFAULT_BASE_URL",
@@ -49,3 +58,13 @@ __all__ = [
     "looks_secret",
     "settings_with_secrets",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_door(
+        __name__,
+        {
+            "discovery": ["Discovery", "FoundProfile", "FoundSetting", "discovered"],
+            "environment": ["from_environment"],
+            "profiles": ["from_files"],
+        },
+    )

@@ -1,4 +1,4 @@
-"""What may be said of a setting: what may be a secret is described and never quoted."""
+"""How errors speak of settings: what may be a secret is described and never quoted."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from aioe2e._text import Redactor, counted, escape, shorten
 #: Below this, hiding a secret in texts would eat the texts.
 SHORTEST_SECRET: Final = 6
 #: Three parts of base64 with dots between them; the first is an object, so it begins with ``eyJ``.
-_JWT: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+#: This and the others are compiled when they are first needed.
+_JWT: Final = r"(?a)eyJ[\w-]+\.[\w-]+\.[\w-]*"
 #: Many hexadecimal digits: the form of older tokens.
-_HEX: Final = re.compile(r"(?=.*[a-f])(?=.*[0-9])[0-9a-f]{24,}", re.IGNORECASE)
+_HEX: Final = r"(?i)(?=.*[a-f])(?=.*[0-9])[0-9a-f]{24,}"
 _LONGEST_LABEL: Final = 40
 QUOTES: Final = frozenset("\"'`")
 #: The vendor's api keys are UUIDs.
-_UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_UUID: Final = r"(?i)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
 
 
 def looks_like_token(text: str) -> bool:
     """Whether a text has the form of an auth token (a JWT)."""
-    return _JWT.fullmatch(text) is not None
+    return re.fullmatch(_JWT, text) is not None
 
 
 def looks_like_key(text: str) -> bool:
     """Whether a text has the form of an api key (a UUID)."""
-    return _UUID.fullmatch(text) is not None
+    return re.fullmatch(_UUID, text) is not None
 
 
 def looks_secret(text: str) -> bool:
     """Whether a text has the form of an api key or a token."""
-    is_hex = _HEX.fullmatch(text) is not None
-    return is_hex or looks_like_key(text) or looks_like_token(text)
+    return any(re.fullmatch(form, text) for form in (_UUID, _JWT, _HEX))
 
 
 def described(value: object) -> str:
-    """What a refused setting is, in words that hold none of it: it may be a secret."""
+    """What a refused value is, in words that show none of it: it may be a secret."""
     if isinstance(value, str):
         return _described_text(value)
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float | None):
         return _check.quoted(value)
     return f"a value of type {type(value).__name__}"
 
@@ -56,14 +56,14 @@ def _described_text(text: str) -> str:
 
 
 def label(name: object) -> str:
-    """A name of the user's own (of a profile, of a variable) as an error may show it."""
+    """A name that the user chose (of a profile, of a variable), as an error may show it."""
     if not isinstance(name, str) or looks_secret(name):
         return f"[{described(name)}]"
     return shorten(escape(_check.as_str(name)), _LONGEST_LABEL)
 
 
 def redactor_of(values: Iterable[object]) -> Redactor:
-    """A redactor that knows the values that can be secrets, right or wrong."""
+    """A redactor for the values that may be secrets, whether they are usable or not."""
     texts = [value.strip() for value in values if isinstance(value, str)]
     words = [text.rpartition(" ")[2] for text in texts]
     return Redactor(
@@ -72,7 +72,7 @@ def redactor_of(values: Iterable[object]) -> Redactor:
 
 
 def settings_with_secrets(settings: Mapping[str, object], secrets: Iterable[object]) -> list[str]:
-    """The names of the settings in which a secret stands. They would show it in URLs and logs.
+    """The names of the settings that contain a secret. They would show it in URLs and logs.
 
     Args:
         settings: By name.

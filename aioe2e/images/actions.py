@@ -7,26 +7,16 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar, Unpack
 
-from aioe2e import _check
+from aioe2e import _check, bulk
 from aioe2e._call import Channel, Options
 from aioe2e._record import CallRecord
-from aioe2e.bulk import (
-    ImageLike,
-    NodeLike,
-    Plan,
-    Report,
-    RunOptions,
-    Status,
-    Step,
-    Stream,
-    as_plan,
-    steps_or_plan,
-)
 from aioe2e.errors import ImageFailedError, NotFoundError, UsageError, WaitTimeoutError
 from aioe2e.models import (
     Action,
     ActionResult,
+    ImageLike,
     ImageState,
+    NodeLike,
     SaveAction,
     SavedImage,
     WaitProgress,
@@ -382,11 +372,11 @@ class Images:
 
     async def run(
         self,
-        plan: Plan | Iterable[Step] | AsyncIterable[Step],
+        plan: bulk.Plan | Iterable[bulk.Step] | AsyncIterable[bulk.Step],
         *,
         missing_ok: bool = False,
-        **options: Unpack[RunOptions],
-    ) -> Report:
+        **options: Unpack[bulk.RunOptions],
+    ) -> bulk.Report:
         """Carry out a plan, or any number of steps from an iterable.
 
         Args:
@@ -408,11 +398,11 @@ class Images:
 
     def stream(
         self,
-        plan: Plan | Iterable[Step] | AsyncIterable[Step],
+        plan: bulk.Plan | Iterable[bulk.Step] | AsyncIterable[bulk.Step],
         *,
         missing_ok: bool = False,
-        **options: Unpack[RunOptions],
-    ) -> Stream:
+        **options: Unpack[bulk.RunOptions],
+    ) -> bulk.Stream:
         """The same as `run`, as a stream of outcomes in the order of completion.
 
         ::
@@ -431,8 +421,8 @@ class Images:
             UsageError: An argument cannot be meant. What is wrong with a journal is raised by
                 ``async with``.
         """
-        stream = Stream(
-            as_plan(plan),
+        stream = bulk.Stream(
+            bulk.as_plan(plan),
             perform=partial(
                 self._writes.perform, missing_ok=_check.require_bool("missing_ok", missing_ok)
             ),
@@ -458,8 +448,8 @@ class Images:
         *,
         to: Callable[[SavedImage], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
-        **options: Unpack[RunOptions],
-    ) -> Report:
+        **options: Unpack[bulk.RunOptions],
+    ) -> bulk.Report:
         """Plan new names and give them, in one go.
 
         Args:
@@ -474,8 +464,8 @@ class Images:
         Raises:
             UsageError: Some inputs cannot be right. Nothing was sent.
         """
-        source = steps_or_plan(
-            Action.RENAME, images, to, existing, partial(Plan.rename, to=to, existing=existing)
+        source = bulk.steps_or_plan(
+            Action.RENAME, images, to, existing, partial(bulk.Plan.rename, to=to, existing=existing)
         )
         return await self.run(source, **options)
 
@@ -486,8 +476,8 @@ class Images:
         missing_ok: bool = False,
         force: bool = False,
         existing: Iterable[SavedImage] | None = None,
-        **options: Unpack[RunOptions],
-    ) -> Report:
+        **options: Unpack[bulk.RunOptions],
+    ) -> bulk.Report:
         """Plan deletions and carry them out, in one go.
 
         Args:
@@ -502,8 +492,8 @@ class Images:
         Raises:
             UsageError: Some inputs cannot be right. Nothing was sent.
         """
-        plan = partial(Plan.delete, existing=existing, force=force)
-        source = steps_or_plan(Action.DELETE, images, None, existing, plan, force=force)
+        plan = partial(bulk.Plan.delete, existing=existing, force=force)
+        source = bulk.steps_or_plan(Action.DELETE, images, None, existing, plan, force=force)
         return await self.run(source, missing_ok=missing_ok, **options)
 
     async def bulk_save(
@@ -515,8 +505,8 @@ class Images:
         to: Callable[[str], str] | None = None,
         existing: Iterable[SavedImage] | None = None,
         same_names: bool = False,
-        **options: Unpack[RunOptions],
-    ) -> Report:
+        **options: Unpack[bulk.RunOptions],
+    ) -> bulk.Report:
         """Plan an image of each node and save them, in one go.
 
         `Report.saved` gives what `wait_saved` takes, one by one.
@@ -533,11 +523,11 @@ class Images:
         Raises:
             UsageError: Some inputs cannot be right. Nothing was sent.
         """
-        plan = partial(Plan.save, to=to, existing=existing, same_names=same_names)
-        source = steps_or_plan(Action.SAVE, nodes, to, existing, plan)
+        plan = partial(bulk.Plan.save, to=to, existing=existing, same_names=same_names)
+        source = bulk.steps_or_plan(Action.SAVE, nodes, to, existing, plan)
         return await self.run(source, **options)
 
-    async def reconcile(self, report: Report) -> Report:
+    async def reconcile(self, report: bulk.Report) -> bulk.Report:
         """Settle the UNKNOWN outcomes of a report to DONE where one listing proves it.
 
         A rename is proven by the name, a delete by the image's absence, a save by a new image of
@@ -554,9 +544,9 @@ class Images:
             A new report; the given one is left as it is. Without UNKNOWN outcomes nothing is asked
             of the server.
         """
-        if not isinstance(report, Report):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+        if not isinstance(report, bulk.Report):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
             raise UsageError(f"report must be a Report, not {type(report).__name__}")
-        unknown = report.where(Status.UNKNOWN)
+        unknown = report.where(bulk.Status.UNKNOWN)
         if not unknown:
             return report
         listing = await self._memory.list_with_retries(self._options, CallRecord())

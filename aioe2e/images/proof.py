@@ -12,10 +12,10 @@ from typing import assert_never
 
 import attrs
 
+from aioe2e import bulk
 from aioe2e._actions import ACTIONS, ProvenBy
 from aioe2e._call import Channel
 from aioe2e._wire import Fate, Verdict
-from aioe2e.bulk import Outcome, Status, Step
 from aioe2e.config import RetryPolicy
 from aioe2e.errors import E2EError, NotFoundError, extended
 from aioe2e.models import Action, ActionResult, SaveAction
@@ -255,10 +255,10 @@ def _by_new_image(memory: ImageMemory, write: OpenWrite, listing: Listing) -> Pr
 def proven_outcomes(
     channel: Channel,
     memory: ImageMemory,
-    unknown: Sequence[Outcome],
+    unknown: Sequence[bulk.Outcome],
     listing: Listing,
     lag: float,
-) -> list[Outcome]:
+) -> list[bulk.Outcome]:
     """The outcomes of UNKNOWN steps of a run, as far as a later listing proves them to be done.
 
     Args:
@@ -279,7 +279,9 @@ def proven_outcomes(
     return [outcome for outcome in settled if outcome is not None]
 
 
-def _proven(memory: ImageMemory, outcome: Outcome, listing: Listing, lag: float) -> Outcome | None:
+def _proven(
+    memory: ImageMemory, outcome: bulk.Outcome, listing: Listing, lag: float
+) -> bulk.Outcome | None:
     step = outcome.step
     result: SaveAction | ActionResult
     if _is_save(step):
@@ -295,9 +297,11 @@ def _proven(memory: ImageMemory, outcome: Outcome, listing: Listing, lag: float)
         if proof is None or not proof.holds_for(listing):
             return None
         result = ActionResult()
-    return Outcome(step, Status.DONE, result, attempts=outcome.attempts, elapsed=outcome.elapsed)
+    return bulk.Outcome(
+        step, bulk.Status.DONE, result, attempts=outcome.attempts, elapsed=outcome.elapsed
+    )
 
 
-def _is_save(step: Step) -> bool:
+def _is_save(step: bulk.Step) -> bool:
     """Whether a step is proven by an image of its own, and so needs a claim on it."""
     return ACTIONS[step.action].proven_by is ProvenBy.NEW_IMAGE

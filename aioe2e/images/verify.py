@@ -7,10 +7,10 @@ from typing import Final, assert_never
 
 import attrs
 
+from aioe2e import bulk
 from aioe2e._actions import ACTIONS
 from aioe2e._call import Channel
 from aioe2e._check import quoted
-from aioe2e.bulk import Outcome, Status, Step
 from aioe2e.errors import E2EError, OutcomeUnknownError, WaitTimeoutError
 from aioe2e.models import Action, SaveAction, SavedImage
 
@@ -34,7 +34,9 @@ class Verification:
         self._channel = channel
         self._memory = memory
 
-    async def __call__(self, outcomes: Sequence[Outcome], seconds: float) -> list[Outcome]:
+    async def __call__(
+        self, outcomes: Sequence[bulk.Outcome], seconds: float
+    ) -> list[bulk.Outcome]:
         """The outcomes of which more is known in so many seconds.
 
         They are those that did not come true, as UNKNOWN, and those of saves of which the server
@@ -101,7 +103,7 @@ class Verification:
         return self._memory.saves.awaited(action, listing)
 
 
-def _shows_instead(step: Step, listing: Listing) -> str:
+def _shows_instead(step: bulk.Step, listing: Listing) -> str:
     """What a listing shows instead of what a step promised; empty if it shows just that."""
     image = listing.by_id.get(step.target)
     match step.action:
@@ -120,13 +122,13 @@ def _shows_instead(step: Step, listing: Listing) -> str:
             assert_never(step.action)
 
 
-def _named(outcome: Outcome, image: SavedImage) -> Outcome:
+def _named(outcome: bulk.Outcome, image: SavedImage) -> bulk.Outcome:
     """The outcome of a save with the id of its image."""
     assert isinstance(outcome.result, SaveAction)
     return attrs.evolve(outcome, result=attrs.evolve(outcome.result, image_id=image.image_id))
 
 
-def _unknown(outcome: Outcome, shows: str, seconds: float) -> Outcome:
+def _unknown(outcome: bulk.Outcome, shows: str, seconds: float) -> bulk.Outcome:
     step = outcome.step
     error = OutcomeUnknownError(
         f"the server said that it is done, and after {seconds:.3g} s {shows};"
@@ -137,4 +139,4 @@ def _unknown(outcome: Outcome, shows: str, seconds: float) -> Outcome:
         looked=True,
         subject=str(step),
     )
-    return attrs.evolve(outcome, status=Status.UNKNOWN, result=None, error=error)
+    return attrs.evolve(outcome, status=bulk.Status.UNKNOWN, result=None, error=error)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from aioe2e import bulk
 from aioe2e._actions import ACTIONS
 from aioe2e._call import Call, Channel, Options
 from aioe2e._record import CallRecord
 from aioe2e._wire import Request, Verdict, describe, encode, save_action
-from aioe2e.bulk import Ending, Status, Step
 from aioe2e.errors import DeadlineExceededError, NotFoundError
 from aioe2e.models import Action, ActionResult, SaveAction
 
@@ -28,21 +28,25 @@ class Writes:
         self._memory = memory
         self._options = options
 
-    async def perform(self, step: Step, record: CallRecord, *, missing_ok: bool) -> Ending:
+    async def perform(
+        self, step: bulk.Step, record: CallRecord, *, missing_ok: bool
+    ) -> bulk.Ending:
         """Carry out one step of a run; what the bulk engine is handed."""
         match step.action:
             case Action.SAVE:
-                return Ending(Status.DONE, await self.save(step.target, str(step.name), record))
+                return bulk.Ending(
+                    bulk.Status.DONE, await self.save(step.target, str(step.name), record)
+                )
             case Action.RENAME:
-                return Ending(
-                    Status.DONE,
+                return bulk.Ending(
+                    bulk.Status.DONE,
                     await self.rename(step.target, str(step.name), record, in_doubt=step.open),
                 )
             case Action.DELETE:
                 result, found = await self.delete(
                     step.target, record, missing_ok=missing_ok, in_doubt=step.open
                 )
-                return Ending(Status.DONE if found else Status.UNCHANGED, result)
+                return bulk.Ending(bulk.Status.DONE if found else bulk.Status.UNCHANGED, result)
             case _:
                 assert_never(step.action)
 

@@ -54,13 +54,13 @@ async def test_every_action_works_in_the_dialect_that_the_account_speaks(
         assert await session.images.get(images[1]) == images[1]
         action = await session.images.save(node(fake), "nightly-1")
         assert (action.node_id, action.name) == (node(fake), "nightly-1")
-        saved = await session.images.wait_saved(action, interval=0.01, timeout=5)
+        saved = await session.images.wait_saved(action, interval=0.01, timeout=SOON)
         assert (saved.name, saved.state) == ("nightly-1", aioe2e.ImageState.READY)
         result = await session.images.rename(saved, "golden")
         assert "changed" in result.message
-        assert (await session.images.wait(saved, interval=0.01, timeout=1)).name == "golden"
+        assert (await session.images.wait(saved, interval=0.01, timeout=SOON)).name == "golden"
         await session.images.delete(int(saved.image_id))
-        await session.images.wait_gone(saved, interval=0.01, timeout=1)
+        await session.images.wait_gone(saved, interval=0.01, timeout=SOON)
         assert [applied.action for applied in fake.ledger] == ["save", "rename", "delete"]
 
 
@@ -393,7 +393,7 @@ async def test_a_deleted_image_counts_as_gone() -> None:
     async with FakeE2E() as fake, fake.session() as session:
         image = first(fake)
         fake.images[image]["image_state"] = "Deleted"
-        await session.images.wait_gone(image, timeout=1)
+        await session.images.wait_gone(image, timeout=SOON)
         with pytest.raises(aioe2e.NotFoundError):
             await session.images.wait(image)
 
@@ -435,10 +435,10 @@ async def test_a_wait_goes_on_after_faults_that_pass_and_ends_with_those_that_do
     async with FakeE2E(save_seconds=0.1) as fake, fake.session() as session:
         action = await session.images.save(node(fake), "n")
         fake.faults = Faults.on("list", "reset", times=2)
-        assert (await session.images.wait_saved(action, interval=0.01, timeout=5)).name == "n"
+        assert (await session.images.wait_saved(action, interval=0.01, timeout=SOON)).name == "n"
         fake.faults = Faults.on("list", "401-json")
         with pytest.raises(aioe2e.AuthenticationError):
-            await session.images.wait_gone(first(fake), interval=0.01, timeout=5)
+            await session.images.wait_gone(first(fake), interval=0.01, timeout=SOON)
 
 
 @pytest.mark.parametrize(

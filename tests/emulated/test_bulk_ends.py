@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import SOON
 
 import aioe2e
 from aioe2e import Plan, Progress, RetryPolicy, Status, Step
@@ -69,7 +70,9 @@ async def test_closing_the_session_ends_a_run_that_holds_back_in_an_outage() -> 
     task = asyncio.create_task(session.images.run(plan, limit=3, progress=progress))
     await paused.wait()
     await session.close()
-    report = await asyncio.wait_for(task, 5)  # the back-offs of 300 steps take an hour and a half
+    report = await asyncio.wait_for(
+        task, SOON
+    )  # the back-offs of 300 steps take an hour and a half
     assert report.counts()[Status.SKIPPED] > 250
     assert "closed" in str(report[299].error)
     assert len(report.remaining()) == 300
@@ -113,7 +116,7 @@ async def test_the_deadline_of_a_long_plan_is_kept() -> None:
         report = await session.images.run(plan, limit=16, deadline=0.2)
         took = time.perf_counter() - before
     assert report.counts()[Status.SKIPPED] == 49_984
-    assert took < 3
+    assert took < SOON
 
 
 async def test_many_steps_that_need_no_request_go_through_without_recursion() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 import pytest
+from patience import SOON
 
 import aioe2e
 from aioe2e._clock import Clock
@@ -55,7 +56,7 @@ class Sweep:
 
     async def __call__(self, coroutine: Coroutine[Any, Any, object]) -> object:
         self._task = asyncio.create_task(self._run(coroutine))
-        done, _ = await asyncio.wait([self._task], timeout=5)
+        done, _ = await asyncio.wait([self._task], timeout=SOON)
         assert done, "the cancelled call does not end"
         return (
             asyncio.CancelledError

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from patience import SOON
 
 import aioe2e
 from aioe2e import Limits, Plan, RetryPolicy, Session, Status, Timeouts
@@ -20,7 +21,7 @@ async def in_another_thread(session: Session) -> None:
 
 
 async def ends_as_closed(call: asyncio.Task[Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON):
         with pytest.raises((aioe2e.SessionError, aioe2e.OutcomeUnknownError)):
             await call
 
@@ -79,9 +80,9 @@ def test_a_close_does_not_wait_for_a_loop_that_stops() -> None:
 
         worker = threading.Thread(target=run)
         worker.start()
-        assert stopped.wait(10)
+        assert stopped.wait(SOON)
         worker.join()
-        asyncio.run(asyncio.wait_for(session.close(), 10))
+        asyncio.run(asyncio.wait_for(session.close(), SOON))
         first.run_until_complete(asyncio.sleep(0.02))
         first.close()
         assert session.closed

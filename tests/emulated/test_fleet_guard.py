@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
+from patience import SOON
 from redis_server import RedisServer
 
 from aioe2e import ConfigError, GuardError
@@ -54,7 +55,7 @@ async def test_two_writers_of_an_image_never_overlap(redis_url: str) -> None:
 async def test_writers_of_two_images_do_not_wait_for_each_other(redis_url: str) -> None:
     async with connected(redis_url) as client:
         guard = RedisGuard(client)
-        async with asyncio.timeout(2), guard.hold(image()), guard.hold(image()):
+        async with asyncio.timeout(SOON), guard.hold(image()), guard.hold(image()):
             pass
 
 
@@ -62,7 +63,7 @@ async def test_two_accounts_do_not_wait_for_each_other(redis_url: str) -> None:
     async with connected(redis_url) as client:
         guard, target = RedisGuard(client), image()
         one, other = guard.for_account("one"), guard.for_account("other")
-        async with asyncio.timeout(2), one.hold(target), other.hold(target):
+        async with asyncio.timeout(SOON), one.hold(target), other.hold(target):
             pass
 
 
@@ -79,18 +80,23 @@ async def test_a_writer_that_waits_too_long_is_refused_before_anything_is_sent(
 
 async def test_a_lock_is_renewed_while_it_is_held(redis_url: str) -> None:
     async with connected(redis_url) as client:
-        guard, target = RedisGuard(client, ttl=0.5), image()
+        guard, target = RedisGuard(client, ttl=2), image()
         async with guard.hold(target):
-            for _ in range(12):
-                await asyncio.sleep(0.1)
-                assert await client.keys(f"*{target}*")
+            (key,) = await client.keys(f"*{target}*")
+            left, renewed = [await client.pttl(key)], 0
+            async with asyncio.timeout(SOON):
+                while renewed < 2:
+                    await asyncio.sleep(0.02)
+                    left.append(await client.pttl(key))
+                    assert 0 < left[-1] <= 2000
+                    renewed += left[-1] > left[-2]
 
 
 async def test_the_lock_of_a_process_that_died_is_free_after_its_time(redis_url: str) -> None:
     async with connected(redis_url) as client:
         target = image()
         await client.set(f"aioe2e:writer:default:{target}", "of another", px=300)
-        async with asyncio.timeout(5), RedisGuard(client).hold(target):
+        async with asyncio.timeout(SOON), RedisGuard(client).hold(target):
             pass
 
 
@@ -163,7 +169,9 @@ async def test_a_lock_that_is_lost_while_it_is_held_is_a_warning(
             redis_server.start()  # empty
             async with connected(redis_server.url) as another:
                 await another.set(f"aioe2e:writer:default:{target}", "of another")
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(SOON):
+                while not caplog.records:
+                    await asyncio.sleep(0.02)
         async with connected(redis_server.url) as another:
             left = await another.get(f"aioe2e:writer:default:{target}")
             assert left == b"of another", "what is not ours stays"
@@ -180,10 +188,9 @@ async def test_a_lock_that_cannot_be_renewed_is_a_warning_when_its_time_is_over(
         guard = RedisGuard(client, ttl=0.3)
         async with guard.hold(image()):
             redis_server.kill()
-            for _ in range(60):
-                await asyncio.sleep(0.1)
-                if caplog.records:
-                    break
+            async with asyncio.timeout(SOON):
+                while not caplog.records:
+                    await asyncio.sleep(0.02)
     assert "the lock was lost while a write was under way" in caplog.messages[0]
     assert [r.levelno for r in caplog.records].count(logging.WARNING) == 1
 

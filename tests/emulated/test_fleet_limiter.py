@@ -9,12 +9,14 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import attrs
 import pytest
 import redis
 import redis.asyncio
+from patience import SOON
 from redis_server import RedisServer
 
 from aioe2e import ConfigError
@@ -52,19 +54,59 @@ async def times(limiter: RedisLimiter, count: int) -> list[float]:
     return [began, *sorted(await asyncio.gather(*(one() for _ in range(count))))]
 
 
+@attrs.frozen
+class Moment:
+    """What Redis said to a process that asked for a turn, and between which times it said so."""
+
+    asked: float
+    answered: float
+    wait: float
+
+    def follows(self, earlier: Moment, interval: float) -> bool:
+        """Whether it comes an interval after an earlier one, or at once where that is over."""
+        early = self.asked + self.wait - (earlier.answered + earlier.wait)
+        late = self.answered + self.wait - (earlier.asked + earlier.wait)
+        return late >= interval - CLOCKS and (early <= interval + CLOCKS or self.wait == 0)
+
+
+#: Seconds by which the clock of Redis and that of a loop may drift apart in a test.
+CLOCKS = 0.002
+
+
+def moments(limiter: RedisLimiter) -> list[Moment]:
+    """The moments that Redis reserves for a limiter from now on.
+
+    They tell what the limiter is about, also where the machine is too busy to wake it in time.
+    """
+    reserve, reserved = limiter._budget.reserve, []
+
+    async def noted(weight: int) -> float:
+        asked = now()
+        wait = await reserve(weight)
+        reserved.append(Moment(asked, now(), wait))
+        return wait
+
+    limiter._budget.reserve = noted  # type: ignore[method-assign]  # only watched
+    return reserved
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(SOON):
+        while not true():
+            await asyncio.sleep(0.002)
+
+
 async def test_requests_are_spread_evenly_over_the_budget(redis_url: str) -> None:
     async with connected(redis_url) as client:
         limiter = RedisLimiter(client, name=name(), per_second=100, share=1)
+        reserved = moments(limiter)
         given = await times(limiter, 60)
-        tries = 1
-        while given[-1] - given[0] > 0.59 / 0.9 and tries < 3:  # a busy machine makes it slower
-            given = await times(limiter, 60)
-            tries += 1
-    took = given[-1] - given[0]
-    assert took >= 0.585, "more than the budget: 59 intervals are 0.59 s"
-    assert took <= 0.59 / 0.9, "below 90 % of the budget"
-    gaps = [after - before for before, after in itertools.pairwise(given[1:])]
-    assert sorted(gaps)[len(gaps) // 2] == pytest.approx(0.01, abs=0.005)
+    assert given[-1] - given[0] >= 0.585, "more than the budget: 59 intervals are 0.59 s"
+    assert len(reserved) == 60
+    for earlier, later in itertools.pairwise(reserved):
+        assert later.follows(earlier, 0.01), "some of the budget is lost"
+    for moment, turn in zip(reserved, given[1:], strict=True):
+        assert turn >= moment.asked + moment.wait - CLOCKS
 
 
 async def test_a_share_of_the_budget_is_all_that_is_used(redis_url: str) -> None:
@@ -78,15 +120,19 @@ async def test_five_thousand_an_hour_is_one_each_three_quarters_of_a_second(redi
     async with connected(redis_url) as client:
         limiter = RedisLimiter(client, name=name())
         assert limiter.rate == pytest.approx(5000 / 3600 * 0.95)
-        _, first, second = await times(limiter, 2)
-    assert second - first == pytest.approx(0.758, abs=0.1)
+        reserved = moments(limiter)
+        began, _, last = await times(limiter, 2)
+    assert last - began >= 0.757
+    first, second = reserved
+    assert second.follows(first, 3600 / 5000 / 0.95)
 
 
 async def test_after_a_quiet_time_a_burst_may_go_at_once(redis_url: str) -> None:
     async with connected(redis_url) as client:
         limiter = RedisLimiter(client, name=name(), per_second=10, share=1, burst=5)
+        reserved = moments(limiter)
         began, *given = await times(limiter, 6)
-    assert given[4] - began < 0.09, "five may go at once"
+    assert [moment.wait for moment in reserved[:5]] == [0] * 5, "five may go at once"
     assert given[5] - began >= 0.09, "and the sixth may not"
 
 
@@ -125,24 +171,25 @@ async def test_two_limiters_of_one_name_share_a_budget_and_take_turns(redis_url:
         began = now()
         few, many = await asyncio.gather(times(limiters[0], 10), times(limiters[1], 40))
     assert max(few[-1], many[-1]) - began >= 0.485
-    assert 0.17 <= few[-1] - began < 0.4
+    assert few[-1] - began >= 0.17
+    assert 5 <= sum(turn < few[-1] for turn in many[1:]) <= 15
 
 
 async def test_budgets_of_other_names_are_others(redis_url: str) -> None:
     async with connected(redis_url) as client:
         limiters = [RedisLimiter(client, name=name(), per_second=1, share=1) for _ in range(5)]
-        began = now()
+        reserved = [moments(limiter) for limiter in limiters]
         await asyncio.gather(*(limiter.acquire() for limiter in limiters))
-        assert now() - began < 0.5
+        assert [moment.wait for (moment,) in reserved] == [0] * 5
 
 
 async def test_each_account_has_a_budget_of_its_own_unless_it_is_named(redis_url: str) -> None:
     async with connected(redis_url) as client:
         limiter = RedisLimiter(client, per_second=1, share=1)
         accounts = [limiter.for_account(uuid.uuid4().hex) for _ in range(2)]
-        began = now()
+        reserved = [moments(account) for account in accounts]
         await asyncio.gather(*(account.acquire() for account in accounts))
-        assert now() - began < 0.5
+        assert [moment.wait for (moment,) in reserved] == [0] * 2
         assert limiter.for_account("a") is limiter.for_account("a")
         named = RedisLimiter(client, name=name())
         assert named.for_account("a") is named
@@ -156,7 +203,7 @@ async def test_a_pause_holds_every_process_back(redis_url: str) -> None:
             await limiter.acquire()
         began = now()
         limiters[0].throttled(0.3)
-        await asyncio.sleep(0.02)  # on its way to Redis
+        await asyncio.wait(limiters[0]._sharing)  # Redis knows
         given = await asyncio.gather(*(times(limiter, 3) for limiter in limiters))
     every = sorted(itertools.chain(*(turns[1:] for turns in given)))
     assert every[0] - began >= 0.3
@@ -166,14 +213,15 @@ async def test_a_pause_holds_every_process_back(redis_url: str) -> None:
 async def test_a_turn_that_was_reserved_before_a_pause_comes_after_it(redis_url: str) -> None:
     shared = name()
     async with connected(redis_url) as one, connected(redis_url) as other:
-        slow, told = (RedisLimiter(c, name=shared, per_second=4, share=1) for c in (one, other))
+        slow, told = (RedisLimiter(c, name=shared, per_second=2, share=1) for c in (one, other))
         await slow.acquire()
+        reserved = moments(slow)
+        waiting = asyncio.create_task(slow.acquire())  # reserved for in 0.5 s
+        await until(lambda: reserved)
         began = now()
-        waiting = asyncio.create_task(slow.acquire())  # reserved for in 0.25 s
-        await asyncio.sleep(0.05)
-        told.throttled(0.6)
+        told.throttled(0.8)
         await waiting
-        assert now() - began >= 0.64
+        assert now() - began >= 0.8
 
 
 async def test_a_shorter_pause_does_not_end_a_longer_one(redis_url: str) -> None:
@@ -182,7 +230,7 @@ async def test_a_shorter_pause_does_not_end_a_longer_one(redis_url: str) -> None
         began = now()
         limiter.throttled(0.3)
         limiter.throttled(0.1)
-        await asyncio.sleep(0.02)
+        await asyncio.wait(limiter._sharing)
         await limiter.acquire()
         assert now() - began >= 0.3
 
@@ -192,23 +240,25 @@ async def test_a_pause_that_cannot_be_meant_is_none(seconds: float, redis_url: s
     async with connected(redis_url) as client:
         limiter = RedisLimiter(client, name=name(), per_second=100, share=1)
         limiter.throttled(seconds)
-        async with asyncio.timeout(1):
+        assert not limiter._sharing
+        async with asyncio.timeout(SOON):
             await limiter.acquire()
 
 
 async def test_a_wait_that_is_cancelled_holds_no_turn(redis_url: str) -> None:
     async with connected(redis_url) as client:
-        limiter = RedisLimiter(client, name=name(), per_second=4, share=1)
+        limiter = RedisLimiter(client, name=name(), per_second=1, share=1)
         await limiter.acquire()
-        began = now()
+        reserved = moments(limiter)
         first = asyncio.create_task(limiter.acquire())
         others = [asyncio.create_task(limiter.acquire()) for _ in range(20)]
-        await asyncio.sleep(0.1)
+        await until(lambda: reserved)
         for task in (first, *others):
             task.cancel()
         await asyncio.wait([first, *others])
         await limiter.acquire()  # takes the moment that the first had
-        assert now() - began == pytest.approx(0.25, abs=0.08)
+        (moment,) = reserved
+        assert now() >= moment.asked + moment.wait - CLOCKS
 
 
 async def test_decoded_answers_are_understood(redis_url: str) -> None:
@@ -244,13 +294,15 @@ async def test_a_session_that_is_cancelled_in_a_crowd_loses_no_turn_of_the_other
     async with connected(redis_url) as client, FakeE2E() as fake:
         limiter = RedisLimiter(client, name=name(), per_second=50, share=1)
         async with fake.session(limiter=limiter) as session:
+            reserved = moments(limiter)
             calls = [asyncio.create_task(session.request("GET", "nodes/")) for _ in range(60)]
-            await asyncio.sleep(0.1)
+            await until(lambda: len(reserved) >= 5)
             for call in calls[:40]:
                 call.cancel()
-            began = now()
+            before = len(reserved)
             await asyncio.gather(*calls[40:])
-            assert now() - began <= 2
+            # A moment that comes while its call is cancelled is over; all others are used.
+            assert 19 <= len(reserved) - before <= 21
 
 
 @pytest.mark.parametrize("off", [-60.0, 60.0])
@@ -264,7 +316,7 @@ async def test_the_clock_of_a_machine_does_not_matter(
         began = now()
         monkeypatch.setattr(time, "time", lambda: real() + off)
         await limiters[1].acquire()
-        assert 0.015 <= now() - began < 1
+        assert 0.015 <= now() - began < SOON
 
 
 # Redis goes away
@@ -282,7 +334,7 @@ async def test_while_redis_is_away_a_process_goes_on_with_its_share(
         assert limiter.mode == "local"
         given = await times(limiter, 20)
     assert given[-1] - given[0] >= 0.375, "never more than its share"
-    assert given[-1] - given[0] <= 3
+    assert given[-1] - given[0] <= SOON / 2, "it asks again and again"
     (warning,) = caplog.records
     assert warning.levelno == logging.WARNING
     assert "cannot reach Redis" in warning.getMessage()
@@ -300,7 +352,7 @@ async def test_a_redis_that_comes_back_is_used_again(
         await limiter.acquire()
         assert len(caplog.records) == 1
         redis_server.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SOON):
             while len(caplog.records) == 1:
                 await limiter.acquire()
         assert limiter.mode == "shared"
@@ -336,7 +388,7 @@ async def test_a_server_that_was_never_there_costs_a_second_and_no_error() -> No
         limiter = RedisLimiter(client, name=name(), per_second=100)
         began = time.monotonic()
         await limiter.acquire()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < SOON
         assert limiter.mode == "local"
 
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from patience import SOON
 
 import aioe2e
 from aioe2e import (
@@ -103,7 +104,7 @@ async def test_the_same_rename_again_does_not_wait() -> None:
         image = next(iter(fake.images))
         fake.inject(late(), action="rename")
         await session.images.rename(image, "first")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SOON):
             await session.images.rename(image, "first")
 
 
@@ -113,7 +114,7 @@ async def test_a_delete_does_not_wait_for_a_late_rename() -> None:
         image = next(iter(fake.images))
         fake.inject(late(), action="rename")
         await session.images.rename(image, "first")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SOON):
             await session.images.delete(image)
         await fake.settle()
         assert image not in fake.images
@@ -125,7 +126,7 @@ async def test_other_images_do_not_wait() -> None:
         image, other, _ = fake.images
         fake.inject(late(), action="rename")
         await session.images.rename(image, "first")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SOON):
             await session.images.rename(other, "second")
 
 
@@ -170,7 +171,7 @@ async def test_closing_the_session_ends_the_wait() -> None:
         await asyncio.sleep(0.05)
         await session.close()
         with pytest.raises(aioe2e.SessionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SOON):
                 await call
 
 

@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
+from patience import SOON
 
 import aioe2e
 from aioe2e.testing import FakeE2E, Fault
@@ -36,15 +37,15 @@ async def test_the_image_of_a_save_is_found_again_and_again() -> None:
     async with FakeE2E(images=3, nodes=1, save_seconds=0.05) as fake, fake.session() as session:
         action = await session.images.save(node(fake), "nightly")
         assert action.image_id is None
-        first = await session.images.wait_saved(action, interval=0.01, timeout=5)
-        again = await session.images.wait_saved(action, interval=0.01, timeout=5)
+        first = await session.images.wait_saved(action, interval=0.01, timeout=SOON)
+        again = await session.images.wait_saved(action, interval=0.01, timeout=SOON)
         assert first.image_id == again.image_id
 
 
 async def test_several_waiters_for_one_save_all_get_its_image() -> None:
     async with FakeE2E(images=3, nodes=1, save_seconds=0.05) as fake, fake.session() as session:
         action = await session.images.save(node(fake), "nightly")
-        waits = (session.images.wait_saved(a, interval=0.01, timeout=5) for a in (
+        waits = (session.images.wait_saved(a, interval=0.01, timeout=SOON) for a in (
             action, action, copy(action), copy(action)
         ))  # fmt: skip
         found = await asyncio.gather(*waits)
@@ -66,7 +67,7 @@ async def test_a_wait_that_ended_early_does_not_keep_the_image_from_the_next(how
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        found = await session.images.wait_saved(action, interval=0.01, timeout=5)
+        found = await session.images.wait_saved(action, interval=0.01, timeout=SOON)
         assert found.name == "nightly"
 
 
@@ -74,22 +75,24 @@ async def test_another_session_finds_the_image_of_a_pickled_action_any_number_of
     async with FakeE2E(images=3, nodes=1, save_seconds=0.05) as fake:
         async with fake.session() as session:
             action = await session.images.save(node(fake), "nightly")
-            here = await session.images.wait_saved(action, interval=0.01, timeout=5)
+            here = await session.images.wait_saved(action, interval=0.01, timeout=SOON)
         async with fake.session() as other:
             for _ in range(2):
-                there = await other.images.wait_saved(copy(action), interval=0.01, timeout=5)
+                there = await other.images.wait_saved(copy(action), interval=0.01, timeout=SOON)
                 assert there.image_id == here.image_id
 
 
 async def test_two_saves_under_one_name_keep_an_image_each() -> None:
     async with twins() as fake, fake.session() as session:
         first = await session.images.save(node(fake, 0), "nightly")
-        one = await session.images.wait_saved(first, interval=0.01, timeout=5)
+        one = await session.images.wait_saved(first, interval=0.01, timeout=SOON)
         second = await session.images.save(node(fake, 1), "nightly")
-        two = await session.images.wait_saved(second, interval=0.01, timeout=5)
+        two = await session.images.wait_saved(second, interval=0.01, timeout=SOON)
         assert one.image_id != two.image_id
-        assert (await session.images.wait_saved(first, timeout=5)).image_id == one.image_id
-        assert (await session.images.wait_saved(copy(second), timeout=5)).image_id == two.image_id
+        assert (await session.images.wait_saved(first, timeout=SOON)).image_id == one.image_id
+        assert (
+            await session.images.wait_saved(copy(second), timeout=SOON)
+        ).image_id == two.image_id
 
 
 # More than one

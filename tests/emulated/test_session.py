@@ -42,8 +42,8 @@ def credentials(fake: FakeE2E, token: Callable[[], Awaitable[str]]) -> aioe2e.Cr
 
 
 async def outcome(task: asyncio.Task[Any]) -> Any:
-    """What a task returned or raised; a task that has not ended after a second is a failure."""
-    done, _ = await asyncio.wait([task], timeout=1.0)
+    """What a task returned or raised; a task that has not ended by then is a failure."""
+    done, _ = await asyncio.wait([task], timeout=SOON)
     if not done:
         task.cancel()
         await asyncio.wait([task])
@@ -52,7 +52,7 @@ async def outcome(task: asyncio.Task[Any]) -> Any:
 
 
 async def arrived(fake: FakeE2E, count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON):
         while len(fake.calls) < count:
             await asyncio.sleep(0.002)
 

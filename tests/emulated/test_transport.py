@@ -51,6 +51,8 @@ class Server:
     def __init__(self, handler: Handler) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
+        #: Set by a test that holds a reply back when the rest of it may go.
+        self.released = asyncio.Event()
         self._handler = handler
         self._tasks: set[asyncio.Task[Any]] = set()
         self.port = 0
@@ -492,6 +494,9 @@ async def test_a_listing_up_to_the_bound_is_read() -> None:
 # Deadlines
 
 TOTAL = 0.25
+#: Seconds that a call may be late. 50 ms are promised; a machine that is busy with other tests gets
+#: some more. What was wrong once took far longer, or would sleep for minutes.
+LATE = 3.0
 _SPACES = b" " * (15 * MIB)
 
 
@@ -529,8 +534,7 @@ async def test_no_call_ends_after_its_total_whatever_the_server_does(fault: Faul
                 session.request("GET", "nodes/"),
             ]
             late = await asyncio.gather(*(lateness(call, str(fault)) for call in calls))
-            # 50 ms are promised; a machine that is busy with other tests gets some more.
-            assert max(late) < 1
+            assert max(late) < LATE
 
 
 @pytest.mark.parametrize(
@@ -542,7 +546,7 @@ async def test_no_call_ends_after_its_total_by_sleeping(fault: str) -> None:
         retry = aioe2e.RetryPolicy(attempts=1000, base=0.2)
         async with fake.session(timeouts=aioe2e.Timeouts(total=TOTAL), retry=retry) as session:
             calls = [session.images.list(), session.images.rename(next(iter(fake.images)), "n")]
-            assert max(await asyncio.gather(*(lateness(call, fault) for call in calls))) < 1
+            assert max(await asyncio.gather(*(lateness(call, fault) for call in calls))) < LATE
 
 
 @pytest.mark.parametrize(
@@ -593,9 +597,8 @@ async def test_a_body_that_is_hard_to_parse_neither_stalls_the_loop_nor_stretche
         task.cancel()
         await asyncio.wait([task])
     print(f"longest gap {max(gaps) * 1000:.0f} ms")
-    # What was wrong once took more than a second; anything less may be the machine's other work.
-    assert late < 1.0
-    assert max(gaps) < 0.5
+    assert late < LATE
+    assert max(gaps) < 0.5, "what was wrong once took more than a second"
 
 
 async def test_an_attempt_that_is_over_leaves_its_connection_and_slot() -> None:
@@ -619,7 +622,7 @@ async def test_an_attempt_that_is_over_leaves_its_connection_and_slot() -> None:
 
 async def test_an_attempt_s_clock_starts_with_the_slot_and_not_in_line() -> None:
     async with FakeE2E(latency=0.06) as fake:
-        timeouts = aioe2e.Timeouts(attempt=0.3, total=0.3)
+        timeouts = aioe2e.Timeouts(attempt=0.5, total=0.5)
         async with fake.session(
             timeouts=timeouts, limits=aioe2e.Limits(in_flight=1), retry=ONCE
         ) as session:
@@ -657,11 +660,11 @@ async def crowded_pool(server: Server) -> AsyncIterator[tuple[aiohttp.ClientSess
 
 
 async def held_back(server: Server, head: bytes, writer: asyncio.StreamWriter) -> None:
-    """Half of a reply to the user's own request, the rest when it is wanted; else a listing."""
+    """Half of a reply to the user's own request, the rest when it is released; else a listing."""
     if head.startswith(b"GET /mine"):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha")
         await writer.drain()
-        await asyncio.sleep(0.4)
+        await server.released.wait()
         writer.write(b"lf")
     else:
         writer.write(reply())
@@ -670,11 +673,13 @@ async def held_back(server: Server, head: bytes, writer: asyncio.StreamWriter) -
 async def test_waiting_for_a_connection_of_a_crowded_pool_costs_no_attempt() -> None:
     async with Server(held_back).running() as server, crowded_pool(server) as (http, read):
         own = asyncio.create_task(read())
-        timeouts = aioe2e.Timeouts(connect=0.05, attempt=0.15)
+        timeouts = aioe2e.Timeouts(connect=0.5, attempt=0.5)
         async with server.session(http=http, timeouts=timeouts) as session:
-            began = time.perf_counter()
-            found = await session.with_options(retry=ONCE).images.list()
-            assert time.perf_counter() - began > 0.2
+            call = asyncio.create_task(session.with_options(retry=ONCE).images.list())
+            await asyncio.sleep(0.6)  # longer than an attempt may take
+            assert not call.done()
+            server.released.set()
+            found = await call
             assert [image.image_id for image in found] == ["7"]
             assert session._channel.in_flight._requests == set()
         assert await own == b"half"
@@ -690,10 +695,13 @@ async def test_an_attempt_s_clock_runs_on_once_a_crowded_pool_lets_the_request_i
 
     async with Server(handler).running() as server, crowded_pool(server) as (http, read):
         own = asyncio.create_task(read())
-        timeouts = aioe2e.Timeouts(attempt=0.15)
+        timeouts = aioe2e.Timeouts(attempt=0.3)
         async with server.session(http=http, timeouts=timeouts, retry=ONCE) as session:
+            call = asyncio.create_task(session.images.list())
+            await asyncio.sleep(0.35)
+            server.released.set()
             with pytest.raises(aioe2e.AttemptTimeoutError) as caught:
-                await session.images.list()
+                await call
             assert caught.value.sent
         await own
 
@@ -706,8 +714,9 @@ async def test_waiting_for_a_connection_of_a_crowded_pool_ends_with_the_call_s_t
             began = time.perf_counter()
             with pytest.raises((aioe2e.DeadlineExceededError, aioe2e.AttemptTimeoutError)):
                 await session.images.list()
-            assert 0.15 < time.perf_counter() - began < 0.39
+            assert 0.15 < time.perf_counter() - began < SOON
             assert not own.done()
+        server.released.set()
         await own
         assert len(server.requests) == 1
 

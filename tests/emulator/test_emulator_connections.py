@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from emulator_client import LIST, Answer, exchange, parse, rename, request_bytes
+from patience import SOON
 
 from aioe2e.testing import FakeE2E, Fault
 
@@ -22,7 +23,7 @@ async def sent(fake: FakeE2E, data: bytes) -> tuple[asyncio.StreamReader, asynci
 
 
 async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON):
         while not true():
             await asyncio.sleep(0.002)
 

@@ -428,7 +428,7 @@ async def test_an_async_generator_that_raises_comes_out_of_the_iteration_after_w
 async def test_an_item_that_cannot_be_streamed_is_a_usage_error_that_names_it(item: Any) -> None:
     server = Server()
     stream = Stream(iter([step(0), item, step(2)]), perform=server, limit=1)
-    with pytest.raises(UsageError, match="item 1"):
+    with pytest.raises(UsageError, match="item 2"):
         await stream.drain()
     assert len(server.ended) == 1
 
@@ -561,7 +561,7 @@ async def test_what_was_drained_can_be_iterated_and_is_empty() -> None:
 
     stream = Stream(deletes(3), perform=perform)
     await stream.drain()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(SOON):
         assert [outcome async for outcome in stream] == []
 
 
@@ -796,7 +796,7 @@ async def test_a_late_answer_wakes_the_run_up() -> None:
     async def nap(_: float) -> None:
         await asyncio.sleep(30)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(SOON):
         report = await Stream(deletes(20), perform=perform, limit=3, clock=Clock(sleep=nap)).drain()
     assert report.counts()[Status.DONE] == 16
 

@@ -18,6 +18,7 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import SOON
 
 from aioe2e._clock import Clock
 from aioe2e._record import CallRecord
@@ -412,7 +413,7 @@ async def test_a_plan_cancelled_at_any_point_has_a_true_word_for_every_step(
         for _ in range(again):
             await asyncio.sleep(0)
             task.cancel()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SOON):
             with pytest.raises(asyncio.CancelledError):
                 await task
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -466,7 +467,7 @@ async def test_an_iterable_cut_short_at_any_point_has_a_true_word_for_every_step
             task.cancel()
         else:
             stream.stop()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SOON):
             if how == "cancel":
                 with pytest.raises(asyncio.CancelledError):
                     await task
@@ -500,7 +501,7 @@ async def test_a_plan_ended_at_any_point_has_a_true_word_for_every_step(how: str
             stream.stop()
         else:
             stream._engine.cancel("the deadline of the run is over")
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SOON):
             report = await task
         check_words(plan, report, store, BEFORE)
         if how == "stop":
@@ -571,7 +572,7 @@ async def test_a_perform_that_finishes_in_spite_of_the_cancellation_is_done() ->
             return DONE
         raise AssertionError
 
-    stream = Stream(Plan.delete([1, 2]), perform=perform, deadline=0.01)
+    stream = Stream(Plan.delete([1, 2]), perform=perform, deadline=0.1)
     assert (await stream.drain()).counts()[Status.DONE] == 2
 
 
@@ -736,9 +737,20 @@ async def stuck(step: Step, record: CallRecord) -> Ending:
 
 @pytest.mark.parametrize("how", ["deadline", "stop", "cancel"])
 async def test_a_run_of_50000_steps_ends_without_going_through_all_of_them(how: str) -> None:
-    stream = Stream(Plan.delete(range(1, 50_001)), perform=stuck, limit=8)
+    begun = 0
+    all_begun = asyncio.Event()
+
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        nonlocal begun
+        begun += 1
+        if begun == 8:
+            all_begun.set()
+        return await stuck(step, record)
+
+    stream = Stream(Plan.delete(range(1, 50_001)), perform=perform, limit=8)
     task = asyncio.create_task(stream.drain())
-    await asyncio.sleep(0.01)
+    await all_begun.wait()
+    await asyncio.sleep(0)  # the last of them is under way
     before = time.process_time()
     if how == "deadline":
         stream._engine.cancel("the deadline of the run is over")
@@ -763,7 +775,7 @@ async def test_a_run_of_50000_steps_ends_without_going_through_all_of_them(how: 
 
 async def test_a_consumer_gets_the_outcomes_of_steps_that_never_began_one_by_one() -> None:
     plan = Plan.delete(range(1, 1001))
-    async with Stream(plan, perform=stuck, limit=4, deadline=0.01) as outcomes:
+    async with Stream(plan, perform=stuck, limit=4, deadline=0.1) as outcomes:
         taken = [outcome async for outcome in outcomes]
     assert {outcome.step.target for outcome in taken} == {step.target for step in plan}
     assert Counter(outcome.status for outcome in taken) == {Status.UNKNOWN: 4, Status.SKIPPED: 996}
@@ -774,7 +786,7 @@ async def test_a_consumer_gets_the_outcomes_of_steps_that_never_began_one_by_one
 
 def test_a_report_with_steps_that_never_began_survives_pickle() -> None:
     async def cut_short() -> Report:
-        return await Stream(Plan.delete(range(1, 9)), perform=stuck, limit=2, deadline=0.01).drain()
+        return await Stream(Plan.delete(range(1, 9)), perform=stuck, limit=2, deadline=0.1).drain()
 
     report = asyncio.run(cut_short())
     again = pickle.loads(pickle.dumps(report))
@@ -792,7 +804,7 @@ async def test_a_swap_that_the_deadline_caught_between_its_halves_is_failed_and_
             return DONE
         return await stuck(step, record)
 
-    report = await Stream(plan, perform=perform, limit=1, deadline=0.02).drain()
+    report = await Stream(plan, perform=perform, limit=1, deadline=0.1).drain()
     (half,) = report.where(Status.FAILED)
     assert half.halfway
     assert half.attempts == 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import time
 from typing import Any
 
 import pytest
 from patience import SOON
+from virtual_time import now
 
 from aioe2e._clock import Clock
 from aioe2e._record import CallRecord
@@ -18,7 +18,7 @@ from aioe2e.bulk.progress import Meter, Standing
 from aioe2e.errors import ConflictError, ServerError
 
 #: What a run promises must not depend on how the loop starts its tasks.
-LOOPS = ("asyncio", "eager tasks")
+LOOPS = ("virtual time", "eager tasks in virtual time")
 
 DONE = Ending(Status.DONE)
 
@@ -36,12 +36,12 @@ async def run(steps: Any, perform: Any = slow, **options: Any) -> list[Progress]
 
 async def test_it_is_called_ten_times_a_second_at_the_most_and_once_at_the_end() -> None:
     times: list[float] = []
-    before = time.perf_counter()
+    before = now()
     stream = Stream(
         Plan.delete(range(1, 101)),
         perform=slow,
         limit=2,
-        progress=lambda _: times.append(time.perf_counter() - before),
+        progress=lambda _: times.append(now() - before),
     )
     await stream.drain()
     gaps = [later - earlier for earlier, later in itertools.pairwise([0, *times[:-1]])]

@@ -1,14 +1,4 @@
-"""What a session tells its hooks: plain values, made only when somebody listens.
-
-A hook is any callable of one argument, called in the event loop, in the task and the context of
-the call that the event is about: it must be quick and must not block. An exception in it changes
-nothing; the first four of a hook are logged.
-
-The events of one call have the same `call_id`, and come in this order: `CallStarted`; for each
-request `AttemptStarted` and `AttemptEvent`, always as a pair; before each further attempt
-`RetryScheduled`; and at the end `CallEvent`, always. A call that needs a listing makes it by a call
-of its own, whose events stand between them.
-"""
+"""The events, and what a hook is."""
 
 from __future__ import annotations
 
@@ -17,7 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
-from .errors import E2EError
+from aioe2e.errors import E2EError
 
 __all__ = [
     "AttemptEvent",

@@ -1,0 +1,51 @@
+"""What a session tells its hooks: plain values, made only when somebody listens.
+
+A hook is any callable of one argument, called in the event loop, in the task and the context of
+the call that the event is about: it must be quick and must not block. An exception in it changes
+nothing; the first four of a hook are logged.
+
+The events of one call have the same `call_id`, and come in this order: `CallStarted`; for each
+request `AttemptStarted` and `AttemptEvent`, always as a pair; before each further attempt
+`RetryScheduled`; and at the end `CallEvent`, always. A call that needs a listing makes it by a call
+of its own, whose events stand between them.
+"""
+
+from typing import TYPE_CHECKING
+
+from aioe2e._lazy import lazy_door
+
+if TYPE_CHECKING:
+    from .values import (
+        AttemptEvent,
+        AttemptStarted,
+        CallEvent,
+        CallStarted,
+        Event,
+        Hook,
+        LimiterEvent,
+        LimitEvent,
+        PauseEvent,
+        RetryScheduled,
+        RunEvent,
+        RunState,
+        StepEvent,
+    )
+
+__all__ = [
+    "AttemptEvent",
+    "AttemptStarted",
+    "CallEvent",
+    "CallStarted",
+    "Event",
+    "Hook",
+    "LimitEvent",
+    "LimiterEvent",
+    "PauseEvent",
+    "RetryScheduled",
+    "RunEvent",
+    "RunState",
+    "StepEvent",
+]
+
+if not TYPE_CHECKING:  # loads with the first hook
+    __getattr__, __dir__ = lazy_door(__name__, {"values": __all__})
