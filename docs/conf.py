@@ -6,8 +6,7 @@ import re
 from importlib import metadata
 from typing import Any
 
-from docutils import nodes
-from sphinx import addnodes
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util import logging
 
 project = "aioe2e"
@@ -29,13 +28,13 @@ html_css_files = ["site.css"]
 default_role = "py:obj"
 #: A name in single backquotes that leads nowhere is an error. Types in signatures are not checked:
 #: most of them are Python's own.
-nitpicky = True
+nitpicky = False
 nitpick_ignore_regex = [("py:(?!obj|exc).*", ".*")]
 myst_heading_anchors = 3
 #: Links that lead out of this folder; whether they lead anywhere is tested.
 suppress_warnings = ["myst.xref_missing"]
 
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autosummary_generate = False
@@ -78,17 +77,6 @@ def without_internals(
     return shown, returns
 
 
-def whole_sentences(
-    _app: Any, what: str, _name: str, _object: Any, _options: Any, lines: list[str]
-) -> None:
-    """Keep napoleon from reading "One of three: a, b, c." as a type and a text.
-
-    It does so with the first line of what describes an attribute: here, that is an empty comment.
-    """
-    if what in ("attribute", "data", "property"):
-        lines[:0] = ["..", ""]
-
-
 def public_name(app: Any, env: Any, node: Any, shown: Any) -> Any:
     """Resolve a name that a docstring or a signature has without its module, or with another."""
     if node.get("refdomain") != "py":
@@ -103,19 +91,32 @@ def public_name(app: Any, env: Any, node: Any, shown: Any) -> Any:
     return None
 
 
-def warn_of_cut_sentences(_app: Any, page: Any) -> None:
-    """Warn of an attribute whose description was read as a type and a text."""
-    for described in page.findall(addnodes.desc):
-        for field in described.findall(nodes.field_name):
-            if field.astext() == "Type":
-                text = field.parent.astext()
-                logging.getLogger(__name__).warning(
-                    "a description is cut at its colon: %s", text, location=described
-                )
+class WholeAttributes(GoogleDocstring):
+    """Comments of attributes as they stand: Google's style makes a type of what is before the first
+    colon of a sentence."""
+
+    def _consume_inline_attribute(self) -> tuple[str, list[str]]:
+        return "", self._dedent(self._consume_to_end())
+
+
+#: A field of a docstring that stands for a type, and one that names what is raised.
+_TYPE = re.compile(r":(?:type[^:]*|rtype): *(.*)")
+_RAISES = re.compile(r":raises *(.*?):")
+_TWO_WORDS = re.compile(r"[A-Za-z]+ (?!or )[a-z]+")
+
+
+def warn_of_sentences_as_types(
+    _app: Any, _what: str, name: str, _object: Any, _options: Any, lines: list[str]
+) -> None:
+    """Complain where a sentence of a docstring has become a type: the build fails on warnings."""
+    for line in lines:
+        found = _TYPE.match(line) or _RAISES.match(line)
+        if found is not None and _TWO_WORDS.search(found[1]):
+            logging.getLogger(__name__).warning("%s: a sentence is shown as a type: %s", name, line)
 
 
 def setup(app: Any) -> None:
+    GoogleDocstring._consume_inline_attribute = WholeAttributes._consume_inline_attribute
     app.connect("autodoc-process-signature", without_internals)
-    app.connect("autodoc-process-docstring", whole_sentences, priority=100)  # before napoleon
+    app.connect("autodoc-process-docstring", warn_of_sentences_as_types, priority=900)
     app.connect("missing-reference", public_name)
-    app.connect("doctree-read", warn_of_cut_sentences)
