@@ -39,7 +39,7 @@ from .request import Request, describe
 from .retry_after import seconds_in_body, server_time
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RawReply:
     """A reply as it was read: nothing in it is believed yet."""
 
@@ -49,7 +49,7 @@ class RawReply:
     body: bytes
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Verdict:
     """What one attempt came to."""
 
