@@ -23,7 +23,6 @@ LATER = {
     "aioe2e.events.values",
     "aioe2e.config.discovery",
     "aioe2e.config.environment",
-    "aioe2e.config.found",
     "aioe2e.config.profiles",
     *(
         f"aioe2e.{path.relative_to(PACKAGE).with_suffix('').as_posix().replace('/', '.')}"
