@@ -204,15 +204,9 @@ def _problem_of_secret(secret: str, *, is_token: bool) -> str:
     return ""
 
 
-<<<<<<< HEAD
 @attrs.frozen(kw_only=True, eq=False, repr=False, init=False)
 class Credentials(Value):
-    """The two secrets that every request carries. They are shown nowhere and refuse to be pickled.
-=======
-@attrs.frozen(kw_only=True, repr=False, init=False)
-class Credentials:
     """The two secrets that every request carries. They are never shown, and cannot be pickled.
->>>>>>> main
 
     Args:
         api_key: The api key of MyAccount; 6 or more printable ASCII characters.
