@@ -487,7 +487,9 @@ async def test_more_requests_than_allowed_are_refused_with_a_true_retry_after() 
         await asyncio.sleep(0.15)
         await ask(fake, *LIST)
         assert fake.inside_retry_after == 1
-        assert 0.14 <= fake.calls[-1].inside_retry_after < 1
+        waited = fake.calls[-1].inside_retry_after
+        assert waited is not None
+        assert 0.14 <= waited < 1
 
 
 async def test_a_throttle_may_answer_with_a_page() -> None:
