@@ -345,7 +345,7 @@ def _images(images: object) -> list[SavedImage]:
     if isinstance(images, str | bytes) or not isinstance(images, Iterable):
         raise UsageError(f"images: SavedImages are needed, not {_check.quoted(images)}")
     found = list(cast("Iterable[object]", images))
-    for place, image in enumerate(found):
+    for place, image in enumerate(found, 1):
         if not isinstance(image, SavedImage):
             raise UsageError(
                 f"images: item {place} must be a SavedImage, not {_check.quoted(image)}"

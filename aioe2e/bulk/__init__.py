@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING
 from aioe2e._lazy import lazy_door
 
 if TYPE_CHECKING:
-    from .endings import Ending, Perform
-    from .plan import Plan
+    from .plan import Plan, as_plan, steps_or_plan
     from .progress import Progress
     from .report import BulkError, Outcome, Report
-    from .source import as_plan, steps_or_plan
-    from .step import ImageLike, NodeLike, Status, Step
+    from .step import Ending, ImageLike, NodeLike, Perform, Status, Step
     from .stream import OnError, RunOptions, Stream
 
 __all__ = [
@@ -36,12 +34,10 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_door(
         __name__,
         {
-            "endings": ["Ending", "Perform"],
-            "plan": ["Plan"],
+            "plan": ["Plan", "as_plan", "steps_or_plan"],
             "progress": ["Progress"],
             "report": ["BulkError", "Outcome", "Report"],
-            "source": ["as_plan", "steps_or_plan"],
-            "step": ["ImageLike", "NodeLike", "Status", "Step"],
+            "step": ["Ending", "ImageLike", "NodeLike", "Perform", "Status", "Step"],
             "stream": ["OnError", "RunOptions", "Stream"],
         },
     )

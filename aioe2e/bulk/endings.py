@@ -1,4 +1,4 @@
-"""What performing a step returns, and what the end of a call means for its step: no loop here.
+"""What the end of a call means for its step: no loop here.
 
 The statuses are promises: SKIPPED was never sent, FAILED was not applied, and what may have been
 applied is UNKNOWN, however the call ended.
@@ -7,8 +7,7 @@ applied is UNKNOWN, however the call ended.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -28,12 +27,10 @@ from aioe2e.errors import (
 )
 from aioe2e.models import Action, ActionResult, SaveAction
 
-from .step import Status, Step
+from .step import Ending, Status, Step
 
 __all__ = [
-    "Ending",
     "FirstHalf",
-    "Perform",
     "in_halves",
     "of_cancelled",
     "of_error",
@@ -45,36 +42,13 @@ __all__ = [
 ]
 
 
-@attrs.frozen(eq=False, repr=False)
-class FirstHalf:
+class FirstHalf(NamedTuple):
     """What is known of a step of which the first half is done, and not the second."""
 
     #: Requests sent for it.
     attempts: int
     #: Loop time at which it began.
     began: float
-
-
-@attrs.frozen(eq=False, repr=False)
-class Ending:
-    """How a call, or a step of two calls, ended."""
-
-    status: Status
-    #: What the server said to a step that is DONE.
-    result: SaveAction | ActionResult | None = None
-    #: Why it is not DONE or UNCHANGED; None when it is.
-    error: E2EError | None = None
-    #: Requests sent for it.
-    attempts: int = 0
-    #: Whether the image carries the step's temporary name, as far as is known.
-    halfway: bool = False
-    #: Seconds after which it may be tried again, where the request budget is used up.
-    wait: float | None = None
-
-
-#: Carries out one step, filling the record of its call as it goes, and returns DONE or UNCHANGED.
-#: Raises an `E2EError` if the step cannot be carried out.
-Perform = Callable[[Step, CallRecord], Awaitable[Ending]]
 
 
 #: Errors that mean, when no request had been sent, that the step was not tried at all.
@@ -112,7 +86,7 @@ def of_error(
         return skipped(too_late)
     wait = _budget_wait(error, attempts, longest_wait)
     if attempts == 0 and isinstance(error, _NOT_TRIED):
-        return attrs.evolve(skipped(str(error)), wait=wait)
+        return Ending(Status.SKIPPED, None, SkippedError(str(error)), wait=wait)
     return Ending(Status.FAILED, None, bare(error), attempts, wait=wait)
 
 
@@ -176,7 +150,7 @@ def of_second_half(step: Step, ending: Ending, attempts: int) -> Ending:
         attempts: The requests of the first half.
     """
     if ending.error is None:
-        return attrs.evolve(ending, attempts=ending.attempts + attempts)
+        return Ending(ending.status, ending.result, None, ending.attempts + attempts)
     status, or_done = Status.FAILED, ""
     if ending.status is Status.UNKNOWN:
         status, or_done = Status.UNKNOWN, f" or already {step.name!r}"
@@ -198,7 +172,9 @@ def of_tries(refused: Ending | None, latest: Ending) -> Ending:
     decisive = latest
     if latest.status is Status.SKIPPED and refused.attempts:
         decisive = refused
-    return attrs.evolve(decisive, attempts=attempts, wait=latest.wait)
+    return Ending(
+        decisive.status, decisive.result, decisive.error, attempts, decisive.halfway, latest.wait
+    )
 
 
 def in_halves(step: Step) -> tuple[Step, Step]:

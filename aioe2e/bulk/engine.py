@@ -11,7 +11,7 @@ import asyncio
 import math
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import attrs
 
@@ -23,13 +23,14 @@ from aioe2e.errors import APIError, E2EError, SessionError, SkippedError, UsageE
 
 from . import endings
 from .backpressure import Brake, BudgetPause, OutcomeQueue
-from .endings import Ending, FirstHalf, Perform
+from .endings import FirstHalf
 from .journal import Journal
+from .order import PlanSource
 from .plan import Plan
 from .progress import Meter, Progress, RunWatch, Standing
 from .report import Outcome, Report, ReportBuilder
-from .source import AsyncSource, Source
-from .step import Status, Step, index_of
+from .source import AsyncSource, IterableSource
+from .step import Ending, Perform, Status, Step, index_of
 
 __all__ = ["CANCELLED", "Engine", "RunSettings"]
 
@@ -49,75 +50,75 @@ Check = Callable[[Sequence[Outcome], float], Awaitable[Sequence[Outcome]]]
 CANCELLED: Final = "the run was cancelled"
 
 
-def _check_limit(_: object, __: object, value: Any) -> None:
-    if value is not None:
-        require_whole("limit", value, 1)
-
-
-def _check_on_error(_: object, __: object, value: Any) -> None:
-    if value not in ("collect", "stop"):
-        raise UsageError(f'on_error: "collect" or "stop" is needed, not {quoted(value)}')
-
-
-def _check_deadline(_: object, __: object, value: Any) -> None:
-    if value is None:
-        return
-    if not is_number(value):
-        raise UsageError(f"deadline: a number of seconds is needed, not {quoted(value)}")
-    if not 0 < value < math.inf:
-        raise UsageError(f"deadline: a number of seconds above 0 is needed, not {quoted(value)}")
-
-
-def _check_verify(_: object, __: object, value: Any) -> None:
-    if isinstance(value, bool):
-        return
-    if not is_number(value) or not 0 < value < math.inf:
-        raise UsageError(
-            f"verify: True, False or a number of seconds above 0 is needed, not {quoted(value)}"
-        )
-
-
-def _check_flag(_: object, attribute: attrs.Attribute[bool], value: object) -> None:
-    require_bool(attribute.name, value)
-
-
-@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RunSettings:
     """How a run is to be carried out.
+
+    Args:
+        perform: Carries out one step.
+        session_limit: Requests that the session may have in flight, as it was set.
+        current_limit: Gives the same as it stands now.
+        rest: Sleeps that many seconds, but no longer than the session is open.
+        is_closed: Says whether the session is closed.
+        clock: Time and chance.
+        longest_wait: Seconds that a single call waits by itself before it tries again.
+        check: Gives the outcomes, among some, of which a listing tells more in so many seconds.
+        tell: Told of the run and its steps; None where there are no hooks.
+        options: See `RunOptions`.
 
     Raises:
         UsageError: An option is not as `RunOptions` says.
     """
 
-    #: Carries out one step.
-    perform: Perform
-    #: Requests that the session may have in flight: as set, and as it stands now.
-    session_limit: int
-    current_limit: Callable[[], int]
-    #: Sleeps that many seconds, but no longer than the session is open.
-    rest: Callable[[float], Awaitable[None]]
-    #: Whether the session is closed.
-    is_closed: Callable[[], bool]
-    clock: Clock
-    #: Seconds that a single call waits by itself before it tries again.
-    longest_wait: float = math.inf
-    #: Gives the outcomes, among some, of which a listing tells more in so many seconds.
-    check: Check | None = None
-    #: Told of the run and its steps; None where there are no hooks.
-    tell: Callable[[events.Event], None] | None = None
-    #: The rest is described in `RunOptions`.
-    limit: int | None = attrs.field(default=None, validator=_check_limit)
-    on_error: str = attrs.field(default="collect", validator=_check_on_error)
-    progress: Callable[[Progress], object] | None = None
-    deadline: float | None = attrs.field(default=None, validator=_check_deadline)
-    journal: str | os.PathLike[str] | None = None
-    wait_for_budget: bool = attrs.field(default=True, validator=_check_flag)
-    verify: bool | float = attrs.field(default=False, validator=_check_verify)
+    def __init__(
+        self,
+        *,
+        perform: Perform,
+        session_limit: int,
+        current_limit: Callable[[], int],
+        rest: Callable[[float], Awaitable[None]],
+        is_closed: Callable[[], bool],
+        clock: Clock,
+        longest_wait: float,
+        check: Check | None,
+        tell: Callable[[events.Event], None] | None,
+        limit: int | None = None,
+        on_error: str = "collect",
+        progress: Callable[[Progress], object] | None = None,
+        deadline: float | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        wait_for_budget: bool = True,
+        verify: bool | float = False,
+    ) -> None:
+        if limit is not None:
+            require_whole("limit", limit, 1)
+        if on_error not in ("collect", "stop"):
+            raise UsageError(f'on_error: "collect" or "stop" is needed, not {quoted(on_error)}')
+        if deadline is not None:
+            _require_seconds("deadline", deadline, "a number of seconds above 0")
+        if not isinstance(verify, bool):
+            _require_seconds("verify", verify, "True, False or a number of seconds above 0")
+        self.perform = perform
+        self.session_limit = session_limit
+        self.current_limit = current_limit
+        self.rest = rest
+        self.is_closed = is_closed
+        self.clock = clock
+        self.longest_wait = longest_wait
+        self.check = check
+        self.tell = tell
+        #: Steps that may be under way at the same time.
+        self.workers: int = session_limit if limit is None else limit
+        self.stops_at_failure: bool = on_error == "stop"
+        self.progress = progress
+        self.deadline = deadline
+        self.journal = journal
+        self.wait_for_budget = require_bool("wait_for_budget", wait_for_budget)
+        self.verify = verify
 
-    @property
-    def workers(self) -> int:
-        """Steps that may be under way at the same time."""
-        return self.session_limit if self.limit is None else self.limit
+
+def _require_seconds(option: str, value: object, needed: str) -> None:
+    if not is_number(value) or not 0 < value < math.inf:
+        raise UsageError(f"{option}: {needed} is needed, not {quoted(value)}")
 
 
 class Engine:
@@ -135,7 +136,12 @@ class Engine:
     """
 
     def __init__(
-        self, source: Source, *, plan: Plan | None, settings: RunSettings, queue: OutcomeQueue
+        self,
+        source: PlanSource | IterableSource,
+        *,
+        plan: Plan | None,
+        settings: RunSettings,
+        queue: OutcomeQueue,
     ) -> None:
         self.error: BaseException | None = None
         self._source = source
@@ -167,6 +173,10 @@ class Engine:
         #: Why what was in flight was cancelled; empty while that is not so.
         self._cancelled = ""
         self._over = False
+        #: Whether a step needs more before its call than the step itself: its half, its journal.
+        self._is_prepared = False
+        #: Whether a consumer or hooks are told of each outcome.
+        self._is_seen = False
         #: Whether the outcome of a step that went well is only counted.
         self._counts_only = False
 
@@ -177,10 +187,12 @@ class Engine:
         """
         settings = self._settings
         self._began = self._now()
-        is_seen = self._queue.attached or settings.tell is not None
-        self._counts_only = self._plan is None and not is_seen
+        self._is_seen = self._queue.attached or settings.tell is not None
+        self._counts_only = self._plan is None and not self._is_seen
         if settings.journal is not None and self._plan is not None:
             self._journal = Journal.open(settings.journal, self._plan)
+        has_halves = any(step.via is not None for step in self._plan or ())
+        self._is_prepared = has_halves or self._journal is not None
         try:
             self._source.start()
         except BaseException as error:
@@ -385,7 +397,7 @@ class Engine:
         if step is None:
             return False
         number = source.taken - 1
-        if source.more and len(self._workers) < self._settings.workers:
+        if len(self._workers) < self._settings.workers and source.more:
             self._hire()
         if self._ended:  # by the iterable itself, while it was asked
             self._record(step, number, endings.skipped(self._ended))
@@ -412,45 +424,48 @@ class Engine:
 
     async def _carry_out(self, step: Step, number: int) -> None:
         """Perform a step, or the half of it that is due, and write down how it ended."""
-        second = step.index in self._halves
-        part = step if step.via is None else endings.in_halves(step)[second]
-        orders = self._orders
-        if self._journal is not None:
-            orders = CallOrders(self._deadline, self._journal.before_send(step, 1 + second))
+        part, orders = step, self._orders
+        if self._is_prepared:
+            part, orders = self._prepared(step)
         began = self._now()
         refused: Ending | None = None
-        while True:
-            record = CallRecord(orders)
-            try:
+        record = CallRecord(orders)
+        try:
+            ending = await self._perform(part, record)
+            while ending.wait is not None and await self._waited_for_budget(step, ending):
+                refused, record = ending, CallRecord(orders)
                 ending = endings.of_tries(refused, await self._perform(part, record))
-                if not await self._waited_for_budget(step, ending):
-                    break
-            except BaseException as error:
-                reason = self._cancelled
-                if not reason:
-                    reason = f"the run was ended by an exception ({type(error).__name__})"
-                ending = endings.of_cancelled(step, record, reason)
-                self._settle(step, number, endings.of_tries(refused, ending), began)
-                raise
-            refused = ending
+        except BaseException as error:
+            reason = self._cancelled
+            if not reason:
+                reason = f"the run was ended by an exception ({type(error).__name__})"
+            ending = endings.of_cancelled(step, record, reason)
+            self._settle(step, number, endings.of_tries(refused, ending), began)
+            raise
         if self._counts_only and ending.status is Status.DONE:
             self._outcomes.done += 1
-            return
-        self._settle(step, number, ending, began)
+        else:
+            self._settle(step, number, ending, began)
+
+    def _prepared(self, step: Step) -> tuple[Step, CallOrders]:
+        """The half of a step that is due, or all of it, and what its call has to keep to."""
+        part, half = step, 1
+        if step.via is not None:
+            first, second = endings.in_halves(step)
+            part = first
+            if step.index in self._halves:
+                part, half = second, 2
+        if self._journal is None:
+            return part, self._orders
+        return part, CallOrders(self._deadline, self._journal.before_send(step, half))
 
     async def _perform(self, part: Step, record: CallRecord) -> Ending:
         """How the call of a step ended; an error of the library is an ending, too."""
-        settings = self._settings
         self._in_flight += 1
         try:
-            performed = await settings.perform(part, record)
+            performed = await self._settings.perform(part, record)
         except E2EError as error:
-            ending = endings.of_error(
-                record, error, too_late=self._too_late(), longest_wait=settings.longest_wait
-            )
-            if ending.wait is None:
-                self._note_error(error)
-            return ending
+            return self._ending_of(record, error)
         finally:
             self._in_flight -= 1
         if self._brake.row:
@@ -461,10 +476,18 @@ class Engine:
             return performed
         return Ending(performed.status, performed.result, None, record.attempts)
 
-    async def _waited_for_budget(self, step: Step, ending: Ending) -> bool:
-        """Wait if the request budget is used up; whether the step is to be tried again."""
+    def _ending_of(self, record: CallRecord, error: E2EError) -> Ending:
+        """The ending of a call that raised an error, which is looked at for what it says."""
+        ending = endings.of_error(
+            record, error, too_late=self._too_late(), longest_wait=self._settings.longest_wait
+        )
         if ending.wait is None:
-            return False
+            self._note_error(error)
+        return ending
+
+    async def _waited_for_budget(self, step: Step, ending: Ending) -> bool:
+        """Wait until the request budget is back; whether the step is to be tried again."""
+        assert ending.wait is not None
         pause, now = self._pause, self._now()
         begins = pause.extend(now, ending.wait)
         too_long = self._deadline is not None and pause.until > self._deadline
@@ -529,24 +552,24 @@ class Engine:
                 if (cause := self._source.halved(step)) is None:
                     return
                 ending = self._given_up(step, endings.of_predecessor(cause))
-        self._record(step, number, ending, began)
+        self._record(step, number, ending, self._now() - began)
 
     def _given_up(self, step: Step, ending: Ending) -> Ending:
         """The ending of a step, with that of its first half taken in."""
         half = self._halves.pop(step.index, None)
         return ending if half is None else endings.of_second_half(step, ending, half.attempts)
 
-    def _record(self, step: Step, number: int, ending: Ending, began: float | None = None) -> None:
+    def _record(self, step: Step, number: int, ending: Ending, elapsed: float = 0.0) -> None:
         """Write the outcome of a step down, and see what follows from it for other steps."""
         if self._plan is None and step.index != number:
             # Two plans in one stream may number their steps alike.
             step = attrs.evolve(step, index=number)
-        self._write(step, ending, 0.0 if began is None else self._now() - began)
+        self._write(step, ending, elapsed)
         if ending.error is None:
             self._source.done(step)
             return
         counts_as_failure = ending.status is not Status.SKIPPED and not _is_open_save(step)
-        if self._settings.on_error == "stop" and counts_as_failure:
+        if counts_as_failure and self._settings.stops_at_failure:
             self.stop(f"the run stops at the first failure, and that was step {step.index}")
         for follower, cause in self._source.failed(step):
             self._write(follower, self._given_up(follower, endings.of_predecessor(cause)))
@@ -564,8 +587,9 @@ class Engine:
         self._outcomes.enter(outcome)
         if self._journal is not None:
             self._journal.outcome(outcome)
-        self._watch.step_ended(outcome)
-        self._queue.put(outcome)
+        if self._is_seen or ending.error is not None:
+            self._watch.step_ended(outcome)
+            self._queue.put(outcome)
 
     def _close_books(self) -> None:
         """Take every step that has no outcome for ended, and let go of all that is held."""

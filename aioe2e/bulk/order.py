@@ -1,5 +1,7 @@
 """In which order renames can run without one of them meeting a name that is still in use.
 
+`ordered` works the order out when a plan is made, and `PlanSource` keeps it while the plan runs.
+
 A step *vacates* the current name of its image (a rename or a delete does), and *claims* its new
 one. The step that claims a name comes after the one that vacates it. A plan gives each name to one
 step at most, so every step has at most one successor: what the steps form are chains, trees that
@@ -14,6 +16,8 @@ same order.
 from __future__ import annotations
 
 import hashlib
+import heapq
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
@@ -22,7 +26,7 @@ import attrs
 
 from .step import Step, index_of
 
-__all__ = ["groups", "is_runnable", "is_temporary", "ordered"]
+__all__ = ["PlanSource", "groups", "is_runnable", "is_temporary", "ordered"]
 
 #: What every temporary name begins with.
 TEMPORARY: Final = "aioe2e-tmp-"
@@ -143,3 +147,130 @@ def is_runnable(steps: Sequence[Step]) -> bool:
     except CycleError:
         return False
     return True
+
+
+class PlanSource:
+    """The steps of a plan, in their order, each given out once those it waits for are done.
+
+    A step that waits is parked here and holds no worker up. A step with a `via` is given out twice:
+    at once for its first half, and for its second when it was reported `halved` and those in its
+    `after` are done.
+
+    Args:
+        steps: All steps, each with an index; the saves first that an earlier run left open.
+
+    Attributes:
+        steps: The same.
+        taken: How many times a step was given out.
+    """
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps: Sequence[Step] = steps
+        self.taken: int = 0
+        self._cursor = 0
+        self._freed: list[int] = []
+        self._places: dict[int, int] = {}
+        self._missing: dict[int, int] = {}
+        self._followers: dict[int, list[int]] = defaultdict(list)
+        self._gone: set[int] = set()
+        self._begun: set[int] = set()
+        self._halved: set[int] = set()
+        self._broken: dict[int, Step] = {}
+        if any(step.after or step.via is not None for step in self.steps):
+            self._tie()
+
+    def _tie(self) -> None:
+        self._places = {index_of(step): place for place, step in enumerate(self.steps)}
+        for place, step in enumerate(self.steps):
+            # One that is not in the plan was done by an earlier run.
+            if before := {index for index in step.after if index in self._places}:
+                self._missing[place] = len(before)
+                for index in before:
+                    self._followers[index].append(place)
+        self._advance()
+
+    @property
+    def total(self) -> int:
+        """How many steps there are."""
+        return len(self.steps)
+
+    @property
+    def more(self) -> bool:
+        """Whether a step can be given out now."""
+        return bool(self._freed) or self._cursor < len(self.steps)
+
+    def start(self) -> None:
+        """Nothing needs to be done."""
+
+    async def close(self) -> None:
+        """Nothing needs to be done."""
+
+    def take(self) -> Step | None:
+        """The next step that can run; None if there is none now."""
+        if self._freed:
+            place = heapq.heappop(self._freed)
+        elif self._cursor < len(self.steps):
+            place = self._cursor
+            self._cursor += 1
+            if self._missing:
+                self._advance()
+        else:
+            return None
+        self.taken += 1
+        step = self.steps[place]
+        if step.via is not None:
+            self._begun.add(place)
+        return step
+
+    def _advance(self) -> None:
+        """Move the cursor on to a step that can run; those it passes come back when freed."""
+        while self._cursor < len(self.steps):
+            place = self._cursor
+            waits = place in self._missing and self.steps[place].via is None
+            if not waits and place not in self._gone:
+                return
+            self._cursor += 1
+
+    def done(self, step: Step) -> None:
+        """Let the steps go that waited for this one."""
+        for place in self._followers.pop(index_of(step), ()):
+            self._missing[place] -= 1
+            if not self._missing[place]:
+                del self._missing[place]
+                self._free(place)
+
+    def _free(self, place: int) -> None:
+        if place in self._halved or (self.steps[place].via is None and place < self._cursor):
+            heapq.heappush(self._freed, place)
+
+    def halved(self, step: Step) -> Step | None:
+        """Let the steps go that waited for the name which the first half of this one gave up.
+
+        Returns:
+            The step that did not end well meanwhile, so that the second half can never run; None if
+            it can.
+        """
+        place = self._places[index_of(step)]
+        self._halved.add(place)
+        self.done(step)
+        if (cause := self._broken.get(place)) is None and place not in self._missing:
+            heapq.heappush(self._freed, place)
+        return cause
+
+    def failed(self, step: Step) -> list[tuple[Step, Step]]:
+        """Give up the steps that can never run now; each comes with the one that it waited for."""
+        given_up: list[tuple[Step, Step]] = []
+        causes = [step]
+        for cause in causes:
+            for place in self._followers.pop(index_of(cause), ()):
+                if place in self._gone or place in self._broken:
+                    continue
+                follower = self.steps[place]
+                if place in self._begun and place not in self._halved:
+                    self._broken[place] = cause
+                    continue
+                self._gone.add(place)
+                given_up.append((follower, cause))
+                causes.append(follower)
+        self._advance()
+        return given_up

@@ -21,21 +21,20 @@ from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage
 
 from . import journal_reader
-from .checks import checked_steps
-from .inputs import Namer, collection
+from .inputs import Namer, checked_steps, collection, is_planned, steps_of
 from .order import groups, is_runnable
 from .remaining import remaining_steps
 from .step import ImageLike, NodeLike, Step, StepRecord, index_of
 
-__all__ = ["Plan", "remaining_plan"]
+__all__ = ["Plan", "as_plan", "remaining_plan", "steps_or_plan"]
 
 #: The version of what `Plan.to_dict` writes.
 VERSION: Final = 1
 
 
 #: What the text of a plan says above saves that an earlier run sent.
-_IN_DOUBT: Final = (
-    "Sent, not known to be carried out, and never sent again:",
+_UNKNOWN_SAVES: Final = (
+    "Saves of unknown outcome, which are never sent again:",
     "(to settle them: report = await session.images.reconcile(await session.images.run(plan)))",
 )
 
@@ -113,8 +112,8 @@ class Plan(Sequence[Step]):
                 `SavedImage` brings along by itself), and which names are taken.
 
         Raises:
-            UsageError: Some inputs cannot be right; `problems` has all of them, each with its place
-                in the input.
+            UsageError: Some inputs cannot be right; `problems` has all of them, each with its step,
+                or its place in the input (from 1) where there is no step.
         """
         return cls._planned(Action.RENAME, images, to, existing)
 
@@ -134,8 +133,8 @@ class Plan(Sequence[Step]):
             force: Whether images that VMs, clones or autoscaling groups use may be deleted.
 
         Raises:
-            UsageError: Some inputs cannot be right; `problems` has all of them, each with its place
-                in the input.
+            UsageError: Some inputs cannot be right; `problems` has all of them, each with its step,
+                or its place in the input (from 1) where there is no step.
         """
         return cls._planned(Action.DELETE, images, None, existing, force=force)
 
@@ -159,8 +158,8 @@ class Plan(Sequence[Step]):
                 the server, which may refuse the second one.
 
         Raises:
-            UsageError: Some inputs cannot be right; `problems` has all of them, each with its place
-                in the input.
+            UsageError: Some inputs cannot be right; `problems` has all of them, each with its step,
+                or its place in the input (from 1) where there is no step.
         """
         return cls._planned(Action.SAVE, nodes, to, existing, same_names=same_names)
 
@@ -180,8 +179,8 @@ class Plan(Sequence[Step]):
             force: Whether images in use may be deleted.
 
         Raises:
-            UsageError: Some steps cannot be right; `problems` has all of them, each with its place
-                in the input.
+            UsageError: Some steps cannot be right; `problems` has all of them, each with its step,
+                or its place in the input (from 1) where there is no step.
         """
         return cls._planned(None, steps, None, existing, force=force)
 
@@ -276,7 +275,7 @@ class Plan(Sequence[Step]):
             header = ("step", "action", "target", "current name", "new name", "notes")
             lines += table(header, map(_row, self.steps))
         if self.unknown:
-            lines += ["", *_IN_DOUBT]
+            lines += ["", *_UNKNOWN_SAVES]
             lines += table(
                 ("step", "action", "target", "name"),
                 ((s.index, s.action, s.target, s.name) for s in self.unknown),
@@ -369,6 +368,38 @@ class Plan(Sequence[Step]):
                 "the steps of this stored plan are not those it had; make a new one: Plan.of(steps)"
             )
         raise UsageError(problem)
+
+
+def as_plan(
+    source: Plan | Iterable[Step] | AsyncIterable[Step],
+) -> Plan | Iterable[Step] | AsyncIterable[Step]:
+    """A plan of steps in a collection with a length; what has none is streamed, and comes back."""
+    if isinstance(source, Plan) or not isinstance(source, Iterable) or not is_planned(source):
+        return source
+    return Plan.of(source)
+
+
+def steps_or_plan(
+    action: Action,
+    source: Iterable[Any] | AsyncIterable[Any],
+    to: Callable[[Any], str] | None,
+    existing: Iterable[SavedImage] | None,
+    plan: Callable[[Any], Plan],
+    *,
+    force: bool = False,
+) -> Plan | Iterable[Step] | AsyncIterable[Step]:
+    """What a bulk call runs: a plan of a collection with a length; else a stream of steps.
+
+    Raises:
+        UsageError: Some inputs cannot be right.
+    """
+    if is_planned(source):
+        return plan(source)
+    if existing is not None:
+        raise UsageError(
+            "existing= checks a whole plan: give a list, not an iterable without a length"
+        )
+    return steps_of(action, source, to=to, force=force)
 
 
 def remaining_plan(plan: Plan, records: Mapping[int, StepRecord]) -> Plan:

@@ -1,9 +1,9 @@
-"""One change of one image, and the statuses with which it can end."""
+"""One change of one image, and how it can end."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Self, cast
 
@@ -11,9 +11,11 @@ import attrs
 
 from aioe2e import _check
 from aioe2e._actions import ACTIONS, Repeatability
-from aioe2e.errors import UsageError
+from aioe2e._record import CallRecord
+from aioe2e.errors import E2EError, UsageError
 from aioe2e.models import (
     Action,
+    ActionResult,
     ImageLike,
     NodeLike,
     SaveAction,
@@ -22,7 +24,17 @@ from aioe2e.models import (
     node_id_of,
 )
 
-__all__ = ["ImageLike", "NodeLike", "Status", "Step", "StepRecord", "index_of"]
+__all__ = [
+    "Ending",
+    "ImageLike",
+    "NodeLike",
+    "Perform",
+    "Status",
+    "Step",
+    "StepRecord",
+    "current_name",
+    "index_of",
+]
 
 
 class Status(enum.StrEnum):
@@ -245,6 +257,42 @@ class Step:
         if "sent_at" in rest:
             rest["sent_at"] = datetime.fromisoformat(rest["sent_at"]).timestamp()
         return cls(_action(data.get("action")), data.get("target", ""), data.get("name"), **rest)
+
+
+class Ending:
+    """How a call, or a step of two calls, ended. It is not changed once it is made.
+
+    Args:
+        status: How it ended.
+        result: What the server said to a step that is DONE.
+        error: Why it is not DONE or UNCHANGED; None when it is.
+        attempts: Requests sent for it.
+        halfway: Whether the image carries the step's temporary name, as far as is known.
+        wait: Seconds after which it may be tried again, where the request budget is used up.
+    """
+
+    __slots__ = ("attempts", "error", "halfway", "result", "status", "wait")
+
+    def __init__(
+        self,
+        status: Status,
+        result: SaveAction | ActionResult | None = None,
+        error: E2EError | None = None,
+        attempts: int = 0,
+        halfway: bool = False,
+        wait: float | None = None,
+    ) -> None:
+        self.status = status
+        self.result = result
+        self.error = error
+        self.attempts = attempts
+        self.halfway = halfway
+        self.wait = wait
+
+
+#: Carries out one step, filling the record of its call as it goes, and returns DONE or UNCHANGED.
+#: Raises an `E2EError` if the step cannot be carried out.
+Perform = Callable[[Step, CallRecord], Awaitable[Ending]]
 
 
 _BY_WORD: Final = {action.value: action for action in Action}

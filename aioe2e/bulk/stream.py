@@ -21,13 +21,13 @@ from aioe2e.config import Limits
 from aioe2e.errors import UsageError
 
 from .backpressure import OutcomeQueue
-from .endings import Perform
 from .engine import CANCELLED, Check, Engine, RunSettings
+from .order import PlanSource
 from .plan import Plan
 from .progress import Progress
 from .report import Outcome, Report
-from .source import source_of
-from .step import Step
+from .source import IterableSource, iterable_source
+from .step import Perform, Step
 
 __all__ = ["OnError", "RunOptions", "Stream"]
 
@@ -132,15 +132,18 @@ class Stream:
             **options,
         )
         plan: Plan | None = None
+        source: PlanSource | IterableSource
         if isinstance(steps, Plan):
             plan = steps
+            source = PlanSource((*plan.unknown, *plan))
             _check_journal_of(plan, settings)
         else:
             _check_without_plan(settings)
+            source = iterable_source(steps)
         self._verify = settings.verify is not False
         self._limit = settings.workers
         self._queue = OutcomeQueue(settings.workers)
-        self._engine = Engine(source_of(steps), plan=plan, settings=settings, queue=self._queue)
+        self._engine = Engine(source, plan=plan, settings=settings, queue=self._queue)
         self._state: Literal["new", "running", "left"] = "new"
         self._raised = False
 

@@ -634,4 +634,4 @@ def test_every_public_name_is_there_and_an_unknown_one_is_not() -> None:
         assert getattr(aioe2e.testing, name) is not None
     assert set(aioe2e.testing.__all__) <= set(dir(aioe2e.testing))
     with pytest.raises(AttributeError, match="nonsense"):
-        _ = aioe2e.testing.nonsense
+        _ = aioe2e.testing.nonsense  # type: ignore[attr-defined]  # that is the point

@@ -21,6 +21,9 @@ PACKAGE = Path(aioe2e.__file__).parent
 LATER = {
     "aioe2e.select",
     "aioe2e.events.values",
+    "aioe2e.config.discovery",
+    "aioe2e.config.environment",
+    "aioe2e.config.profiles",
     *(
         f"aioe2e.{path.relative_to(PACKAGE).with_suffix('').as_posix().replace('/', '.')}"
         for room in ("bulk", "diagnosis")

@@ -428,7 +428,7 @@ async def test_an_async_generator_that_raises_comes_out_of_the_iteration_after_w
 async def test_an_item_that_cannot_be_streamed_is_a_usage_error_that_names_it(item: Any) -> None:
     server = Server()
     stream = Stream(iter([step(0), item, step(2)]), perform=server, limit=1)
-    with pytest.raises(UsageError, match="item 1"):
+    with pytest.raises(UsageError, match="item 2"):
         await stream.drain()
     assert len(server.ended) == 1
 

@@ -124,7 +124,7 @@ def test_an_async_iterable_cannot_be_planned() -> None:
         Plan.delete(images())  # type: ignore[arg-type]  # what is refused
 
 
-def test_all_faults_are_said_at_once_each_with_its_place() -> None:
+def test_all_faults_are_said_at_once_each_with_its_step_or_place() -> None:
     pairs: list[Any] = [
         ("1", "a"),
         ("a/b", "c"),
@@ -136,15 +136,21 @@ def test_all_faults_are_said_at_once_each_with_its_place() -> None:
     ]
     found = problems(lambda: Plan.rename(pairs))
     assert [text.split(":")[0] for text in found] == [
-        "item 1",
         "item 2",
         "item 3",
         "item 4",
-        "item 5",
+        "rename 1 to 'e'",
+        "rename 3 to 'a'",
     ]
     for text, part in zip(
         found,
-        ["'a/b' is no id", "a pair", "white space", "item 0 already", "goes to item 0"],
+        [
+            "'a/b' is no id",
+            "a pair",
+            "white space",
+            "another step already (rename 1 to 'a')",
+            "goes to another step already (rename 1 to 'a')",
+        ],
         strict=True,
     ):
         assert part in text
@@ -155,20 +161,43 @@ def test_the_text_of_many_faults_stays_readable() -> None:
         Plan.delete(["no id"] * 1000)
     assert len(caught.value.problems) == 1000
     assert len(str(caught.value)) < 2000
+    assert str(caught.value).count("is no id") == 1  # the same fault is told once
+    assert "item 1, item 2, item 3 and 997 more: " in str(caught.value)
     assert pickle.loads(pickle.dumps(caught.value)).problems == caught.value.problems
+
+
+def test_steps_with_the_same_fault_share_a_sentence_and_problems_has_each() -> None:
+    with pytest.raises(UsageError) as caught:
+        Plan.save(dict.fromkeys(range(1, 21), "n"))
+    assert str(caught.value) == (
+        "19 faults in this plan: save node 2 as 'n', save node 3 as 'n', save node 4 as 'n'"
+        " and 16 more: the name goes to another step already (save node 1 as 'n')"
+    )
+    assert len(caught.value.problems) == 19
+    assert caught.value.problems[-1] == (
+        "save node 20 as 'n': the name goes to another step already (save node 1 as 'n')"
+    )
+
+
+def test_different_faults_beyond_the_tenth_are_counted_in_items() -> None:
+    pairs = [(f"{number}!", "n") for number in range(12)] + [("x!", "n")] * 3
+    with pytest.raises(UsageError, match=r"15 faults in this plan: item 1: .* and 5 more \("):
+        Plan.rename(pairs)
 
 
 def test_the_same_input_twice_is_joined_with_a_warning() -> None:
     plan = Plan.delete(["1", 1, "2", A])
     assert [(step.index, step.target) for step in plan] == [(0, "1"), (2, "2")]
-    assert [warning.split(":")[0] for warning in plan.warnings] == ["item 1", "item 3"]
+    assert [warning.split(":")[0] for warning in plan.warnings] == ["delete 1", "delete 1"]
     again = Plan.rename([("1", "x"), ("1", "x")])
     assert len(again) == 1
     assert "done once" in again.warnings[0]
 
 
 def test_two_nodes_cannot_be_saved_under_one_name() -> None:
-    assert "goes to item 0" in problems(lambda: Plan.save({"1": "n", "2": "n"}))[0]
+    assert problems(lambda: Plan.save({"1": "n", "2": "n"})) == (
+        "save node 2 as 'n': the name goes to another step already (save node 1 as 'n')",
+    )
 
 
 def test_a_node_and_an_image_may_share_an_id() -> None:
@@ -178,7 +207,7 @@ def test_a_node_and_an_image_may_share_an_id() -> None:
 def test_images_in_use_are_deleted_only_by_force() -> None:
     fault = problems(lambda: Plan.delete([A, BUSY]))
     assert len(fault) == 1
-    assert fault[0].startswith("item 1: ")
+    assert fault[0].startswith("delete 9: the image is in use: ")
     assert "2 running VMs, 1 clone operation" in fault[0]
     assert problems(lambda: Plan.delete(["9"], existing=[BUSY]))
     assert "force=True" in fault[0]
@@ -199,14 +228,14 @@ def test_warnings_name_what_looks_wrong() -> None:
     pairs: list[Any] = [("1", "c"), ("8", "x y"), (B, "z")]
     plan = Plan.rename(pairs, existing=[A, B, C])
     assert [warning.split(":")[0] for warning in plan.warnings] == [
-        "item 1",
-        "item 1",
-        "item 0",
+        "rename 8 to 'x y'",
+        "rename 8 to 'x y'",
+        "rename 1 to 'c'",
         "not ordered, since the current name is not known",
     ]
     for warning, part in zip(
         plan.warnings,
-        ["not in the listing", "has a space", "is that of image 3", "8 (item 1)"],
+        ["not in the listing", "has a space", "is that of image 3", ": 8; existing="],
         strict=True,
     ):
         assert part in warning
@@ -426,7 +455,7 @@ async def test_an_async_source_gives_async_steps() -> None:
 
     steps = steps_of(Action.SAVE, pairs())
     assert await anext(steps) == Step(Action.SAVE, "5", "n", index=0)
-    with pytest.raises(UsageError, match="item 1: name: it is empty"):
+    with pytest.raises(UsageError, match="item 2: name: it is empty"):
         await anext(steps)
 
 
@@ -449,7 +478,7 @@ def test_a_stream_of_deletes_refuses_images_in_use_too() -> None:
     assert next(steps).target == "1"
     with pytest.raises(
         UsageError,
-        match="item 1: image 9 is in use: 2 running VMs, 1 clone operation; pass force=True",
+        match="delete 9: the image is in use: 2 running VMs, 1 clone operation; pass force=True",
     ):
         next(steps)
     assert len(list(steps_of(Action.DELETE, iter([A, BUSY]), force=True))) == 2
@@ -494,12 +523,12 @@ def test_a_write_in_doubt_that_is_refused_when_it_is_sent_again_is_left_to_the_l
 
 def test_two_nodes_may_have_one_name_if_they_are_told_to() -> None:
     pairs = [("11", "n"), ("12", "n"), ("13", "m")]
-    with pytest.raises(UsageError, match="the name 'n' goes to item 0"):
+    with pytest.raises(UsageError, match="save node 12 as 'n': the name goes to another"):
         Plan.save(pairs)
     plan = Plan.save(pairs, same_names=True)
     assert [(step.target, step.name) for step in plan] == pairs
     assert Plan.from_dict(plan.to_dict()) == plan
-    with pytest.raises(UsageError, match="node 11 has item 0"):  # but not twice on one node
+    with pytest.raises(UsageError, match="the node has another step"):  # but not twice on one node
         Plan.save([("11", "n"), ("11", "m")], same_names=True)
     with pytest.raises(UsageError, match="same_names: True or False"):
         Plan.save(pairs, same_names="yes")  # type: ignore[arg-type]  # on purpose
@@ -555,7 +584,7 @@ def test_a_chunk_has_a_whole_number_of_steps(size: Any) -> None:
 def test_an_image_whose_state_says_that_it_is_used_needs_force(state: str) -> None:
     used = SavedImage(image_id="7", name="u", image_state=state)
     with pytest.raises(
-        UsageError, match=rf"image 7 is in use: the server says so \(state '{state}'\)"
+        UsageError, match=rf"delete 7: the image is in use: the server says so \(state '{state}'\)"
     ):
         Plan.delete([used])
     plan = Plan.delete([used], force=True)
