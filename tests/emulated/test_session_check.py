@@ -34,7 +34,10 @@ async def test_a_session_that_is_set_up_right() -> None:
         assert check.seconds is not None
         assert check.clock_skew is not None
         assert abs(check.clock_skew) < 5
-        assert "The API key and the auth token are accepted; the listing shows 3 saved images." in shown(check)
+        assert (
+            "The API key and the auth token are accepted; the listing shows 3 saved images."
+            in shown(check)
+        )
         assert fake.url in str(check)
         assert len(fake.calls) == 1
 
