@@ -60,7 +60,7 @@ def fate_of(status: int) -> Fate | None:
     return STATUS_FATES.get(status) or (Fate.MAYBE if status >= 500 else Fate.REFUSED)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RawReply:
     """A reply as it was read: nothing in it is believed yet."""
 
@@ -70,7 +70,7 @@ class RawReply:
     body: bytes
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Verdict:
     """What one attempt came to."""
 
