@@ -1,13 +1,11 @@
 """Settings, and where users keep them.
 
-What reads settings from the environment and from files loads when it is first asked for: most
-sessions are given theirs.
+What reads settings from the environment and from files loads when it is first used.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from aioe2e._lazy import lazy_door
 
 from .address import (
     DEFAULT_BASE_URL,
@@ -61,20 +59,12 @@ __all__ = [
     "settings_with_secrets",
 ]
 
-#: The module of each name that loads when it is first asked for.
-_LATER = {
-    "Discovery": "discovery",
-    "FoundProfile": "discovery",
-    "FoundSetting": "discovery",
-    "discovered": "discovery",
-    "from_environment": "environment",
-    "from_files": "profiles",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_door(
+        __name__,
+        {
+            "discovery": ["Discovery", "FoundProfile", "FoundSetting", "discovered"],
+            "environment": ["from_environment"],
+            "profiles": ["from_files"],
+        },
+    )

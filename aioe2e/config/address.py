@@ -1,4 +1,4 @@
-"""Where requests go: base URL, project and location, checked before a credential travels there."""
+"""Where requests go: base URL, project and location, checked before any credential is sent."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _VENDOR: Final = (".e2enetworks.com", ".e2enetworks.net")
 #: A host name, an IPv4 address, or an IPv6 address in brackets; then a port.
 _HOST_AND_PORT: Final = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
 
-_LONGEST_LOCATION: Final = 64
-_MOST_DIGITS: Final = 18
+_LARGEST_PROJECT: Final = 10**18 - 1
+_PROJECT: Final = r"[0-9]{1,18}"
+#: Up to 64 letters, digits, ``-``, ``_`` and spaces; no space at an end.
+_LOCATION: Final = r"(?! )[A-Za-z0-9 _-]{1,64}(?<! )"
 
 
 def checked_base_url(value: object) -> str:
@@ -31,42 +33,48 @@ def checked_base_url(value: object) -> str:
             ``/myaccount`` may be left out, too.
 
     Raises:
-        ConfigError: It is no absolute https URL (plain http is fine on loopback), or it has a
-            query, a fragment, user information, or what looks like a secret.
+        ConfigError: It is not an absolute https URL (plain http is allowed on loopback), or it
+            contains a query, a fragment, user information, or what looks like a secret.
     """
     url = _plain_text(value)
     parts = _split(url)
-    if problem := _what_must_not_be_there(url, parts):
+    if problem := _forbidden_part(url, parts):
         raise ConfigError(f"base_url must not have {problem}")
     host = _host(parts)
-    if parts.scheme not in ("https", "http") or host is None:
+    if host is None:
         raise _not_absolute(value)
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ConfigError(
-            f"base_url must be https: over http to {_check.quoted(host)}"
-            " anybody on the way could read the credentials"
-        )
+    if parts.scheme == "http":
+        _require_loopback(host)
+    elif parts.scheme != "https":
+        raise _not_absolute(value)
     return f"{parts.scheme}://{parts.netloc}{_path(parts.path, host)}"
 
 
 def _plain_text(value: object) -> str:
     """A URL as text without space around it."""
-    url = value.strip() if isinstance(value, str) else ""
-    is_plain = url.isascii() and url.isprintable()
-    if not url or not is_plain:
-        raise _not_absolute(value)
-    return url
+    if isinstance(value, str) and re.fullmatch(r"[ -~]+", value.strip()):
+        return value.strip()
+    raise _not_absolute(value)
 
 
-def _what_must_not_be_there(url: str, parts: SplitResult) -> str:
-    """What stands in a URL that must not; empty if there is nothing of that kind."""
-    if " " in url or "\\" in url:
+def _forbidden_part(url: str, parts: SplitResult) -> str:
+    """The part of a URL that it must not have; empty if there is none."""
+    if re.search(r"[ \\]", url):
         return "spaces or backslashes in it"
     if "@" in parts.netloc:
-        return "user information: credentials go into Credentials"
-    if "?" in url or "#" in url:
-        return "a query or a fragment: project_id and location are arguments"
+        return "user information: api_key and auth_token are settings of their own"
+    if re.search(r"[?#]", url):
+        return "a query or a fragment: project_id and location are settings of their own"
     return ""
+
+
+def _require_loopback(host: str) -> None:
+    """Refuse a host that credentials would travel to unencrypted."""
+    if not is_loopback(host):
+        raise ConfigError(
+            f"base_url must be https: over http to {_check.quoted(host)}"
+            " anyone on the way could read the credentials"
+        )
 
 
 def _split(url: str) -> SplitResult:
@@ -78,7 +86,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _host(parts: SplitResult) -> str | None:
-    """The host of a URL that names one in full, else None."""
+    """The host of a URL that gives one in full, else None."""
     if re.fullmatch(_HOST_AND_PORT, parts.netloc) is None:
         return None
     try:
@@ -88,13 +96,14 @@ def _host(parts: SplitResult) -> str | None:
 
 
 def _path(path: str, host: str) -> str:
-    """The path of the API, of what a user wrote of it."""
+    """The path of the API, completed from what the user wrote."""
     segments = [segment for segment in path.split("/") if segment]
     if {".", ".."} & {segment.replace("%2e", ".").replace("%2E", ".") for segment in segments}:
         raise ConfigError("base_url must not have . or .. in its path")
     if any(map(looks_secret, segments)):
         raise ConfigError(
-            "base_url has what looks like a secret in its path: credentials go into Credentials"
+            "base_url has what looks like a secret in its path:"
+            " api_key and auth_token are settings of their own"
         )
     whole = "/" + "".join(f"{segment}/" for segment in segments)
     if whole in ("/", _API) and host.endswith(_VENDOR):
@@ -103,14 +112,14 @@ def _path(path: str, host: str) -> str:
 
 
 def _not_absolute(value: object) -> ConfigError:
-    """The error of what is no absolute URL. Its own text may be a secret, so it is described."""
+    """The error for anything but an absolute URL. The value may be a secret, so it is described."""
     return ConfigError(
         f"base_url must be an absolute URL such as {DEFAULT_BASE_URL}, not {described(value)}"
     )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this very machine."""
+    """Whether a host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -121,37 +130,30 @@ def checked_project_id(value: object) -> str | None:
     """The project id as it is sent.
 
     Raises:
-        ConfigError: It is no positive whole number, as a number or as text.
+        ConfigError: It is not a positive whole number, given as a number or as text.
     """
     if value is None:
         return None
-    number = _whole_number(value)
-    if number is None or not 0 < number < 10**_MOST_DIGITS:
+    number = value
+    if isinstance(value, str) and re.fullmatch(_PROJECT, value):
+        number = int(value)
+    if not _check.is_whole(number, least=1) or number > _LARGEST_PROJECT:
         raise ConfigError(
             f"project_id must be a positive whole number, such as 12345, not {described(value)}"
         )
-    return str(number)
-
-
-def _whole_number(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return int(value)
-    is_digits = isinstance(value, str) and value.isascii() and value.isdigit()
-    if isinstance(value, str) and is_digits and len(value) <= _MOST_DIGITS:
-        return int(value)
-    return None
+    return str(int(number))
 
 
 def checked_location(value: object) -> str | None:
-    """The location as it is sent. Any name will do: the vendor's list has changed three times.
+    """The location as it is sent. Any name is taken: the vendor's list has changed three times.
 
     Raises:
-        ConfigError: It is no text of 1 to 64 letters, digits, ``-``, ``_`` or spaces, or it looks
-            like a secret.
+        ConfigError: It is not a text of 1 to 64 letters, digits, ``-``, ``_`` or spaces, or it
+            looks like a secret.
     """
     if value is None:
         return None
-    if not isinstance(value, str) or not _is_place(value):
+    if not isinstance(value, str) or not re.fullmatch(_LOCATION, value):
         raise ConfigError(
             f"location must be a name such as 'Delhi' or 'Chennai', not {described(value)}"
         )
@@ -160,8 +162,3 @@ def checked_location(value: object) -> str | None:
             "location must be a name such as 'Delhi' or 'Chennai'; this one looks like a secret"
         )
     return _check.as_str(value)
-
-
-def _is_place(text: str) -> bool:
-    fits = 0 < len(text) <= _LONGEST_LOCATION and text == text.strip()
-    return fits and all(c.isascii() and (c.isalnum() or c in "-_ ") for c in text)

@@ -30,7 +30,7 @@ class FoundSetting:
     #: ``api_key``, ``auth_token``, ``project_id``, ``location`` or ``base_url``.
     name: str
     #: The value; ``[hidden]`` for a secret, a description for a value that cannot be used, None
-    #: where nothing gives it.
+    #: if it is not set.
     shown: str | None = None
     #: Where it comes from: a variable, a profile and its file, ``"default"`` or ``"not set"``.
     source: str
@@ -41,7 +41,7 @@ class FoundProfile:
     """One profile in a file of a vendor's tool."""
 
     name: str
-    #: The path of its file.
+    #: The path of the file that it is in.
     file: str
     #: Whether its file calls it the default.
     is_default: bool
@@ -61,14 +61,14 @@ class Discovery:
     settings: tuple[FoundSetting, ...]
     #: All profiles of all files.
     profiles: tuple[FoundProfile, ...] = ()
-    #: Why no session can be built of it; empty if one can.
+    #: Why no session can be built from it; empty if one can.
     problems: tuple[str, ...] = ()
-    #: What is odd, but does no harm by itself.
+    #: What looks like a mistake, but does not keep a session from being built.
     warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether a session can be built of it."""
+        """Whether a session can be built from it."""
         return not self.problems
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Discovery:
 
 
 def discovered(environ: Mapping[str, str], profile: str | None) -> Discovery:
-    """What a session would be built of.
+    """What a session would be built from.
 
     Args:
         environ: The environment variables.
@@ -105,7 +105,7 @@ def discovered(environ: Mapping[str, str], profile: str | None) -> Discovery:
         warnings += _misnamed_keys(stored, settings)
     except ConfigError as error:
         problems.append(str(error))
-    return _told(settings, problems, warnings, secrets)
+    return _report(settings, problems, warnings, secrets)
 
 
 def _of_environment(environ: Mapping[str, str]) -> Discovery:
@@ -129,7 +129,7 @@ def _of_environment(environ: Mapping[str, str]) -> Discovery:
     ]
     if profile is not None:
         warnings += _misnamed_keys(profile, settings)
-    return _told(settings, problems, warnings, secrets)
+    return _report(settings, problems, warnings, secrets)
 
 
 def _missing(settings: Mapping[str, Setting], words: Mapping[str, str], where: str) -> list[str]:
@@ -144,25 +144,31 @@ def _misnamed_keys(profile: Profile, settings: Mapping[str, Setting]) -> list[st
     ]
 
 
-def _told(
+def _report(
     settings: Mapping[str, Setting],
     problems: list[str],
     warnings: list[str],
     secrets: list[object],
 ) -> Discovery:
+    """What was found, with all profiles that there are, and without any secret in it."""
     files, unusable = profile_files()
-    all_secrets = [*secrets, *(secret for file in files for secret in file.secrets)]
-    wrong = [setting.problem for setting in settings.values() if setting.problem]
     if "project_id" not in settings and not problems:
         warnings = [*warnings, "no project is given: most accounts need one"]
-    found = [_shown(name, settings.get(name)) for name in _NAMES]
-    stored = [_profile(file, profile) for file in files for profile in file.profiles.values()]
+    warnings = [*warnings, *map(str, unusable)]
+    problems = problems + _problems_of(settings)
+    secrets = [*secrets, *(secret for file in files for secret in file.secrets)]
+    profiles = [_profile(file, each) for file in files for each in file.profiles.values()]
     return Discovery(
-        settings=tuple(_without_secrets(each, all_secrets) for each in found),
-        profiles=tuple(_without_secrets(each, all_secrets) for each in stored),
-        problems=_hidden_in([*problems, *wrong], all_secrets),
-        warnings=_hidden_in([*warnings, *map(str, unusable)], all_secrets),
+        settings=_without_secrets([_shown(name, settings.get(name)) for name in _NAMES], secrets),
+        profiles=_without_secrets(profiles, secrets),
+        problems=_hidden_in(problems, secrets),
+        warnings=_hidden_in(warnings, secrets),
     )
+
+
+def _problems_of(settings: Mapping[str, Setting]) -> list[str]:
+    """What is wrong with the values of settings."""
+    return [setting.problem for setting in settings.values() if setting.problem]
 
 
 def _hidden_in(texts: list[str], secrets: list[object]) -> tuple[str, ...]:
@@ -189,8 +195,7 @@ def _profile(file: ProfileFile, profile: Profile) -> FoundProfile:
     problems: list[str] = []
     try:
         settings = profile.settings()
-        problems = _missing(settings, profile.keys, profile.source)
-        problems += [setting.problem for setting in settings.values() if setting.problem]
+        problems = _missing(settings, profile.keys, profile.source) + _problems_of(settings)
     except ConfigError as error:
         problems = [str(error)]
     context = {
@@ -207,8 +212,12 @@ def _profile(file: ProfileFile, profile: Profile) -> FoundProfile:
     )
 
 
-def _without_secrets(value: T, secrets: list[object]) -> T:
-    """The same with secrets hidden in all its texts."""
+def _without_secrets(values: list[T], secrets: list[object]) -> tuple[T, ...]:
+    """The same values with secrets hidden in all their texts."""
+    return tuple(_without_secret_texts(value, secrets) for value in values)
+
+
+def _without_secret_texts(value: T, secrets: list[object]) -> T:
     texts = {
         field.name: hidden(text, secrets)
         for field in attrs.fields(cast("Any", type(value)))

@@ -34,14 +34,14 @@ _OTHERS: Final = ("E2E_TIR_", "E2E_TEST_")
 
 @without_secrets
 def from_environment(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments for `Session` from environment variables; an empty variable counts as none.
+    """Arguments for `Session` from environment variables; an empty one counts as not set.
 
-    ``E2E_PROFILE`` names a profile, which gives what no variable gives. Key and token are taken
-    from one place: both from variables, or both from the profile.
+    ``E2E_PROFILE`` names a profile, which fills in what is not set. Key and token are taken from
+    one place: both from variables, or both from the profile.
 
     Raises:
-        ConfigError: A variable that is needed is not set, one that is used is wrong, or the
-            profile cannot be used.
+        ConfigError: A required variable is not set, one that is used is wrong, or the profile
+            cannot be used.
     """
     settings = of_variables(environ)
     secrets = [setting.value for setting in settings.values() if setting.secret]
@@ -65,7 +65,7 @@ def from_environment(environ: Mapping[str, str], overrides: Mapping[str, Any]) -
 
 
 def of_variables(environ: Mapping[str, str]) -> dict[str, Setting]:
-    """What the variables say."""
+    """The settings that the variables give."""
     values = {name: environ.get(variable, "").strip() for name, variable in VARIABLES.items()}
     return {
         name: Setting(name=name, value=value, source=VARIABLES[name])
@@ -92,7 +92,7 @@ def named_profile(settings: Mapping[str, Setting]) -> Profile | None:
 
 
 def merged(settings: Mapping[str, Setting], profile: Profile | None) -> dict[str, Setting]:
-    """What the variables say and, where they say nothing, the profile."""
+    """The settings of the variables, and those of the profile that no variable gives."""
     stored = {} if profile is None else profile.settings()
     if any(name in settings for name in SECRETS):  # a key belongs to its token
         stored = {name: setting for name, setting in stored.items() if not setting.secret}
@@ -102,15 +102,16 @@ def merged(settings: Mapping[str, Setting], profile: Profile | None) -> dict[str
 
 
 def misnamed(environ: Mapping[str, str], present: set[str]) -> dict[str, str]:
-    """Variables that are not read and seem to be meant, by the variable that is read."""
-    names = [
-        name
-        for name, value in environ.items()
-        if name.upper().startswith("E2E") and not name.startswith(_OTHERS) and value.strip()
-    ]
+    """Variables that are not read but seem to be meant, by the variable that is read."""
+    names = [name for name, value in environ.items() if value.strip() and _is_ours(name)]
     if "credentials" in present:
         present = {*present, *SECRETS}
     return unread(names, VARIABLES, present)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a variable seems to be about this API."""
+    return name.upper().startswith("E2E") and not name.startswith(_OTHERS)
 
 
 def _require_secrets(settings: Mapping[str, Setting], environ: Mapping[str, str]) -> None:
@@ -122,5 +123,5 @@ def _require_secrets(settings: Mapping[str, Setting], environ: Mapping[str, str]
     hint = f" ({'; '.join(hints)})" if hints else ""
     raise ConfigError(
         f"{' and '.join(missing)} not set{hint}: get both from MyAccount (API & IAM),"
-        " name a profile in E2E_PROFILE, or pass credentials="
+        " name a profile in E2E_PROFILE, or pass credentials in code"
     )

@@ -1,4 +1,4 @@
-"""Settings that were found outside of the program: checked, and turned into `Session` arguments."""
+"""Settings that were found outside the program: checked, and turned into `Session` arguments."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Setting:
     value: object = attrs.field(repr=False)
     #: Where it was found, for people.
     source: str
-    #: What it is called there, for the text of an error.
+    #: What it is called in that place, for the text of an error.
     word: str = "it"
 
     @property
@@ -69,7 +69,7 @@ def session_arguments(
     Args:
         settings: What was found, by name; both secrets among them unless `overrides` has
             credentials.
-        overrides: Arguments that stand above what was found.
+        overrides: Arguments that take precedence over what was found.
 
     Raises:
         ConfigError: A setting that is used is wrong; the text says where it was found.
@@ -88,27 +88,29 @@ def session_arguments(
 
 
 def _credentials(used: Mapping[str, Setting], others: Mapping[str, object]) -> Credentials:
-    """The credentials, if none of the other settings holds one of the secrets."""
+    """The credentials, if none of the other settings contains one of the secrets."""
     secrets: dict[str, Any] = {name: used[name].value for name in SECRETS}
     for name in settings_with_secrets(others, secrets.values()):
         setting = used[name]
-        raise ConfigError(f"{setting.source}: {setting.word} holds the key or the token")
+        raise ConfigError(f"{setting.source}: {setting.word} contains the key or the token")
     return Credentials(**secrets)
 
 
 def warn_of_no_project(
     settings: Mapping[str, Setting], overrides: Mapping[str, Any], where: str
 ) -> None:
-    """Warn where nothing says which project is meant: a job that deletes should not guess."""
-    if "project_id" not in settings and "project_id" not in overrides:
-        log.warning(
-            "no project: %s; most accounts need one (project_id=None says that none is meant)",
-            where,
-        )
+    """Warn if no project is set: a job that deletes should not guess which one is meant."""
+    if "project_id" in {*settings, *overrides}:
+        return
+    log.warning(
+        "no project: %s; most accounts need one (in code, a project_id of None means that none is"
+        " needed)",
+        where,
+    )
 
 
 def without_secrets(function: Callable[P, T]) -> Callable[P, T]:
-    """Let the errors of a function leave its frames behind: their variables hold secrets."""
+    """Raise the errors of a function without its frames, whose variables hold secrets."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -123,11 +125,11 @@ def without_secrets(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def hidden(text: str, values: Iterable[object]) -> str:
-    """A text without the values, which are secrets or stand in the place of one."""
+    """A text without the values, which are secrets or were given in place of one."""
     return redactor_of(values).hide(text)
 
 
-#: Words that people and other tools use, without their prefixes and all but their letters.
+#: Words that people and other tools use: their letters, without a prefix.
 _MEANINGS: Final = {
     "apikey": "api_key",
     "key": "api_key",
@@ -151,7 +153,7 @@ _PREFIXES: Final = re.compile(r"^(?:e2ectl|e2e|default|cloud)_?")
 
 
 def meaning(word: str) -> str | None:
-    """The setting that a variable or a key is about, also where it is mistyped; else None."""
+    """The setting that a variable or a key is about, even if it is mistyped; else None."""
     stem = word.lower()
     while (shorter := _PREFIXES.sub("", stem)) != stem:
         stem = shorter
@@ -167,15 +169,15 @@ def meaning(word: str) -> str | None:
 def unread(
     words: Iterable[object], known: Mapping[str, str], present: Iterable[str]
 ) -> dict[str, str]:
-    """Words that are not read although they seem to be about a setting that is not there.
+    """Words that are not read although they seem to be about a setting that is missing.
 
     Args:
         words: What was found.
         known: The word that is read, for each setting.
-        present: Settings that are there.
+        present: Settings that are set.
 
     Returns:
-        The word that was found, for each word that should stand in its place.
+        The word that was found, for each word that should be there instead.
     """
     absent = set(known) - set(present)
     found: dict[str, str] = {}

@@ -26,9 +26,9 @@ from .found import (
 )
 from .secrecy import label
 
-#: No file of profiles comes near it, in bytes.
+#: Bytes of a file at the most; no file of profiles comes near it.
 _LARGEST: Final = 1024 * 1024
-#: Profiles that an error names.
+#: Profiles that an error names at the most.
 _MOST_NAMED: Final = 10
 
 
@@ -56,18 +56,18 @@ class Profile:
 
     @property
     def secrets(self) -> list[object]:
-        """The values that are secrets, or stand in the place of one."""
+        """The values that are secrets, or were given in place of one."""
         stored = self.stored if _is_object(self.stored) else {}
         return [stored.get(self.keys[name]) for name in SECRETS]
 
     def settings(self) -> dict[str, Setting]:
-        """What the profile says; a null and an empty text count as nothing.
+        """The settings that the profile gives; null and empty text count as not set.
 
         Raises:
-            ConfigError: What is stored is no object.
+            ConfigError: What is stored is not an object.
         """
         if not _is_object(self.stored):
-            raise ConfigError(f"{self.path}: the profile '{label(self.name)}' is no object")
+            raise ConfigError(f"{self.path}: the profile '{label(self.name)}' is not an object")
         return {
             name: Setting(name=name, value=self.stored[key], source=self.source, word=key)
             for name, key in self.keys.items()
@@ -75,7 +75,7 @@ class Profile:
         }
 
     def misnamed(self, present: set[str]) -> dict[str, str]:
-        """Keys that are not read and seem to be meant, by the key that is read."""
+        """Keys that are not read but seem to be meant, by the key that is read."""
         words = self.stored if _is_object(self.stored) else ()
         return unread(words, self.keys, present)
 
@@ -88,27 +88,27 @@ class ProfileFile:
     path: Path
     #: By name.
     profiles: Mapping[str, Profile]
-    #: The profile that it takes when none is named.
+    #: The profile that its tool uses when none is named.
     default: object = None
 
     @property
     def inventory(self) -> str:
         """The names of its profiles, for people."""
         names = sorted(map(label, self.profiles))
-        told = ", ".join(names[:_MOST_NAMED]) or "none"
+        listed = ", ".join(names[:_MOST_NAMED]) or "none"
         more = len(names) - _MOST_NAMED
         if more > 0:
-            told += f" and {more} more"
-        return f"{self.path} has {told}"
+            listed += f" and {more} more"
+        return f"{self.path} has {listed}"
 
     @property
     def secrets(self) -> list[object]:
-        """The values that are secrets, or stand in the place of one."""
+        """The values that are secrets, or were given in place of one."""
         return [secret for profile in self.profiles.values() for secret in profile.secrets]
 
     @property
     def default_profile(self) -> Profile | None:
-        """The profile that is taken when none is named: its default, or its only one."""
+        """The profile that is used when none is named: the default, or the only one."""
         if isinstance(self.default, str):
             return self.profiles.get(self.default)
         return next(iter(self.profiles.values())) if len(self.profiles) == 1 else None
@@ -119,12 +119,12 @@ def from_files(name: str | None, overrides: Mapping[str, Any]) -> dict[str, Any]
     """Arguments for `Session` from a configuration file.
 
     Args:
-        name: The profile, looked for in all files; None takes the default, or the only one, of the
-            first file there is.
-        overrides: Stand above the file.
+        name: The profile, looked for in all files; None for the default, or the only one, of the
+            first file that exists.
+        overrides: Arguments that take precedence over the file.
 
     Raises:
-        ConfigError: There is no file, it is not safe, it does not have the profile, or something in
+        ConfigError: There is no file, it is not safe, it does not have the profile, or a value in
             it is wrong.
     """
     profile = find_profile(name)
@@ -165,7 +165,7 @@ def find_profile(name: str | None) -> Profile:
     Raises:
         ConfigError: There is no file, one is not safe or damaged, or none has the profile.
     """
-    if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+    if not isinstance(name, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
         raise ConfigError(f"the name of a profile must be a string, not {type(name).__name__}")
     seen: list[ProfileFile] = []
     for file in _files():
@@ -176,7 +176,7 @@ def find_profile(name: str | None) -> Profile:
         seen.append(file)
     if not seen:
         raise ConfigError(
-            f"no profile: none of {', '.join(PLACES)} is there; without one, settings come from"
+            f"no profile: none of {', '.join(PLACES)} exists; without one, settings come from"
             " E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION in the environment"
         )
     inventories = "; ".join(file.inventory for file in seen)
@@ -185,7 +185,7 @@ def find_profile(name: str | None) -> Profile:
 
 
 def _files() -> Iterator[ProfileFile]:
-    """The files that are there, each read when it is its turn.
+    """The files that exist, each read when its turn comes.
 
     Raises:
         ConfigError: One is not safe, or damaged.
@@ -199,13 +199,13 @@ def _files() -> Iterator[ProfileFile]:
 def _default_of(file: ProfileFile) -> Profile:
     profile = file.default_profile
     if profile is None:
-        text = f"no default profile: {file.inventory}; say which"
+        text = f"no default profile: {file.inventory}; name one"
         raise ConfigError(hidden(text, file.secrets))
     return profile
 
 
 def profile_files() -> tuple[list[ProfileFile], list[ConfigError]]:
-    """The files that are there, and the errors of those that cannot be used."""
+    """The files that exist, and the errors of those that cannot be used."""
     found: list[ProfileFile] = []
     unusable: list[ConfigError] = []
     for place, read in _READERS:
@@ -223,7 +223,7 @@ def _home() -> Path:
         return Path.home()
     except RuntimeError:
         pass  # raised below, where no context hangs on it
-    raise ConfigError("no profile: it is not known where the home directory is")
+    raise ConfigError("no profile: the home directory is not known")
 
 
 def _is_file(path: Path) -> bool:
@@ -231,12 +231,16 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError as error:
-        problem = error.strerror or type(error).__name__
+        problem = _reason(error)
     raise ConfigError(f"{path} cannot be read: {problem}")
 
 
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
 def _content(path: Path, *, strict: bool) -> bytes:
-    """The bytes of a file that is safe to believe.
+    """The bytes of a file that is safe to trust.
 
     Args:
         path: The file.
@@ -251,12 +255,12 @@ def _content(path: Path, *, strict: bool) -> bytes:
             status = os.fstat(file.fileno())
             content = file.read(_LARGEST + 1)
     except OSError as error:
-        problem = f"{path} cannot be read: {error.strerror or type(error).__name__}"
+        problem = f"{path} cannot be read: {_reason(error)}"
     else:
         _check_permissions(path, status, strict=strict)
         if len(content) <= _LARGEST:
             return content
-        problem = f"{path} has more than 1 MiB: it is no file of profiles"
+        problem = f"{path} has more than 1 MiB, so it is not a file of profiles"
     raise ConfigError(problem)
 
 
@@ -270,12 +274,14 @@ def _check_permissions(path: Path, status: os.stat_result, *, strict: bool) -> N
         if user != 0:
             raise ConfigError(text)
         log.warning("%s", text)  # root reads files of users in containers
+    if mode & 0o022:
+        raise ConfigError(
+            f"{path} can be changed by others: chmod 600 it, since it says which account is used"
+        )
     if not mode & 0o077:
         return
     text = f"{path} can be read by others: chmod 600 it, since it holds secrets"
-    if mode & 0o022:
-        text = f"{path} can be changed by others: chmod 600 it, since it decides what is changed"
-    if strict or mode & 0o022:
+    if strict:
         raise ConfigError(text)
     log.warning("%s", text)
 
@@ -323,7 +329,7 @@ def _e2ectl(path: Path) -> ProfileFile:
     """e2ectl: ``{"profiles": {alias: {api_key, auth_token, …}}, "default": alias}``."""
     content = _json_object(path, strict=True)
     if "profiles" not in content:
-        # The file that MyAccount offers for download, put where e2ectl has its own.
+        # The file that MyAccount offers for download, put where e2ectl keeps its own.
         return _from_download(path, content)
     stored = content["profiles"]
     return _file(path, stored if _is_object(stored) else {}, _E2ECTL_KEYS, content.get("default"))
@@ -339,12 +345,14 @@ def _from_download(path: Path, content: Mapping[str, Any]) -> ProfileFile:
     Its "default" holds an alias and the context, no secrets.
     """
     pointer = content.get("default")
-    alias = pointer.get("api_key") if _is_object(pointer) else None
-    if _is_object(pointer) and alias != pointer.get("api_auth_token"):
+    stored = {key: value for key, value in content.items() if key != "default"}
+    if not _is_object(pointer):
+        return _file(path, stored, _DOWNLOAD_KEYS, None)
+    alias = pointer.get("api_key")
+    if alias != pointer.get("api_auth_token"):
         # A downloaded token that is named "default": these are secrets.
         return _file(path, content, _DOWNLOAD_KEYS, "default")
-    stored = {key: value for key, value in content.items() if key != "default"}
-    if not isinstance(alias, str) or not _is_object(pointer):
+    if not isinstance(alias, str):
         return _file(path, stored, _DOWNLOAD_KEYS, None)
     if _is_object(stored.get(alias)):
         # The context belongs to the alias that the pointer names, and to no other.

@@ -1,4 +1,4 @@
-"""What processes that share an account may be given: a limiter and a guard, as protocols."""
+"""What processes that share an account can be given: a limiter and a guard, as protocols."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Guard", "Limiter", "PerAccount", "checked_guard", "checked_limiter"]
 
 
 class Limiter(Protocol):
-    """Paces the requests of all sessions that are given it, be they in other processes.
+    """Paces the requests of all sessions that are given it, also across processes.
 
     For each request the session waits, in this order, for the end of a pause, for a turn of the
     limiter, and for a slot; then the clock of the attempt starts. Every request takes a turn:
@@ -24,8 +24,8 @@ class Limiter(Protocol):
     A limiter that raises ends the call before the request is sent, with a `ConfigError` that names
     the exception; in a run, the step is SKIPPED. `aioe2e.fleet.RedisLimiter` never raises.
 
-    It may have an attribute ``mode``, a word about where its turns come from, which is told in
-    `LimiterEvent`, and the method of `PerAccount`.
+    It may have an attribute ``mode``, a word that says where its turns come from and is reported
+    in `LimiterEvent`, and the method of `PerAccount`.
     """
 
     async def acquire(self, weight: int = 1) -> None:
@@ -37,7 +37,7 @@ class Limiter(Protocol):
         ...
 
     def throttled(self, seconds: float) -> None:
-        """The server throttled a request: hold everybody back. Must not block.
+        """The server throttled a request: let no request go for a while. Must not block.
 
         Args:
             seconds: How long nothing may be sent, from now on.
@@ -46,7 +46,7 @@ class Limiter(Protocol):
 
 
 class Guard(Protocol):
-    """Lets one writer at a time change an image, be the others in other processes.
+    """Lets one writer at a time change an image, also across processes.
 
     A guard that raises on entering ends the call before anything is sent, with `GuardError`; in a
     run, the step is SKIPPED. What it raises on leaving is logged, and the call ends as the server's
@@ -79,17 +79,14 @@ def checked_limiter(limiter: Any, credentials: Credentials) -> Limiter | None:
     """The limiter for the account.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It lacks a method, or `throttled` is async.
     """
     if limiter is None:
         return None
-    has_methods = callable(getattr(limiter, "acquire", None)) and callable(
-        getattr(limiter, "throttled", None)
-    )
-    if not has_methods or isinstance(limiter, type):
+    if not _has_methods(limiter, "acquire", "throttled"):
         raise ConfigError(
             "limiter must have the methods acquire and throttled (aioe2e.Limiter), and"
-            f" {_kind(limiter)} has not"
+            f" {_kind(limiter)} does not"
         )
     if inspect.iscoroutinefunction(limiter.throttled):
         raise ConfigError("limiter.throttled must not be async: it is called and not awaited")
@@ -101,22 +98,29 @@ def checked_guard(guard: Any, credentials: Credentials) -> Guard | None:
     """The guard for the account.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It lacks the method.
     """
     if guard is None:
         return None
-    if not callable(getattr(guard, "hold", None)) or isinstance(guard, type):
+    if not _has_methods(guard, "hold"):
         raise ConfigError(
-            f"guard must have the method hold (aioe2e.Guard), and {_kind(guard)} has not"
+            f"guard must have the method hold (aioe2e.Guard), and {_kind(guard)} does not"
         )
     found: Guard = _for_account(guard, credentials)
     return found
 
 
+def _has_methods(value: object, *names: str) -> bool:
+    """Whether an object, not a class, has these methods."""
+    if isinstance(value, type):
+        return False
+    return all(callable(getattr(value, name, None)) for name in names)
+
+
 def _kind(value: object) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__} (an object of it is needed)"
-    return f"a {type(value).__name__}"
+    return f"a value of type {type(value).__name__}"
 
 
 def _for_account(seam: Any, credentials: Credentials) -> Any:

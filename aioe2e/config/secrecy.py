@@ -1,4 +1,4 @@
-"""What may be said of a setting: what may be a secret is described and never quoted."""
+"""How errors speak of settings: what may be a secret is described and never quoted."""
 
 from __future__ import annotations
 
@@ -34,15 +34,14 @@ def looks_like_key(text: str) -> bool:
 
 def looks_secret(text: str) -> bool:
     """Whether a text has the form of an api key or a token."""
-    is_hex = re.fullmatch(_HEX, text) is not None
-    return is_hex or looks_like_key(text) or looks_like_token(text)
+    return any(re.fullmatch(form, text) for form in (_UUID, _JWT, _HEX))
 
 
 def described(value: object) -> str:
-    """What a refused setting is, in words that hold none of it: it may be a secret."""
+    """What a refused value is, in words that show none of it: it may be a secret."""
     if isinstance(value, str):
         return _described_text(value)
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float | None):
         return _check.quoted(value)
     return f"a value of type {type(value).__name__}"
 
@@ -57,14 +56,14 @@ def _described_text(text: str) -> str:
 
 
 def label(name: object) -> str:
-    """A name of the user's own (of a profile, of a variable) as an error may show it."""
+    """A name that the user chose (of a profile, of a variable), as an error may show it."""
     if not isinstance(name, str) or looks_secret(name):
         return f"[{described(name)}]"
     return shorten(escape(_check.as_str(name)), _LONGEST_LABEL)
 
 
 def redactor_of(values: Iterable[object]) -> Redactor:
-    """A redactor that knows the values that can be secrets, right or wrong."""
+    """A redactor for the values that may be secrets, whether they are usable or not."""
     texts = [value.strip() for value in values if isinstance(value, str)]
     words = [text.rpartition(" ")[2] for text in texts]
     return Redactor(
@@ -73,7 +72,7 @@ def redactor_of(values: Iterable[object]) -> Redactor:
 
 
 def settings_with_secrets(settings: Mapping[str, object], secrets: Iterable[object]) -> list[str]:
-    """The names of the settings in which a secret stands. They would show it in URLs and logs.
+    """The names of the settings that contain a secret. They would show it in URLs and logs.
 
     Args:
         settings: By name.

@@ -5,21 +5,19 @@
     async with FakeE2E(images=200, nodes=20, latency=0.02) as fake, fake.session() as session:
         ...
 
-Names are looked up when they are asked for, so that pytest can load the plugin in this package
-without loading a web server.
+Each name loads what it needs when it is first used, so that pytest can load the plugin in this
+package without loading a web server.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from aioe2e._lazy import lazy_door
 
 if TYPE_CHECKING:
     from .account import Applied, Rules, made_images, made_nodes
     from .fake import FakeE2E
     from .faults import KINDS, Answer, Effect, Fault, Faults, Kind
-    from .net import DIALECTS, RecordedRequest
-    from .net import RecordedRequest as Call
+    from .net import DIALECTS, Call, RecordedRequest
 
 __all__ = [
     "DIALECTS",
@@ -38,33 +36,13 @@ __all__ = [
     "made_nodes",
 ]
 
-#: Where each name comes from: the room, and the name there.
-_HOMES = {
-    "DIALECTS": "net",
-    "KINDS": "faults",
-    "Answer": "faults",
-    "Applied": "account",
-    "Call": "net:RecordedRequest",  # its name until now
-    "Effect": "faults",
-    "FakeE2E": "fake",
-    "Fault": "faults",
-    "Faults": "faults",
-    "Kind": "faults",
-    "RecordedRequest": "net",
-    "Rules": "account",
-    "made_images": "account",
-    "made_nodes": "account",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if (home := _HOMES.get(name)) is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room, _, there = home.partition(":")
-    value = getattr(importlib.import_module(f".{room}", __name__), there or name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_door(
+        __name__,
+        {
+            "account": ["Applied", "Rules", "made_images", "made_nodes"],
+            "fake": ["FakeE2E"],
+            "faults": ["KINDS", "Answer", "Effect", "Fault", "Faults", "Kind"],
+            "net": ["DIALECTS", "Call", "RecordedRequest"],
+        },
+    )

@@ -9,14 +9,13 @@ async def test_rotation(fake_e2e, e2e_session):
 
 They work with every runner of async tests (pytest-asyncio, anyio, a plain ``asyncio.run`` in a sync
 test): the emulator runs on a thread of its own, and the session is closed on the loop of the test,
-right behind the test function. The emulator and its web server load when a fixture is first used.
-The client loads when pytest does, since it is the package that the plugin belongs to; ``-p
-no:aioe2e`` leaves both out.
+right after the test function. The emulator and its web server load when a fixture is first used.
+Pytest loads the package at its start, since the plugin belongs to it, and so what ``import aioe2e``
+loads; ``-p no:aioe2e`` turns the plugin off.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Iterator
@@ -33,8 +32,6 @@ _MARKER = (
     "fake_e2e(**options): what the emulator of the fixture `fake_e2e` is made with, "
     "like FakeE2E(**options)"
 )
-
-
 #: What `FakeE2E` takes without a keyword.
 _POSITIONAL = ("images", "nodes")
 
@@ -49,9 +46,9 @@ def fake_e2e(request: pytest.FixtureRequest) -> Iterator[FakeE2E]:
     """A running `FakeE2E`, one for each test.
 
     ``@pytest.mark.fake_e2e(images=50)`` says how it is made. The marks of a module, a class and a
-    test are put together; where two differ, the closer one holds.
+    test are combined; where two differ, the one closer to the test wins.
     """
-    from . import FakeE2E  # noqa: PLC0415  # loads when it is used
+    from . import FakeE2E  # noqa: PLC0415  # not before it is needed
 
     options: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("fake_e2e"))):
@@ -69,14 +66,13 @@ def e2e_session(request: pytest.FixtureRequest, fake_e2e: FakeE2E) -> Iterator[S
     """A `Session` for the emulator of ``fake_e2e``.
 
     It is closed when the test function ends. A test that is not async and runs loops of its own
-    should write ``async with e2e_session:`` in the first one; the session belongs to that loop.
+    should use ``async with e2e_session:`` in the first one; the session belongs to that loop.
     """
     session = fake_e2e.session()
     item = request.node
     test = getattr(item, "obj", None)
     if inspect.iscoroutinefunction(test):
-        # A session is closed on its own loop, and only the test runs there; a fixture's teardown
-        # may not.
+        # A session is closed on its own loop. The test runs there; the end of a fixture may not.
         item.obj = _closing(test, session)
     try:
         yield session
@@ -100,6 +96,8 @@ def _closing(test: Callable[..., Any], session: Session) -> Callable[..., Any]:
 
 def _run(session: Session) -> None:
     """Close a session whose loop is gone, or that never had one."""
+    import asyncio  # noqa: PLC0415  # not before it is needed
+
     # Not asyncio.run: that would take the current loop away from runners that set one.
     loop = asyncio.new_event_loop()
     try:

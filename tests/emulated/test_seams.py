@@ -318,9 +318,9 @@ async def test_hooks_hear_of_every_turn() -> None:
 @pytest.mark.parametrize(
     ("limiter", "named"),
     [
-        (object(), "a object has not"),
+        (object(), "a value of type object does not"),
         (Turnstile, "the class Turnstile"),
-        ("redis://localhost", "a str has not"),
+        ("redis://localhost", "a value of type str does not"),
     ],
 )
 def test_what_is_no_limiter_is_refused_by_name(limiter: Any, named: str) -> None:

@@ -119,6 +119,39 @@ def run_pytest(
     )
 
 
+#: What a test run needs only once a fixture is used, or never.
+HEAVY = (
+    "aiohttp.web",
+    "aioe2e.bulk.engine",
+    "aioe2e.config.profiles",
+    "aioe2e.diagnosis.check",
+    "aioe2e.events.values",
+    "aioe2e.testing._checks",
+    "aioe2e.testing.account",
+    "aioe2e.testing.fake",
+    "aioe2e.testing.faults",
+    "aioe2e.testing.net",
+    "aioe2e.testing.service",
+)
+
+
+def test_the_plugin_loads_no_emulator_before_a_fixture_is_used() -> None:
+    code = "import sys, aioe2e.testing.pytest_plugin; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "aioe2e.testing.pytest_plugin" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_the_plugin_loads_nothing_but_what_the_package_and_pytest_load() -> None:
+    code = (
+        "import sys, pytest, aioe2e; before = set(sys.modules);"
+        "import aioe2e.testing.pytest_plugin; print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["aioe2e.testing", "aioe2e.testing.pytest_plugin"]
+
+
 def has_entry_point() -> bool:
     points = importlib.metadata.entry_points(group="pytest11")
     return any(point.value.startswith("aioe2e") for point in points)
@@ -258,11 +291,13 @@ def test_the_command_names_the_port_that_is_in_use(capsys: pytest.CaptureFixture
     )
 
 
-def test_the_command_names_the_file_that_is_no_json(
+def test_the_command_names_a_file_that_is_not_json(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.json").write_text("{")
-    assert "bad.json is no JSON file" in refused(["--images", str(tmp_path / "bad.json")], capsys)
+    assert "bad.json is not a JSON file" in refused(
+        ["--images", str(tmp_path / "bad.json")], capsys
+    )
 
 
 def test_every_rule_has_an_option_and_the_help_fits_a_terminal(

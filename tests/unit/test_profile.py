@@ -156,12 +156,12 @@ def test_the_only_profile_needs_no_name(home: Path) -> None:
     ("content", "name", "says"),
     [
         (E2ECTL, "other", "no profile 'other': "),
-        ({**E2ECTL, "default": None}, None, "config.json has home, work; say which"),
+        ({**E2ECTL, "default": None}, None, "config.json has home, work; name one"),
         ({**E2ECTL, "default": "gone"}, None, "no default profile"),
-        ({"profiles": {}}, None, "config.json has none; say which"),
-        ({}, None, "config.json has none; say which"),
+        ({"profiles": {}}, None, "config.json has none; name one"),
+        ({}, None, "config.json has none; name one"),
         ({"profiles": []}, "x", "config.json has none"),
-        ({"profiles": {"x": KEY}}, "x", "the profile 'x' is no object"),
+        ({"profiles": {"x": KEY}}, "x", "the profile 'x' is not an object"),
         ({"profiles": {"x": {"api_key": KEY}}}, "x", "profile 'x': auth_token missing"),
         ({"profiles": {"x": {"auth_token": TOKEN}}}, "x", "profile 'x': api_key missing"),
         ({"profiles": {"x": {"api_key": KEY, "auth_token": TOKEN, "default_project_id": "no"}}}, "x", "profile 'x': project_id must be"),
@@ -234,7 +234,7 @@ def test_a_downloaded_file_with_one_token_needs_no_name(home: Path) -> None:
 
 def test_a_downloaded_file_with_several_tokens_needs_one(home: Path) -> None:
     stored(home, ".E2E_CLI", {key: value for key, value in E2E_CLI.items() if key != "default"})
-    assert "has home, work; say which" in refused()
+    assert "has home, work; name one" in refused()
     assert secrets(from_files("work", {})) == (KEY, TOKEN)
 
 

@@ -99,7 +99,7 @@ SOUND = {
         ({"E2E_AUTH_TOKEN": f"'{TOKEN}'"}, "E2E_AUTH_TOKEN: it begins or ends with a quotation mark"),
         ({"E2E_AUTH_TOKEN": f"{TOKEN}'"}, "E2E_AUTH_TOKEN: it begins or ends with a quotation mark"),
         ({"E2E_PROJECT_ID": "'12345'"}, "a text of 7 characters that begins with a quotation mark"),
-        ({"E2E_API_KEY": HEX * 2, "E2E_AUTH_TOKEN": KEY}, "has the form of an api key, and api_key has not: are the two swapped?"),
+        ({"E2E_API_KEY": HEX * 2, "E2E_AUTH_TOKEN": KEY}, "has the form of an api key, and the api key does not: are the two swapped?"),
         ({"E2E_API_KEY": "Delhi", "E2E_LOCATION": KEY}, "E2E_API_KEY: it must have at least 6"),
         ({"E2E_API_KEY": "Chennai", "E2E_LOCATION": KEY}, "E2E_LOCATION: location must be a name"),
         ({"E2E_MYACCOUNT_BASE_URL": KEY}, "E2E_MYACCOUNT_BASE_URL: base_url must be an absolute URL"),

@@ -15,7 +15,7 @@ from .replies import (
     success,
     success_wire,
 )
-from .requests import RecordedRequest
+from .requests import Call, RecordedRequest
 from .wire import Wire
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "HTML_TYPE",
     "JSON_TYPE",
     "WRITES",
+    "Call",
     "Connection",
     "Listener",
     "LoopThread",

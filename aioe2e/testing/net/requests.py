@@ -126,6 +126,9 @@ class RecordedRequest:
         return f"<RecordedRequest {line} -> {self.status}>"
 
 
+#: The former name of the class.
+Call = RecordedRequest
+
 #: What a request remembers of itself while it is answered.
 _DERIVED = tuple(
     name for name, value in vars(RecordedRequest).items() if isinstance(value, cached_property)
