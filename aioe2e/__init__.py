@@ -74,7 +74,6 @@ from .models import (
     SavedImage,
     WaitProgress,
 )
-from .nodes import Nodes
 from .session import Session
 
 if typing.TYPE_CHECKING:
@@ -96,6 +95,7 @@ if typing.TYPE_CHECKING:
         RunEvent,
         StepEvent,
     )
+    from .nodes import Nodes
 
 __all__ = [
     "APIError",
@@ -203,6 +203,7 @@ if not typing.TYPE_CHECKING:
                 "RunEvent",
                 "StepEvent",
             ],
+            "nodes": ["Nodes"],
             "select": [],
         },
     )

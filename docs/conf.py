@@ -6,6 +6,9 @@ import re
 from importlib import metadata
 from typing import Any
 
+from sphinx.ext.napoleon.docstring import GoogleDocstring
+from sphinx.util import logging
+
 project = "aioe2e"
 copyright = "the aioe2e developers"  # noqa: A001  # Sphinx's word for it
 release = metadata.version("aioe2e")
@@ -22,6 +25,7 @@ myst_heading_anchors = 3
 #: Links that lead out of this folder; whether they lead anywhere is tested.
 suppress_warnings = ["myst.xref_missing"]
 
+autodoc_default_options = {"undoc-members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 #: One parameter a line where a signature is longer than this.
@@ -50,5 +54,31 @@ def without_internals(
     return shown, returns
 
 
+class WholeAttributes(GoogleDocstring):
+    """Comments of attributes as they stand: Google's style makes a type of what is before the first
+    colon of a sentence."""
+
+    def _consume_inline_attribute(self) -> tuple[str, list[str]]:
+        return "", self._dedent(self._consume_to_end())
+
+
+#: A field of a docstring that stands for a type, and one that names what is raised.
+_TYPE = re.compile(r":(?:type[^:]*|rtype): *(.*)")
+_RAISES = re.compile(r":raises *(.*?):")
+_TWO_WORDS = re.compile(r"[A-Za-z]+ (?!or )[a-z]+")
+
+
+def warn_of_sentences_as_types(
+    _app: Any, _what: str, name: str, _object: Any, _options: Any, lines: list[str]
+) -> None:
+    """Complain where a sentence of a docstring has become a type: the build fails on warnings."""
+    for line in lines:
+        found = _TYPE.match(line) or _RAISES.match(line)
+        if found is not None and _TWO_WORDS.search(found[1]):
+            logging.getLogger(__name__).warning("%s: a sentence is shown as a type: %s", name, line)
+
+
 def setup(app: Any) -> None:
+    GoogleDocstring._consume_inline_attribute = WholeAttributes._consume_inline_attribute
     app.connect("autodoc-process-signature", without_internals)
+    app.connect("autodoc-process-docstring", warn_of_sentences_as_types, priority=900)

@@ -66,10 +66,10 @@ PAGE = "<!DOCTYPE html><html><title>Bad Gateway</title></html>"
 #: The rows: in words, and attempts that the words mean. All of one row must be judged alike.
 ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
     "not sent: DNS, connection refused, TLS, connect timeout": [ConnectError("", sent=False)],
-    "sent, no whole reply: reset, closed, timed out, not HTTP": [
+    "sent, but no complete reply: reset, closed, timed out, not HTTP": [
         ConnectionLostError("", sent=True)
     ],
-    "a 2xx that cannot be read: cut off, not JSON, another shape": [
+    "a 2xx that cannot be parsed: cut off, not JSON, another structure": [
         (200, '{"code": 2'),
         (200, "OK"),
         (202, []),
@@ -86,7 +86,7 @@ ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
         (200, {"code": 429}),
     ],
     "429 as anything but JSON": [(429, "slow down")],
-    "a refusal that says that it passes, and when (“try again in 5 seconds”)": [
+    "a temporary refusal that says when to try again (“try again in 5 seconds”)": [
         (status, {"message": "The node is busy, please try again in 5 seconds"})
         for status in (400, 409, 412, 422)
     ],
@@ -104,7 +104,7 @@ ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
 WORDS = {
     Decision.RETURN: "done",
     Decision.RETRY: "retry",
-    Decision.LOOK: "look",
+    Decision.LOOK: "check",
     Decision.RAISE: "error",
 }
 
