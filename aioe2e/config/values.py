@@ -85,8 +85,8 @@ class Timeouts(Value):
 
     #: One request and its reply. The clock starts once the session gives the request a slot.
     attempt: float | None = attrs.field(default=30.0, validator=_timeout)
-    #: A whole call with its attempts, back-off and pauses. Waiting for the first slot does not count,
-    #: so ten thousand calls under one ``gather`` do not time out in the queue.
+    #: A whole call with its attempts, back-off and pauses. Waiting for the first slot is not
+    #: included, so ten thousand calls under one ``gather`` do not time out in the queue.
     total: float | None = attrs.field(default=120.0, validator=_timeout)
     #: Making a connection (DNS, TCP and TLS).
     connect: float | None = attrs.field(default=10.0, validator=_timeout)
@@ -140,8 +140,8 @@ class Limits(Value):
     #: Maximum size of one listing in bytes, before and after decompression; 1024 or more. Other
     #: replies may have 1 MiB.
     max_body: int = attrs.field(default=16 * 1024 * 1024, validator=_count(1024))
-    #: Maximum number of images (or nodes) in one listing; 1 or more. A longer one is refused without
-    #: being read to its end.
+    #: Maximum number of images (or nodes) in one listing; 1 or more. A longer one is refused, and
+    #: not read to its end.
     max_elements: int = attrs.field(default=100_000, validator=_count(1))
     #: Size of the retry budget. Each retry uses one, each success restores one; 0 switches retries
     #: off.
