@@ -66,10 +66,10 @@ PAGE = "<!DOCTYPE html><html><title>Bad Gateway</title></html>"
 #: The rows: in words, and attempts that the words mean. All of one row must be judged alike.
 ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
     "not sent: DNS, connection refused, TLS, connect timeout": [ConnectError("", sent=False)],
-    "sent, no complete reply: reset, closed, timed out, not HTTP": [
+    "sent, but no complete reply: reset, closed, timed out, not HTTP": [
         ConnectionLostError("", sent=True)
     ],
-    "a 2xx that cannot be read: cut off, not JSON, another shape": [
+    "a 2xx that cannot be parsed: cut off, not JSON, another structure": [
         (200, '{"code": 2'),
         (200, "OK"),
         (202, []),
@@ -86,11 +86,11 @@ ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
         (200, {"code": 429}),
     ],
     "429 as anything but JSON": [(429, "slow down")],
-    "a temporary refusal that says when to retry (“try again in 5 seconds”)": [
+    "a temporary refusal that says when to try again (“try again in 5 seconds”)": [
         (status, {"message": "The node is busy, please try again in 5 seconds"})
         for status in (400, 409, 412, 422)
     ],
-    "any other 4xx, any 3xx, a 2xx whose envelope reports failure": [
+    "any other 4xx, any 3xx, a 2xx whose envelope says failure": [
         (405, PAGE),
         (412, {"message": "Node is already in Saving state, please try again later"}),
         *((status, {"message": "no"}) for status in range(300, 500) if status not in STATUS_FATES),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, Never, Self, TypeGuard, cast
+from typing import Any, Literal, Never, Self, TypeGuard
 
 import attrs
 
 from aioe2e import _check
+from aioe2e._plain import Value
 from aioe2e.errors import ConfigError
 
 from .secrecy import QUOTES, SHORTEST_SECRET, described, looks_like_key, looks_like_token
@@ -78,55 +79,28 @@ _hourly = _must_be("a whole number of 1 or more, or None for no limit", _or_none
 _flag = _must_be("True or False", _is_bool)
 
 
-class _Settings:
-    """How settings are compared and shown: by their fields.
-
-    attrs would compile these three methods anew for each class, which makes importing it slower.
-    """
-
-    __slots__ = ()
-
-    def _values(self) -> tuple[object, ...]:
-        return tuple(getattr(self, field.name) for field in attrs.fields(cast("Any", type(self))))
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return self._values() == other._values()
-
-    def __hash__(self) -> int:
-        return hash((type(self), self._values()))
-
-    def __repr__(self) -> str:
-        fields = attrs.fields(cast("Any", type(self)))
-        pairs = zip(fields, self._values(), strict=True)
-        shown = ", ".join(f"{field.name}={value!r}" for field, value in pairs)
-        return f"{type(self).__name__}({shown})"
-
-
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Timeouts(_Settings):
+class Timeouts(Value):
     """How long things may take, in seconds; None means no limit."""
 
     #: One request and its reply. The clock starts once the session gives the request a slot.
     attempt: float | None = attrs.field(default=30.0, validator=_timeout)
-    #: A whole call from its first slot on: attempts, back-off and pauses together. Waiting for the
-    #: first slot is not counted, so ten thousand calls under one ``gather`` do not time out in the
-    #: queue.
+    #: A whole call with its attempts, back-off and pauses. Waiting for the first slot is not
+    #: included, so ten thousand calls under one ``gather`` do not time out in the queue.
     total: float | None = attrs.field(default=120.0, validator=_timeout)
     #: Making a connection (DNS, TCP and TLS).
     connect: float | None = attrs.field(default=10.0, validator=_timeout)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class RetryPolicy(_Settings):
+class RetryPolicy(Value):
     """How often and how soon a failed attempt is made again.
 
     Which requests may be repeated at all is not a setting.
     """
 
-    #: Requests for one call at the most, the first included; 1 or more. Not counted are the other
-    #: method after a 405, a second token after a 401, and listings that look for a lost write.
+    #: Maximum number of requests for one call, the first included; 1 or more. Retries with another
+    #: method (405) or a fresh token (401) and checks of the listing are not counted.
     attempts: int = attrs.field(default=4, validator=_count(1))
     #: The first back-off lasts up to this many seconds, each later one up to twice the one before.
     base: float = attrs.field(default=0.5, validator=_seconds)
@@ -148,28 +122,29 @@ class RetryPolicy(_Settings):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Limits(_Settings):
+class Limits(Value):
     """What one session may use. Shared by all its views and bulk runs."""
 
-    #: Requests in flight at the same time, at the most; 1 or more.
+    #: Maximum number of requests in flight; 1 or more.
     in_flight: int = attrs.field(default=16, validator=_count(1))
-    #: Requests started in a second at the most; None for no limit.
+    #: Maximum number of requests started per second; None for no limit.
     per_second: float | None = attrs.field(default=None, validator=_rate)
-    #: Requests started within any hour at the most; None for no limit. The vendor documents 5,000
-    #: an hour for a token. A call that would have to wait longer than its `Timeouts.total` for its
-    #: turn fails at once with `RateLimitedError`; a bulk run waits.
+    #: Maximum number of requests started within any hour; None for no limit. The vendor documents
+    #: 5,000 an hour for a token. A call that would have to wait for its turn longer than its
+    #: `Timeouts.total` fails at once with `RateLimitedError`; a bulk run waits.
     per_hour: int | None = attrs.field(default=None, validator=_hourly)
-    #: Whether a throttled session slows down by itself: its in-flight limit halves, then grows by
-    #: one after each clean round, and requests are paced at the rate that the server was seen to
-    #: accept.
+    #: Whether a throttled session slows down by itself. Its in-flight limit halves, then grows by
+    #: one after each clean round (as many successful requests as are in flight), and requests are
+    #: paced at the rate that the server was seen to accept.
     adaptive: bool = attrs.field(default=True, validator=_flag)
-    #: Bytes of one listing at the most, counted before and after decompression; 1024 or more. Other
+    #: Maximum size of one listing in bytes, before and after decompression; 1024 or more. Other
     #: replies may have 1 MiB.
     max_body: int = attrs.field(default=16 * 1024 * 1024, validator=_count(1024))
-    #: Images (or nodes) of one listing at the most; 1 or more. A longer one is refused, and not
-    #: read to its end.
+    #: Maximum number of images (or nodes) in one listing; 1 or more. A longer one is refused, and
+    #: not read to its end.
     max_elements: int = attrs.field(default=100_000, validator=_count(1))
-    #: The budget for retries: a retry takes one, a success gives one back. 0 switches retries off.
+    #: Size of the retry budget. Each retry uses one, each success restores one; 0 switches retries
+    #: off.
     retry_budget: int = attrs.field(default=100, validator=_count(0))
 
 
@@ -180,7 +155,7 @@ class Dialect(enum.Enum):
     DOCUMENTED = "documented"
     #: PUT for save and rename, DELETE for delete, as the vendor's newer clients send.
     CURRENT = "current"
-    #: PUT for every action, for a delete with a body, as e2e-cli 0.9.30 sends.
+    #: PUT for every action, as e2e-cli 0.9.30 sends; a delete has a body.
     PUT = "put"
     #: The documented methods first; after HTTP 405, and nothing else, the next ones in the order
     #: above. What worked is remembered for the session.
@@ -229,8 +204,8 @@ def _problem_of_secret(secret: str, *, is_token: bool) -> str:
     return ""
 
 
-@attrs.frozen(kw_only=True, repr=False, init=False)
-class Credentials:
+@attrs.frozen(kw_only=True, eq=False, repr=False, init=False)
+class Credentials(Value):
     """The two secrets that every request carries. They are never shown, and cannot be pickled.
 
     Args:

@@ -1,10 +1,10 @@
-"""What `FakeE2E` takes in several forms, brought into one."""
+"""Arguments that `FakeE2E` takes in several forms, brought into one form."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
@@ -19,11 +19,11 @@ def refuse_unknown(rules: Mapping[str, Any], made: type[object]) -> None:
     """Refuse keywords that are neither a rule nor a parameter.
 
     Args:
-        rules: The keywords that are no parameters.
+        rules: The keywords that are not parameters.
         made: The class that was called with them.
 
     Raises:
-        UsageError: It names the nearest keyword that there is.
+        UsageError: There is one; the text names the closest known keyword.
     """
     fields = {field.name for field in attrs.fields(Rules)}
     parameters = inspect.signature(made).parameters.values()
@@ -44,19 +44,28 @@ def latency_range(latency: object) -> tuple[float, float]:
     Raises:
         UsageError: It is neither a number of seconds nor the least and the most.
     """
-    ends: list[Any] = list(latency) if checks.is_several(latency) else [latency, latency]
-    if len(ends) != 2 or not all(map(checks.is_number, ends)) or not 0 <= ends[0] <= ends[1]:
+    ends: tuple[Any, ...] = (latency, latency)
+    if checks.is_several(latency):
+        ends = tuple(latency)
+    if not _is_range(ends):
         checks.refuse(
             "latency", "a number of seconds of 0 or more, or the least and the most", latency
         )
-    return ends[0], ends[1]
+    return ends
+
+
+def _is_range(ends: tuple[Any, ...]) -> TypeGuard[tuple[float, float]]:
+    """Whether these are two numbers from 0 on, the smaller one first."""
+    if len(ends) != 2 or not all(map(checks.is_number, ends)):
+        return False
+    return bool(0 <= ends[0] <= ends[1])
 
 
 def dialect_names(dialects: Dialect | str | Collection[Dialect | str] | None) -> tuple[str, ...]:
-    """Dialects as names of the table.
+    """Dialects as names of `DIALECTS`.
 
     Raises:
-        UsageError: There is no such dialect, or none is named.
+        UsageError: A dialect is unknown, or none is given.
     """
     if dialects is None:
         return tuple(DIALECTS)

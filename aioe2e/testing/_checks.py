@@ -1,4 +1,4 @@
-"""What an argument of the emulator may be; anything else is a `UsageError` that names it."""
+"""Checks of the emulator's arguments. Each raises a `UsageError` that names the argument."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any, Never, TypeGuard
 
 import attrs
 
-from aioe2e._check import quoted
+from aioe2e import _check
+from aioe2e._check import is_whole, quoted
 from aioe2e.errors import UsageError
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
 def refuse(name: str, expected: str, value: object) -> Never:
-    """Say what something must be.
+    """Say what an argument must be.
 
     Raises:
         UsageError: Always.
@@ -26,23 +27,32 @@ def refuse(name: str, expected: str, value: object) -> Never:
 
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return _check.is_number(value) and math.isfinite(value)
 
 
-def is_whole(value: object, *, least: int = 0) -> TypeGuard[int]:
-    """Whether a value is a whole number from `least` on."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def is_positive(value: object) -> TypeGuard[float]:
+    """Whether a value is a finite number above 0."""
+    return is_number(value) and value > 0
 
 
 def is_several(value: object) -> TypeGuard[Iterable[Any]]:
-    """Whether a value holds others, one after the other; text and mappings do not count."""
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    """Whether a value is a collection or an iterator of others. Text and mappings do not count."""
+    if isinstance(value, str | bytes | Mapping):
+        return False
+    return isinstance(value, Iterable)
 
 
 def seconds(name: str, value: object) -> float:
     """A time in seconds, 0 or more."""
     if not is_number(value) or value < 0:
         refuse(name, "a number of seconds of 0 or more", value)
+    return value
+
+
+def positive(name: str, value: object) -> float:
+    """A number above 0."""
+    if not is_positive(value):
+        refuse(name, "a number above 0", value)
     return value
 
 
@@ -56,9 +66,11 @@ def share(name: str, value: object) -> float:
 def whole(name: str, value: object, *, least: int = 0, most: int | None = None) -> int:
     """A whole number from `least` on, up to `most`."""
     expected = f"a whole number of {least} or more"
+    greatest: float = math.inf
     if most is not None:
         expected = f"a number from {least} to {most}"
-    if not is_whole(value, least=least) or (most is not None and value > most):
+        greatest = most
+    if not is_whole(value, least=least) or value > greatest:
         refuse(name, expected, value)
     return value
 
@@ -83,7 +95,7 @@ def text(name: str, value: object) -> str:
 
 
 def words(name: str, value: object) -> tuple[str, ...]:
-    """Several strings; one alone would be read letter by letter."""
+    """Several strings. A single one is refused: it would be read letter by letter."""
     if not is_several(value):
         refuse(name, "a collection of strings", value)
     found: tuple[Any, ...] = tuple(value)
@@ -93,17 +105,19 @@ def words(name: str, value: object) -> tuple[str, ...]:
 
 
 def known(what: str, value: object, among: Collection[str], *, more: str) -> str:
-    """One of the names that there are.
+    """One of the known names.
 
     Args:
         what: What is named: ``"fault"``.
         value: The name.
-        among: Those that there are.
+        among: The known names.
         more: Where to find them all.
     """
-    if isinstance(value, str) and value in among:
-        return value
-    near = difflib.get_close_matches(value, among) if isinstance(value, str) else []
+    near: list[str] = []
+    if isinstance(value, str):
+        if value in among:
+            return value
+        near = difflib.get_close_matches(value, among)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise UsageError(f"there is no {what} {quoted(value)}; {hint}{more}")
 

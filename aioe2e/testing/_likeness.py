@@ -1,4 +1,4 @@
-"""From a field report of a real account to an emulator that behaves like it, as far as rules go."""
+"""Turns the field report of a real account into options for an emulator that behaves like it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+from aioe2e._check import is_whole
 from aioe2e.diagnosis import FieldReport
 from aioe2e.errors import UsageError
 from aioe2e.testing.account import made_images, made_nodes
 
 from . import _checks as checks
 
-#: What `FakeE2E.like` takes: a report, what its `to_dict` told, or a file that holds either form.
+#: What `FakeE2E.like` takes: a report, its `to_dict`, or a file with either form.
 ReportLike: TypeAlias = FieldReport | Mapping[str, Any] | str | PathLike[str]
 _Fields: TypeAlias = Mapping[str, Any]
 
 _IMAGES, _NODES, _NODE = "images/saved-images/", "nodes/", "nodes/{id}/"
 #: More objects than this are not made up by default, however large the account is.
 _MOST = 10_000
-#: A clock that is off by less is right: a Date has whole seconds.
+#: A clock that is off by less counts as right: a Date has whole seconds.
 _NO_SKEW = 2.0
 #: The states that only OpenNebula has, or that the vendor writes in another way.
 _OPENNEBULA = frozenset({"INIT", "USED", "LOCKED", "CLONE", "DELETE", "USED_PERS", "LOCKED_USED"})
-#: The dialect that an answer about POST stands for.
+#: The dialect, by what the trial answered about POST.
 _DIALECTS: Mapping[str, str] = {
     "yes": "documented",
     "no, but the method of newer clients does": "current",
@@ -53,14 +54,14 @@ _SAMPLES: Mapping[str, Any] = {
 
 
 def options_like(source: ReportLike, *, seed: int = 0) -> dict[str, Any]:
-    """The keywords with which `FakeE2E` behaves as a report tells.
+    """The keywords with which `FakeE2E` behaves as a report says.
 
     Args:
         source: The report.
         seed: Of the images and nodes that are made up in its shape.
 
     Raises:
-        UsageError: It is no field report.
+        UsageError: It is not a field report.
         OSError: The file cannot be read.
     """
     report = _read(source)
@@ -72,12 +73,13 @@ def options_like(source: ReportLike, *, seed: int = 0) -> dict[str, Any]:
     both = {"fields": {**_part(details, "fields"), **_part(rows, "fields")}}
     found["nodes"] = _objects(both, made_nodes(_count(rows), seed), "id", dice)
     seconds = listing.get("seconds")
-    if isinstance(seconds, int | float) and seconds >= 0:
+    if checks.is_number(seconds) and seconds >= 0:
         found["latency"] = float(seconds)
     found |= _of_headers(_part(listing, "headers"))
     found |= _of_answers(report.answers)
-    if abs(report.clock_skew or 0.0) >= _NO_SKEW:
-        found["date_offset"] = report.clock_skew
+    skew = report.clock_skew or 0.0
+    if abs(skew) >= _NO_SKEW:
+        found["date_offset"] = skew
     if _counts(report.images, "ends").get("-disk-9", 0) * 2 > _count(listing):
         found["disk_suffix"] = True
     if _OPENNEBULA.intersection(_words(listing)):
@@ -95,11 +97,11 @@ def _read(source: object) -> FieldReport:
     path = Path(cast("str | PathLike[str]", source))
     try:
         text = path.read_text(encoding="utf-8-sig")
-        # Printed, a report has its JSON between fences.
+        # A printed report has its JSON between fences.
         fenced = re.search(r"```json\n(.*?)```", text, re.DOTALL)
         content = json.loads(fenced[1] if fenced else text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is no JSON file: {error}") from None
+        raise UsageError(f"{path} is not a JSON file: {error}") from None
     try:
         return FieldReport.from_dict(content)
     except UsageError as error:
@@ -107,28 +109,34 @@ def _read(source: object) -> FieldReport:
 
 
 def _route(report: FieldReport, route: str) -> Mapping[str, Any]:
-    """What a report tells of a route; nothing where that could not be read."""
+    """What a report says of a route; empty if the route could not be read."""
     return _part(report.routes, route)
 
 
 def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A part of a report that is an object; an empty one where it is not."""
+    """A part of a report that is an object; empty if it is anything else."""
     part = told.get(name)
     return cast("Mapping[str, Any]", part) if isinstance(part, Mapping) else {}
 
 
 def _counts(told: Mapping[str, Any], name: str) -> dict[str, int]:
-    """How often each word was seen, those left out that stand for hidden ones."""
+    """How often each word was seen, without the placeholders of hidden ones."""
+    counts = _part(told, name)
     return {
         word: count
-        for word, count in _part(told, name).items()
-        if isinstance(count, int) and count > 0 and not word.startswith("[")
+        for word, count in counts.items()
+        if is_whole(count, least=1) and not _is_placeholder(word)
     }
 
 
+def _is_placeholder(word: str) -> bool:
+    """Whether a report has this in place of a word that it hides."""
+    return word.startswith("[")
+
+
 def _count(told: Mapping[str, Any]) -> int:
-    count = told.get("elements", 0)
-    return max(0, min(count, _MOST)) if isinstance(count, int) else 0
+    count = told.get("elements")
+    return min(count, _MOST) if is_whole(count) else 0
 
 
 def _words(told: Mapping[str, Any]) -> set[str]:
@@ -137,10 +145,12 @@ def _words(told: Mapping[str, Any]) -> set[str]:
 
 
 def _of_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"send_date": "date" in headers} if headers else {}
+    if not headers:
+        return {}
+    found: dict[str, Any] = {"send_date": "date" in headers}
     for family in ("ratelimit", "x-ratelimit"):
         limit = str(headers.get(f"{family}-limit", ""))
-        if limit.isdecimal() and int(limit) > 0:
+        if re.fullmatch("0*[1-9][0-9]*", limit):
             found["requests_per_hour"] = int(limit)
             found["rate_limit_headers"] = family
     return found
@@ -170,6 +180,8 @@ def _of_answers(answers: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
+#: What the made-up objects call a field that has another name in the report.
+_OWN_NAMES: Mapping[str, str] = {"image_name": "name"}
 _ACTIONS = ("save", "rename", "delete")
 #: The rules whose seconds a trial measured.
 _TIMES: Mapping[str, str] = {
@@ -199,25 +211,33 @@ def _shaped(
     item: Mapping[str, Any], fields: _Fields, key: str, dice: random.Random
 ) -> dict[str, Any]:
     """An object with the fields of a report, each of a kind that it was seen to have there."""
-    shaped: dict[str, Any] = {}
-    for name in fields:
-        if name.startswith("["):
-            continue
-        told = _part(fields, name)
-        known = item.get("name") if name == "image_name" else item.get(name)
-        kind = _chosen(_counts(told, "kinds"), dice)
-        if kind == "object":
-            nested = _shaped({}, _part(told, "fields"), "", dice)
-            shaped[name] = known if isinstance(known, Mapping) and known else nested
-            continue
-        if words := _counts(told, "words"):
-            shaped[name] = _chosen(words, dice)
-            continue
-        value = _respelled(known, kind)
-        if name == key and (value is None or isinstance(value, bool)):
-            value = known
-        shaped[name] = _dated(value, _counts(told, "forms"))
-    return shaped
+    return {
+        name: _field(name, item, _part(fields, name), dice, is_key=name == key)
+        for name in fields
+        if not _is_placeholder(name)
+    }
+
+
+def _field(
+    name: str,
+    item: Mapping[str, Any],
+    told: Mapping[str, Any],
+    dice: random.Random,
+    *,
+    is_key: bool,
+) -> Any:
+    """A value for one field: that of the made-up object, in the form that the report says."""
+    known = item.get(_OWN_NAMES.get(name, name))
+    kind = _chosen(_counts(told, "kinds"), dice)
+    if kind == "object":
+        nested = _shaped({}, _part(told, "fields"), "", dice)
+        return known if known and isinstance(known, Mapping) else nested
+    if words := _counts(told, "words"):
+        return _chosen(words, dice)
+    value = _respelled(known, kind)
+    if is_key and isinstance(value, bool | None):  # those are no ids
+        value = known
+    return _dated(value, _counts(told, "forms"))
 
 
 def _chosen(counts: Mapping[str, int], dice: random.Random) -> str:
@@ -227,7 +247,7 @@ def _chosen(counts: Mapping[str, int], dice: random.Random) -> str:
 
 
 def _respelled(value: Any, kind: str) -> Any:
-    """A value in another kind, or a sample of that kind where it cannot be."""
+    """A value in another kind; a sample of that kind if it cannot be written that way."""
     sample = _SAMPLES.get(kind)
     make = _MAKERS.get(kind)
     if value is None or make is None:
@@ -242,14 +262,14 @@ def _digits(value: Any) -> str:
     return str(int(value))
 
 
-def _truth(value: Any) -> bool:
+def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise TypeError("no bool")
+        raise TypeError("not a bool")
     return value
 
 
 _MAKERS: Mapping[str, Callable[[Any], Any]] = {
-    "bool": _truth,
+    "bool": _bool,
     "int": int,
     "float": float,
     "text": str,

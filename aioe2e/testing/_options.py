@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 #: Adds an option to a group of them.
 _Add: TypeAlias = Callable[..., argparse.Action]
 
-#: What this command sets where `FakeE2E` sets something else, or where the help tells it.
+#: Defaults that differ from those of `FakeE2E`, or that the help mentions.
 _DEFAULTS: dict[str, Any] = {
     "host": "127.0.0.1",
     "port": 8400,
@@ -31,10 +31,10 @@ _DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "latency": 0.0,
     "keep": 1000,
-    # A person looks slower than a test.
+    # A person is slower to look than a test.
     "save_seconds": 5.0,
 }
-#: Options that are no keywords of `FakeE2E`.
+#: Options that are not keywords of `FakeE2E`.
 _OTHERS = ("faults", "fault", "list_faults", "like", "keep")
 
 
@@ -62,10 +62,10 @@ def parser_of(prog: str) -> argparse.ArgumentParser:
 
 
 def keywords_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What `FakeE2E` is made with: the defaults, a report, and over both the command line.
+    """The keywords for `FakeE2E`: the defaults, then a report, then the command line.
 
     Raises:
-        UsageError: The file of `--like` is no field report.
+        UsageError: The file of `--like` is not a field report.
         OSError: It cannot be read.
     """
     given: dict[str, Any] = vars(options)
@@ -80,7 +80,7 @@ def keywords_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def faults_of(options: argparse.Namespace) -> Faults:
-    """What goes wrong, by the command line."""
+    """The faults that the command line asks for."""
     seed = getattr(options, "seed", 0)
     single = [fault(seed) for fault in options.fault]
     return sum(single, Faults()) + Faults.random(options.faults, seed=seed)
@@ -102,13 +102,13 @@ def _add_server(add: _Add) -> None:
     add(
         "--rps",
         dest="requests_per_second",
-        type=_number(_rate),
+        type=_number(checks.positive),
         metavar="COUNT",
         help="requests per second before 429 (no limit)",
     )
     add(
         "--requests-per-hour",
-        type=_number(_rate),
+        type=_number(checks.positive),
         metavar="COUNT",
         help="requests per hour before 429 (no limit)",
     )
@@ -146,7 +146,7 @@ def _add_account(add: _Add) -> None:
         "--like",
         default=None,
         metavar="FILE",
-        help="behave like the account of this field report; other options are stronger",
+        help="behave like the account of this field report; other options take precedence",
     )
 
 
@@ -197,8 +197,8 @@ def _add_rule(add: _Add, field: attrs.Attribute[Any], text: str) -> None:
 
 
 def _shown(default: object) -> str:
-    """A default as it stands behind a help text; nothing where that says what None means."""
-    if default is None or default == ():
+    """A default as the end of a help text; nothing if the text says what None means."""
+    if default in (None, ()):
         return ""
     if isinstance(default, bool):
         return " (on)" if default else " (off)"
@@ -206,14 +206,14 @@ def _shown(default: object) -> str:
 
 
 def comments_of(cls: type[object]) -> dict[str, str]:
-    """The comments above the fields of a class, which also document them."""
+    """The comments above the fields of a class, which document them."""
     source = inspect.getsource(cls)
     found = re.findall(r"((?:^ +#: .*\n)+) +(\w+):", source, re.MULTILINE)
     return {name: re.sub(r"\s*#: ", " ", lines).strip() for lines, name in found}
 
 
 def _number(check: Callable[[str, float], object]) -> Callable[[str], float]:
-    """A type of argument: a number that a check lets pass."""
+    """A type of argument: a number that passes a check."""
     return _value(float, check)
 
 
@@ -223,7 +223,7 @@ def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def _value(read: Callable[[str], _T], check: Callable[[str, _T], object]) -> Callable[[str], _T]:
-    """A type of argument: what is read from it, where a check lets that pass."""
+    """A type of argument: what is read from the text, if it passes a check."""
 
     def value(text: str) -> _T:
         try:
@@ -238,13 +238,8 @@ def _value(read: Callable[[str], _T], check: Callable[[str, _T], object]) -> Cal
     return value
 
 
-def _rate(name: str, value: float) -> None:
-    if not checks.is_number(value) or value <= 0:
-        checks.refuse(name, "a number above 0", value)
-
-
 def _source(text: str) -> int | str:
-    """A number, or else the name of a file."""
+    """A number, or the name of a file."""
     try:
         int(text)
     except ValueError:
@@ -253,7 +248,7 @@ def _source(text: str) -> int | str:
 
 
 def _fault(text: str) -> Callable[[int], Faults]:
-    """What ``[ACTION:]KIND[@RATE]`` stands for, as a function of the seed."""
+    """The faults that ``[ACTION:]KIND[@RATE]`` stands for, by the seed."""
     action, colon, rest = text.rpartition(":")
     kind, _, rate = rest.partition("@")
     actions: Sequence[str] | None = [action] if colon else None

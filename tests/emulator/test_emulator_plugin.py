@@ -291,11 +291,13 @@ def test_the_command_names_the_port_that_is_in_use(capsys: pytest.CaptureFixture
     )
 
 
-def test_the_command_names_the_file_that_is_no_json(
+def test_the_command_names_a_file_that_is_not_json(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.json").write_text("{")
-    assert "bad.json is no JSON file" in refused(["--images", str(tmp_path / "bad.json")], capsys)
+    assert "bad.json is not a JSON file" in refused(
+        ["--images", str(tmp_path / "bad.json")], capsys
+    )
 
 
 def test_every_rule_has_an_option_and_the_help_fits_a_terminal(

@@ -1,16 +1,18 @@
-"""What the API answers: who may ask, in which dialect, and what each action does."""
+"""What the API answers: who may ask, in which dialects, and what each action does."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
 from aioe2e.testing.net import (
+    ACTIONS,
     DIALECTS,
     WRITES,
     RecordedRequest,
@@ -33,24 +35,24 @@ from .store import Cause, Refused, Store
 class Account:
     """Who may ask, and in which dialects."""
 
-    #: What the query's ``apikey``, or the header ``X-API-Key``, has to be.
+    #: What the query's ``apikey``, or the header ``X-API-Key``, must be.
     api_key: str
-    #: What has to follow ``Authorization: Bearer``.
+    #: What must follow ``Authorization: Bearer``.
     auth_token: str
     #: Names of the `DIALECTS` that are spoken.
     dialects: Collection[str] = tuple(DIALECTS)
-    #: The rest.
+    #: How it behaves.
     rules: Rules = attrs.Factory(Rules)
 
     @cached_property
     def spoken(self) -> frozenset[tuple[str, str]]:
-        """The pairs of method and form that are taken."""
+        """The pairs of method and form that are accepted."""
         return frozenset(pair for dialect in self.dialects for pair in DIALECTS[dialect])
 
 
 @attrs.frozen
 class _Task:
-    """A request that is good so far, and what it is about."""
+    """A request that was not refused, and what it is about."""
 
     call: RecordedRequest
     store: Store
@@ -78,12 +80,12 @@ def answer(
         call: The request.
         store: The account's state.
         account: Who may ask.
-        late: Its connection has gone meanwhile.
-        lag: Seconds by which a listing is out of date, beyond what the rules say.
+        late: Whether its connection has gone meanwhile.
+        lag: Seconds by which a listing is out of date, on top of what the rules say.
     """
-    for refuse in (_refuse_stranger, _refuse_elsewhere, _refuse_route):
-        if (no := refuse(call, account)) is not None:
-            return no
+    for refuse in _REFUSALS:
+        if (refused := refuse(call, account)) is not None:
+            return refused
     if call.method == "OPTIONS":
         return success({}).with_headers(("Allow", _allowed(call, account, "HEAD", "OPTIONS")))
     place = place_in(call.query, store.home)
@@ -91,36 +93,57 @@ def answer(
     try:
         with store.lock:
             return _ENDPOINTS[call.form](task)
-    except Refused as refused:
-        return refusal(refused.status, refused.message)
+    except Refused as error:
+        return refusal(error.status, error.message)
+
+
+_Refuse: TypeAlias = Callable[[RecordedRequest, Account], WireReply | None]
 
 
 def _refuse_stranger(call: RecordedRequest, account: Account) -> WireReply | None:
+    """Refuse a request without the right key and token."""
     key = call.query.get("apikey") or call.headers.get("X-API-Key")
     token = call.headers.get("Authorization")
     if not key or not token:
         return detail(401, "Authentication credentials were not provided.")
-    if token.removeprefix("Bearer ") != account.auth_token or not token.startswith("Bearer "):
+    if token != f"Bearer {account.auth_token}":
         return detail(401, "Unauthorized")
     if key != account.api_key:
         return detail(403, "Authentication credentials were not provided.")
     return None
 
 
-def _refuse_elsewhere(call: RecordedRequest, account: Account) -> WireReply | None:
-    """Refuse a project or a location that is missing, misspelt or not there."""
-    rules = account.rules
-    for name in rules.required_query:
+def _refuse_incomplete(call: RecordedRequest, account: Account) -> WireReply | None:
+    """Refuse a request without a parameter that the rules require."""
+    for name in account.rules.required_query:
         if not call.query.get(name):
             return _invalid(name, f"{name} is required", "This field is required.")
-    project, location = call.query.get("project_id"), call.query.get("location")
-    if project and not (project.isascii() and project.isdecimal()):
-        return _invalid("project_id", "Invalid project_id", "A valid integer is required.")
-    if project and rules.projects is not None and project not in rules.projects:
-        return refusal(404, "Project not found")
-    if location and rules.locations is not None and location not in rules.locations:
-        return _invalid("location", "Invalid location", f'"{location}" is not a valid choice.')
     return None
+
+
+def _refuse_project(call: RecordedRequest, account: Account) -> WireReply | None:
+    """Refuse a project that is misspelt or does not exist."""
+    project = call.query.get("project_id")
+    if not project:
+        return None
+    if not re.fullmatch("[0-9]+", project):
+        return _invalid("project_id", "Invalid project_id", "A valid integer is required.")
+    if not _exists(project, account.rules.projects):
+        return refusal(404, "Project not found")
+    return None
+
+
+def _refuse_location(call: RecordedRequest, account: Account) -> WireReply | None:
+    """Refuse a location that does not exist."""
+    location = call.query.get("location")
+    if not location or _exists(location, account.rules.locations):
+        return None
+    return _invalid("location", "Invalid location", f'"{location}" is not a valid choice.')
+
+
+def _exists(name: str, among: Collection[str] | None) -> bool:
+    """Whether a project or a location exists; where the rules name none, all do."""
+    return among is None or name in among
 
 
 def _invalid(field: str, message: str, text: str) -> WireReply:
@@ -128,18 +151,35 @@ def _invalid(field: str, message: str, text: str) -> WireReply:
 
 
 def _refuse_route(call: RecordedRequest, account: Account) -> WireReply | None:
-    methods = call.route.methods
-    no_slash = account.rules.strict_slash and not call.path.endswith("/")
-    # `OPTIONS *` asks about the server.
-    about_all = call.method == "OPTIONS" and call.url == "*"
-    if (not methods or no_slash) and not about_all:
+    """Refuse a path where nothing is served, and a method that it does not take."""
+    if call.method == "OPTIONS" and call.url == "*":  # asks about the server as a whole
+        return None
+    if not _is_served(call, account.rules):
         return refusal(404, f"The emulator serves nothing at {call.path}")
-    if call.method == "OPTIONS" or (call.method == "HEAD" and "GET" in methods):
+    if call.method in _questions(call):
         return None
-    if call.method not in methods:
+    if call.method not in call.route.methods:
         return _not_allowed(call, account)
-    if call.action not in WRITES and call.action != "unknown":
+    if call.action in _READS:
         return None
+    return _refuse_write(call, account)
+
+
+def _is_served(call: RecordedRequest, rules: Rules) -> bool:
+    if rules.strict_slash and not call.path.endswith("/"):
+        return False
+    return bool(call.route.methods)
+
+
+def _questions(call: RecordedRequest) -> set[str]:
+    """The methods that ask about the path of a request, or for the head of its reply."""
+    if "GET" in call.route.methods:
+        return {"OPTIONS", "HEAD"}
+    return {"OPTIONS"}
+
+
+def _refuse_write(call: RecordedRequest, account: Account) -> WireReply | None:
+    """Refuse a write in a dialect that is not spoken, or by a token that may only read."""
     if call.method not in _methods_for(call, account):
         return _not_allowed(call, account)
     if account.rules.read_only:
@@ -147,10 +187,22 @@ def _refuse_route(call: RecordedRequest, account: Account) -> WireReply | None:
     return None
 
 
-def _methods_for(call: RecordedRequest, account: Account) -> set[str]:
-    """The methods by which the spoken dialects do on this path what a request asks for.
+#: In this order; the first that refuses a request answers it.
+_REFUSALS: tuple[_Refuse, ...] = (
+    _refuse_stranger,
+    _refuse_incomplete,
+    _refuse_project,
+    _refuse_location,
+    _refuse_route,
+)
+#: Actions that change nothing.
+_READS = frozenset(ACTIONS) - WRITES - {"unknown"}
 
-    Where it asks for nothing that there is: those that do anything there.
+
+def _methods_for(call: RecordedRequest, account: Account) -> set[str]:
+    """The methods with which the spoken dialects do on this path what a request asks for.
+
+    If it asks for an unknown action: those that do anything there.
     """
     forms = call.route.forms if call.form == "unknown" else {call.form}
     spoken = {method for method, form in account.spoken if form in forms}
@@ -165,15 +217,16 @@ def _allowed(call: RecordedRequest, account: Account, *more: str) -> str:
 
 
 def _not_allowed(call: RecordedRequest, account: Account) -> WireReply:
-    # A method that is fine for another action on the same path is no way out for this one.
+    # Named are only methods for this action; others on the same path do something else.
     refused = detail(account.rules.refuse_dialect_with, f'Method "{call.method}" not allowed.')
     return refused.with_headers(("Allow", _allowed(call, account)))
 
 
 def _required_name(call: RecordedRequest) -> str:
-    if not isinstance(name := call.field("name"), str | None):
+    name = call.field("name")
+    if not isinstance(name, str | None):
         raise Refused(400, "Validation failed: name must be a string")
-    if name is None or not name.strip():
+    if not name or name.isspace():
         raise Refused(400, "Validation failed: name may not be blank")
     return name
 
@@ -185,7 +238,7 @@ def _unknown(task: _Task) -> WireReply:
 
 
 def pretended(call: RecordedRequest) -> WireReply:
-    """What a success would look like, for a fault that shows a part of it and does nothing."""
+    """What a success looks like, for a fault that shows a part of it without doing anything."""
     return _PRETENDED[call.action](call)
 
 
@@ -194,7 +247,7 @@ def _renamed() -> WireReply:
 
 
 def _deleted() -> WireReply:
-    # A Go client of the vendor's checks the status; the document does not show any.
+    # A Go client of the vendor's checks `status`; the document does not show a reply.
     return success({"status": True, "message": "Image deleted successfully"})
 
 

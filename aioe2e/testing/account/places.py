@@ -21,18 +21,15 @@ class Place(NamedTuple):
 
 
 def places_of(projects: Collection[str] | None, locations: Collection[str] | None) -> list[Place]:
-    """All places of an account. The first is where a request belongs that names none."""
+    """All places of an account. A request that names none is about the first."""
     found = product(projects or [PROJECT], locations or [LOCATION])
     return [Place(project, location) for project, location in found]
 
 
 def place_in(fields: Mapping[str, Any], home: Place) -> Place:
-    """The place that a wire object or a query names; what it does not name is as at home."""
+    """The place that a wire object or a query names; what it does not name is that of `home`."""
     project, location = fields.get("project_id"), fields.get("location")
-    return Place(
-        _text(project) or home.project,
-        _text(location) or home.location,
-    )
+    return Place(_text(project) or home.project, _text(location) or home.location)
 
 
 def _text(value: object) -> str:
@@ -45,18 +42,18 @@ def refuse_strangers(
     projects: Collection[str] | None,
     locations: Collection[str] | None,
 ) -> None:
-    """Refuse objects that name a project or a location which the account does not have.
+    """Refuse objects that name a project or a location that the account does not have.
 
     Raises:
         UsageError: The first of them.
     """
-    known = {"project_id": projects, "location": locations}
+    limited = {"project_id": projects, "location": locations}
+    known = {field: values for field, values in limited.items() if values is not None}
     for number, fields in enumerate(objects):
         for field, values in known.items():
             value = _text(fields.get(field))
-            if values is None or not value or value in values:
-                continue
-            there = ", ".join(values)
-            raise UsageError(
-                f"{name}[{number}]: {field} {value!r} is none of the account's; it has {there}"
-            )
+            if value not in ("", *values):
+                raise UsageError(
+                    f"{name}[{number}]: {field} {value!r} is none of the account's;"
+                    f" it has {', '.join(values)}"
+                )

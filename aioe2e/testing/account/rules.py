@@ -7,6 +7,7 @@ from typing import Any, TypedDict, TypeVar
 
 import attrs
 
+from aioe2e._check import is_whole
 from aioe2e.testing import _checks as checks
 
 _T = TypeVar("_T")
@@ -47,9 +48,9 @@ class RuleOptions(TypedDict, total=False):
 class Knob:
     """What a rule may be, and how it is read from a command line."""
 
-    #: Refuses what makes no sense, by the name of the rule.
+    #: Refuses a value that makes no sense, by the name of the rule.
     check: Callable[[str, Any], object]
-    #: Makes a value of an argument; None for a switch.
+    #: Reads a value from an argument; None for a switch.
     read: Callable[[str], Any] | None = None
     #: What stands for the value in a help text.
     metavar: str | None = None
@@ -61,12 +62,14 @@ def _flag(name: str, value: object) -> None:
 
 
 def _refusal(name: str, value: object) -> None:
-    if not checks.is_whole(value, least=400) or value > 599:
+    if not is_whole(value, least=400) or value > 599:
         checks.refuse(name, "an HTTP status from 400 to 599", value)
 
 
 def _burst(name: str, value: object) -> None:
-    if value is not None and (not checks.is_number(value) or value < 1):
+    if value is None:
+        return
+    if not checks.is_number(value) or value < 1:
         checks.refuse(
             name, "a number of requests of 1 or more, or None for all that the limit allows", value
         )
@@ -91,10 +94,14 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _one_of(*words: str, optional: bool = False) -> Knob:
-    listed = " or ".join(map(repr, words)) + (", or None" if optional else "")
+    listed = " or ".join(map(repr, words))
+    taken: tuple[object, ...] = words
+    if optional:
+        listed += ", or None"
+        taken = (*words, None)
 
     def check(name: str, value: object) -> None:
-        if not (optional and value is None) and value not in words:
+        if value not in taken:
             checks.refuse(name, listed, value)
 
     return Knob(check, str, "|".join(words))
@@ -116,7 +123,7 @@ def _rule(knob: Knob, *, default: _T) -> _T:
 
 @attrs.frozen(kw_only=True)
 class Rules:
-    """The rules of the emulated API: keywords of `FakeE2E`, options of its command.
+    """The rules of the emulated API. They are keywords of `FakeE2E` and options of its command.
 
     Raises:
         UsageError: A value has the wrong type or makes no sense; it names the field.
@@ -134,23 +141,23 @@ class Rules:
     save_seconds: float = _rule(_SECONDS, default=0.2)
     #: The state in which a save ends.
     save_result: str = _rule(_one_of("Ready", "Error"), default="Ready")
-    #: Seconds until a saved image shows up in the listing; `listing_lag` comes on top.
+    #: Seconds until a saved image is listed; `listing_lag` is added to them.
     visible_after: float = _rule(_SECONDS, default=0.0)
-    #: Seconds for which a deleted image stays, in the state ``Deleted`` and with its name taken.
+    #: Seconds for which a deleted image stays listed, in the state ``Deleted``; it keeps its name.
     delete_seconds: float = _rule(_SECONDS, default=0.0)
     #: List a saved image as ``<name>-disk-0``, with the plain name as its ``os_distribution``.
     disk_suffix: bool = _rule(_FLAG, default=False)
     #: Name the new image in the reply to a save.
     image_id_in_save: bool = _rule(_FLAG, default=False)
-    #: Use the states and the refusals of OpenNebula, which seems to stand behind the API: LOCKED,
+    #: Use the states and the refusals of OpenNebula, which the API seems to be built on: LOCKED,
     #: READY, USED, CLONE, ERROR, DELETE.
     opennebula: bool = _rule(_FLAG, default=False)
-    #: The listing shows the state of so many seconds ago. What a test changes by its own hand shows
-    #: at once.
+    #: The listing shows the state of so many seconds ago. What a test changes itself is shown at
+    #: once.
     listing_lag: float = _rule(_SECONDS, default=0.0)
     #: Nodes on one page of their listing, at the most; None for all.
     nodes_per_page: int | None = _rule(Knob(_page, int, "COUNT"), default=None)
-    #: The token may list, and change nothing.
+    #: The token may read, but not change anything.
     read_only: bool = _rule(_FLAG, default=False)
     #: Parameters without which a request is a 400, such as ``project_id`` and ``location``.
     required_query: Collection[str] = _rule(_WORDS, default=())
@@ -160,16 +167,16 @@ class Rules:
     #: The locations that there are; a request that names another is a 400. None for any, of which
     #: all but Delhi are empty.
     locations: Collection[str] | None = _rule(_WORDS_OR_ANY, default=None)
-    #: Serve ``/api/v1/``, ``/v1/`` and ``/`` like ``/myaccount/api/v1/``.
+    #: Serve ``/api/v1/``, ``/v1/`` and ``/`` as well as ``/myaccount/api/v1/``.
     any_base: bool = _rule(_FLAG, default=False)
     #: A path that does not end in a slash is a 404.
     strict_slash: bool = _rule(_FLAG, default=False)
     #: The status for methods and bodies of dialects that are not spoken.
     refuse_dialect_with: int = _rule(_STATUS, default=405)
-    #: Requests that the rate limit lets in at once after a quiet time, 1 or more; None for one
-    #: second's worth (one hour's, where there is only a limit per hour).
+    #: Requests that the rate limit lets in at once after a quiet time, 1 or more; None for as many
+    #: as it allows in a second (in an hour, if there is only a limit per hour).
     burst: float | None = _rule(Knob(_burst, float, "COUNT"), default=None)
-    #: Say 429 with a page, as the vendor's gateway was seen to do.
+    #: Answer 429 with a page, as the vendor's gateway was seen to do.
     throttle_html: bool = _rule(_FLAG, default=False)
     #: Where a 429 of the rate limit says how long to wait: in the header Retry-After, or only in
     #: its text.
@@ -181,5 +188,5 @@ class Rules:
     )
     #: Send a Date with every reply.
     send_date: bool = _rule(_FLAG, default=True)
-    #: Seconds by which that Date is ahead of the account's clock, or, below 0, behind it.
+    #: Seconds by which that Date is ahead of the account's clock; below 0, behind it.
     date_offset: float = _rule(Knob(_offset, float, "SECONDS"), default=0.0)

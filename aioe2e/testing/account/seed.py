@@ -1,4 +1,4 @@
-"""Images and nodes to start with, made up but realistic; a seed gives the same ones always."""
+"""Images and nodes to start with: made up, realistic, and always the same for the same seed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+from aioe2e._check import is_whole
 from aioe2e.errors import UsageError
 from aioe2e.testing import _checks as checks
 
 from .places import LOCATION, Place
 from .records import Record
 
-#: A number of made-up objects, the wire objects themselves, or a JSON file that holds them.
+#: A number of objects to make up, the wire objects themselves, or a JSON file of them.
 Source: TypeAlias = int | Iterable[Mapping[str, Any]] | str | PathLike[str]
 
 #: More objects than this are not made up: it takes too long, and too much memory.
 MOST_MADE_UP = 1_000_000
 
 INDIA = timezone(timedelta(hours=5, minutes=30), "India")
-#: The seeded images are no younger than this. Fixed, so that a seed gives the same images tomorrow.
+#: The seeded images are older than this. Fixed, so that a seed gives the same images tomorrow.
 TODAY = datetime(2026, 6, 30, 12, 0, 0, tzinfo=INDIA)
 
 _ROLES = ("web", "api", "db", "cache", "worker", "ci", "mail", "vpn", "build", "search")
@@ -56,7 +57,7 @@ _WOBBLES: Mapping[str, Sequence[Any]] = {
 
 
 def ist_text(moment: datetime) -> str:
-    """A time as the listing writes it: day first, Indian time, no zone."""
+    """A time as the listing writes it: day first, Indian time, without a zone."""
     return moment.astimezone(INDIA).strftime("%d-%m-%Y %H:%M:%S")
 
 
@@ -152,7 +153,7 @@ _NODE_WOBBLES: Mapping[str, Sequence[Any]] = {
     "public_ip_address": (None, ""),
     "is_locked": (False, "false", 0),
 }
-#: What only the details of a node show, and not its row in the listing.
+#: Fields that only the details of a node show, not its row in the listing.
 NODE_DETAILS = frozenset(
     {
         "vm_id",
@@ -230,7 +231,7 @@ def _nodes(count: int, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def spread(objects: Iterable[dict[str, Any]], places: Sequence[Place]) -> list[Record]:
-    """Objects in turn over all places. Where an object names its location, it names the new one."""
+    """The objects, spread over all places in turn. Those with a location name their new one."""
     found: list[Record] = []
     for number, fields in enumerate(objects):
         place = places[number % len(places)]
@@ -249,17 +250,18 @@ def objects_of(
     """The objects that a source stands for.
 
     Args:
-        name: What they are called where the source was given.
-        key: The field with the id, which at least one object of a file has to have.
+        name: The name of the argument, for the text of an error.
+        key: The field with the id. In a file at least one object must have it.
         source: How many to make up; the wire objects themselves; or a JSON file that holds a list
             of them, or a reply with the list as its ``data``.
-        make: Makes so many up.
+        make: Makes that many up.
 
     Raises:
-        UsageError: It is none of these; it names the file or the first entry that is no object.
+        UsageError: It is none of these; the text names the file, or the first entry that is not an
+            object.
         OSError: The file cannot be read.
     """
-    if checks.is_whole(source):
+    if is_whole(source):
         return list(make(checks.whole(name, source, most=MOST_MADE_UP)))
     if isinstance(source, str | PathLike):
         path = Path(source)
@@ -276,7 +278,7 @@ def _loaded(path: Path) -> object:
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is no JSON file: {error}") from None
+        raise UsageError(f"{path} is not a JSON file: {error}") from None
     return cast("dict[str, Any]", found).get("data") if isinstance(found, dict) else found
 
 

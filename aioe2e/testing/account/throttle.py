@@ -22,7 +22,7 @@ class Budget(NamedTuple):
 
 
 class _Bucket:
-    """Tokens that come back at a steady rate, up to a size."""
+    """A bucket of tokens, refilled at a steady rate up to its size."""
 
     def __init__(self, size: float, rate: float, now: float) -> None:
         self._size = max(1.0, size)
@@ -39,7 +39,7 @@ class _Bucket:
 
     @property
     def wait(self) -> float:
-        """Seconds until there is a token."""
+        """Seconds until a token is there."""
         return max(0.0, (1 - self._tokens) / self._rate)
 
     @property
@@ -49,16 +49,16 @@ class _Bucket:
 
 
 class Throttle:
-    """Lets so many requests in, and says truthfully, in whole seconds, when to come back.
+    """Lets a limited number of requests in, and says in whole seconds when to come back.
 
     Args:
         per_second: Requests that are let in per second; None for no such limit.
         per_hour: Requests that are let in per hour; None for no such limit.
         burst: Requests that are let in at once after a quiet time; by default one second's worth,
             or one hour's where there is only a limit per hour.
-        grace: A request that arrives so many seconds after a 429 may have been on its way already;
-            it is not counted as one that ignored it, unless it comes on the connection on which
-            the 429 was read.
+        grace: Seconds after a 429 within which a request may have been on its way already. It does
+            not count as one that ignored the 429, unless it comes on the connection on which that
+            was read.
         clock: The time in seconds.
     """
 
@@ -108,7 +108,7 @@ class Throttle:
         return max(1, math.ceil(wait))
 
     def budget(self) -> Budget | None:
-        """What is left of the limit per hour, or else of that per second; None without a limit."""
+        """What is left of the limit per hour, or else per second; None without a limit."""
         return next((bucket.budget for bucket in self._buckets), None)
 
     def note_retry_after(self, seconds: float, connection: int | None = None) -> None:
@@ -136,5 +136,5 @@ class Throttle:
 
 
 def _check_rate(name: str, rate: object) -> None:
-    if rate is not None and (not checks.is_number(rate) or rate <= 0):
+    if rate is not None and not checks.is_positive(rate):
         checks.refuse(name, "a number above 0, or None for no limit", rate)
