@@ -10,9 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 from .models import Action, image_id_of, node_id_of
 
@@ -33,8 +31,7 @@ class ProvenBy(enum.Enum):
     NEW_IMAGE = "new image"  # there is an image that nothing else can have made
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class ActionSpec:
+class ActionSpec(NamedTuple):
     """What is special about one action."""
 
     #: Below the base URL; the id comes into the braces.
@@ -51,18 +48,8 @@ class ActionSpec:
     proven_by: ProvenBy
     #: Whether it takes a name.
     named: bool
-    #: Whether its id is that of a node, not of an image.
-    of_node: bool = False
-    #: The key in ``data`` under which the reply names the target, where it does.
-    target_key: str = ""
-    #: Whether its image gives up the name that it had for the new one.
-    renames: bool = False
-    #: Whether its image is gone afterwards, so that one in use is protected from it.
-    destroys: bool = False
     #: The first words of an error, before the id.
     subject: str
-    #: The word before the name in an error, if it takes one.
-    name_word: str = ""
     #: What it does, with the id and the name in the braces.
     sentence: str
     #: What a bulk call takes.
@@ -71,6 +58,16 @@ class ActionSpec:
     advice: str
     #: The same for a step of a run.
     advice_in_run: str
+    #: Whether its id is that of a node, not of an image.
+    of_node: bool = False
+    #: The key in ``data`` under which the reply names the target, where it does.
+    target_key: str = ""
+    #: Whether its image gives up the name that it had for the new one.
+    renames: bool = False
+    #: Whether its image is gone afterwards, so that one in use is protected from it.
+    destroys: bool = False
+    #: The word before the name in an error, if it takes one.
+    name_word: str = ""
 
     def checked_id(self, value: object) -> str:
         """The id of what it is carried out on.

@@ -8,6 +8,7 @@ true.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -381,6 +382,27 @@ async def _carry_out(order: Mapping[str, Any]) -> None:
     ) as session:
         plan = Plan.from_dict(order["plan"])
         await session.images.run(plan, limit=4, journal=order["journal"])
+
+
+def main() -> int:
+    """Run the demo.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came; it has been said what that means.
+    """
+    try:
+        return 0 if asyncio.run(demo()) else 1
+    except KeyboardInterrupt:
+        # A connection that was half made is let go of now, and not when half of Python is gone.
+        gc.collect()
+        print(
+            "\ninterrupted: the emulated account is gone, and nothing else was touched",
+            file=sys.stderr,
+        )
+        raise
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Values as plain JSON, and back: what `to_dict` and `from_dict` of every public value are made of.
+"""Public values: compared, shown, told as plain JSON and made of it again.
 
 Instants are ISO 8601 text with their zone, enums are their values, tuples are lists.
 """
@@ -11,7 +11,10 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, TypeGuard, cast
+
+import attrs
 
 from . import errors
 from ._check import is_number, is_whole, quoted
@@ -19,6 +22,7 @@ from .errors import E2EError, UsageError
 
 __all__ = [
     "Reader",
+    "Value",
     "as_json",
     "checked_fields",
     "error_as_json",
@@ -39,6 +43,46 @@ class Unfit(Exception):  # noqa: N818  # not an error: how a reader says what it
     def __init__(self, expected: str) -> None:
         super().__init__(expected)
         self.expected = expected
+
+
+class Value:
+    """A value that is compared, hashed and shown by its fields.
+
+    attrs would compile these three methods anew for each class, which is most of what such a class
+    costs at import. So a class made of this one says ``eq=False, repr=False``.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        values = _compared(cast("Any", type(self)))
+        return values(self) == values(other)
+
+    def __hash__(self) -> int:
+        values = _hashed(cast("Any", type(self)))
+        return hash((type(self), values(self)))
+
+    def __repr__(self) -> str:
+        names = _shown(cast("Any", type(self)))
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"{type(self).__name__}({fields})"
+
+
+@lru_cache(maxsize=128)
+def _compared(model: Any) -> Callable[[object], object]:
+    return attrgetter(*(field.name for field in attrs.fields(model) if field.eq))
+
+
+@lru_cache(maxsize=128)
+def _hashed(model: Any) -> Callable[[object], object]:
+    return attrgetter(*(field.name for field in attrs.fields(model) if field.hash is not False))
+
+
+@lru_cache(maxsize=128)
+def _shown(model: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(model) if field.repr)
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:

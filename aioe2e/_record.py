@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import attrs
 
 from .errors import E2EError
 
 
-@attrs.frozen(eq=False)
-class CallOrders:
+class CallOrders(NamedTuple):
     """What a run demands of a call."""
 
     #: Loop time after which nothing of the call may run; None leaves it to the call's own timeouts.
@@ -24,7 +23,7 @@ class CallOrders:
 NO_ORDERS: Final = CallOrders()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class CallRecord:
     """What a call has done so far, for the caller to read when the call was cancelled half-way.
 

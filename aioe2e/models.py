@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self, cast
 import attrs
 
 from ._check import identifier
-from ._plain import READERS, Reader, as_json, checked_fields, filled_text
+from ._plain import READERS, Reader, Value, as_json, checked_fields, filled_text
 
 __all__ = [
     "Action",
@@ -135,7 +135,7 @@ def _extra(items: Mapping[str, Any]) -> Extra:
     return items if isinstance(items, Extra) else Extra(items)
 
 
-class _Told:
+class _Told(Value):
     """What can be told as JSON."""
 
     __slots__ = ()
@@ -191,7 +191,7 @@ def _reading(model: Hashable) -> tuple[Mapping[str, Reader], tuple[str, ...]]:
 _USES = frozenset({"running_vms", "cloning_ops", "scaler_group_count", "vm_info"})
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SavedImage(_Stored):
     """One saved image, as a listing shows it.
 
@@ -261,7 +261,7 @@ class SavedImage(_Stored):
         return hash(self.image_id)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SaveAction(_Stored):
     """A save that the server accepted.
 
@@ -283,7 +283,7 @@ class SaveAction(_Stored):
     extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False, converter=_extra)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ActionResult(_Stored):
     """A rename or a delete that is done."""
 
@@ -291,7 +291,7 @@ class ActionResult(_Stored):
     message: str = ""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Reply(_Told):
     """What `Session.request` returns: the reply of any other route of the API."""
 
@@ -311,7 +311,7 @@ class Reply(_Told):
         return self.headers.get("x-request-id")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RateLimit(_Stored):
     """The account's request budget, as the latest reply that spoke of it told it.
 
@@ -359,7 +359,7 @@ _NODE_STATES = {
 }
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Node(_Stored):
     """One node (a virtual machine), as the API shows it.
 
@@ -400,8 +400,8 @@ class Node(_Stored):
         return hash(self.node_id)
 
 
-@attrs.frozen(kw_only=True)
-class WaitProgress:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class WaitProgress(Value):
     """How far a wait has got: what its ``progress`` callback is told after each look."""
 
     #: The state that was seen; None where the look failed or showed nothing.

@@ -37,13 +37,12 @@ from aioe2e.config import (
 )
 from aioe2e.images import ImageMemory, Images, Writes
 
-from . import _check, config, diagnosis, events
+from . import _check, config, diagnosis, events, nodes
 from ._clock import Clock
 from ._record import CallRecord
 from ._version import __version__
 from .errors import ConfigError, UsageError
 from .models import NodeLike, RateLimit, Reply, node_id_of
-from .nodes import Nodes
 
 __all__ = ["Session", "SessionOptions"]
 
@@ -228,9 +227,9 @@ class Session:
         return Images(self._channel, self._memory, self._options)
 
     @cached_property
-    def nodes(self) -> Nodes:
+    def nodes(self) -> nodes.Nodes:
         """The nodes, read-only."""
-        return Nodes(self._channel, self._options)
+        return nodes.Nodes(self._channel, self._options)
 
     async def check(self) -> diagnosis.Check:
         """Whether the session is set up right: one listing of images, and another read if it fails.

@@ -1,12 +1,11 @@
 """One call: attempts until something is certain. It knows the channel, and no resource."""
 
+from .attempt import in_slices
 from .call import Call
 from .channel import Channel, ChannelSettings
 from .errors import closed_error
-from .options import Options
+from .options import Options, Witness
 from .retry import Decision, decide
-from .slices import in_slices
-from .witness import Witness
 
 __all__ = [
     "Call",

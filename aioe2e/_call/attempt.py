@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aioe2e._actions import Repeatability
+from aioe2e._clock import Clock
 from aioe2e._http import InFlight, Transport
 from aioe2e._record import CallRecord
 from aioe2e._wire import (
@@ -26,8 +28,9 @@ from aioe2e.errors import E2EError, RateLimitedError
 from .channel import Channel
 from .errors import closed_error, late_error
 from .options import Options
-from .slices import in_slices
 from .watch import CallWatch
+
+T = TypeVar("T")
 
 #: Bytes of any reply that is not a listing.
 _SMALL_BODY: Final = 1024 * 1024
@@ -92,7 +95,7 @@ async def exchange(
         return judge_failure(request, result, sent=in_flight.sent), None
     most_elements = channel.limits.max_elements
     reading = read_listing(result.body, request.model, most_elements, channel.redactor)
-    content = await _within(reading, channel, request, record, deadline)
+    content = await read_in_slices(reading, channel, request, record, deadline)
     verdict = _judged(channel, request, result, content)
     _adapt(channel, options.retry, verdict, sent_at)
     return verdict, result
@@ -125,19 +128,49 @@ def _is_large(request: Request, reply: RawReply) -> bool:
     return request.lists and len(reply.body) > SMALL
 
 
-async def _within(
-    work: Generator[None, None, Any],
+async def read_in_slices(
+    work: Generator[None, None, T],
     channel: Channel,
     request: Request,
     record: CallRecord,
     deadline: float | None,
-) -> Any:
-    """The result of work in slices, within the time for the call."""
+) -> T:
+    """Run work on a reply that yields now and then, within the time for its call.
+
+    Raises:
+        DeadlineExceededError: The time is over before the work is.
+    """
     try:
         return await in_slices(work, channel.clock, deadline)
     except TimeoutError:
         pass  # raised below, where no context hangs on it
     raise late_error(request, record.last, attempts=record.attempts)
+
+
+async def in_slices(work: Generator[None, None, T], clock: Clock, deadline: float | None) -> T:
+    """Run work that yields now and then, with a turn of the loop at each yield.
+
+    Args:
+        work: The work.
+        clock: Where the time comes from.
+        deadline: Loop time after which the work is of no use; None for no limit.
+
+    Returns:
+        What the work returns.
+
+    Raises:
+        TimeoutError: The deadline has passed before the work is done.
+    """
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        await asyncio.sleep(0)
+        if deadline is not None and clock.now() > deadline:
+            work.close()
+            raise TimeoutError
 
 
 def _judged(channel: Channel, request: Request, reply: RawReply, content: Any) -> Verdict:

@@ -28,14 +28,12 @@ from aioe2e.errors import (
     extended,
 )
 
-from .attempt import exchange
+from .attempt import exchange, read_in_slices
 from .channel import Channel, log
 from .errors import Stop, closed_error, late_error, paused_error, stop_text, unknown_error
-from .options import Options
+from .options import Options, Witness
 from .retry import Decision, decide, delays
-from .slices import in_slices
 from .watch import CallWatch, log_attempt, log_retry, log_unknown, next_number
-from .witness import Witness
 
 T = TypeVar("T")
 
@@ -164,11 +162,7 @@ class Call:
         Raises:
             DeadlineExceededError: The time is over before the work is.
         """
-        try:
-            return await in_slices(work, self._channel.clock, self.deadline)
-        except TimeoutError:
-            pass  # raised below, where no context hangs on it
-        raise late_error(self._request, self._record.last, attempts=self._record.attempts)
+        return await read_in_slices(work, self._channel, self._request, self._record, self.deadline)
 
     async def attempt(self) -> Verdict:
         """One attempt: a request, and at once a second one where the first had the wrong form."""
@@ -372,19 +366,10 @@ class Call:
 
     def _pause_after(self, verdict: Verdict, pauses: Iterator[float]) -> float | Stop:
         """Seconds to rest before the next attempt, which is paid for; or why there is none."""
+        stop = self._stop or self._reason_to_stop(verdict)
+        if stop is not None:
+            return stop
         channel, policy = self._channel, self._options.retry
-        if self._stop is not None:
-            return self._stop
-        if channel.closed:
-            return Stop.CLOSED
-        if isinstance(verdict.error, SessionError):
-            # The program's own fault: a second attempt would only meet it again.
-            return Stop.DECIDED
-        decision = decide(verdict, self._request.repeat, in_doubt=self._is_open)
-        if decision is not Decision.RETRY:
-            return Stop.DECIDED
-        if self._record.attempts >= policy.attempts:
-            return Stop.ATTEMPTS
         wait = verdict.retry_after or 0.0
         if wait > policy.max_retry_after:
             return Stop.LONG_WAIT
@@ -395,6 +380,20 @@ class Call:
             channel.warn_of_retry_budget()
             return Stop.NO_BUDGET
         return pause
+
+    def _reason_to_stop(self, verdict: Verdict) -> Stop | None:
+        """Why there is no further attempt, whatever time and budget are left; None if there is."""
+        if self._channel.closed:
+            return Stop.CLOSED
+        if isinstance(verdict.error, SessionError):
+            # The program's own fault: a second attempt would only meet it again.
+            return Stop.DECIDED
+        decision = decide(verdict, self._request.repeat, in_doubt=self._is_open)
+        if decision is not Decision.RETRY:
+            return Stop.DECIDED
+        if self._record.attempts >= self._options.retry.attempts:
+            return Stop.ATTEMPTS
+        return None
 
     def _announce_retry(self, verdict: Verdict, pause: float) -> None:
         """Tell the log and the hooks that there will be another attempt."""

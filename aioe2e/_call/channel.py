@@ -22,7 +22,7 @@ import attrs
 
 from aioe2e import events
 from aioe2e._clock import Clock
-from aioe2e._http import Transport
+from aioe2e._http import RequestsInFlight, Transport
 from aioe2e._text import Redactor
 from aioe2e._wire import rate_limit
 from aioe2e.config import Credentials, Dialect, Guard, Limiter, Limits
@@ -30,8 +30,8 @@ from aioe2e.errors import SessionError
 from aioe2e.models import RateLimit
 
 from .errors import closed_error
-from .gate import Budget, Gate
-from .in_flight import RequestsInFlight
+from .gate import Gate
+from .retry import Budget
 from .tokens import Tokens
 from .turns import Turns
 

@@ -1,4 +1,4 @@
-"""The limiter that every request of a session passes: slots, pauses, pace, the budget for retries.
+"""The limiter that every request of a session passes: slots, pauses, pace.
 
 A slot is held only while a request is in flight. Calls wait for one in line: those under way before
 those that have not begun, because the clock of the former is running.
@@ -13,38 +13,12 @@ from collections.abc import Callable
 from aioe2e._clock import Clock
 from aioe2e.config import Limits
 
-from .hourly import HourlyBudget
-from .pace import Pace
+from .pace import HourlyBudget, Pace
 
 #: Added to a pause, so that the loop's clock resolution never lets a request go early.
 _MARGIN = 0.01
 #: Seconds for which a used-up request budget holds requests back at the most.
 _LONGEST_HOLD = 3600.0
-
-
-class Budget:
-    """Retries that may be open: a retry takes one, a success gives one back."""
-
-    __slots__ = ("_capacity", "left", "warned")
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self.left: int = capacity
-        #: Whether it was said that it is empty; a budget of 0 is meant so.
-        self.warned: bool = capacity == 0
-
-    def take(self) -> bool:
-        """Take one, if there is one."""
-        if self.left <= 0:
-            return False
-        self.left -= 1
-        return True
-
-    def give_back(self) -> None:
-        """A call succeeded."""
-        if self.left < self._capacity:
-            self.left += 1
-            self.warned = False
 
 
 class Gate:
@@ -77,6 +51,7 @@ class Gate:
         )
         self._timer: asyncio.TimerHandle | None = None
         self._paused_until = 0.0
+        #: Loop time at which the latest pause began; below 0 where there was none.
         self._paused_since = -1.0
         self._clean = 0
         self.limit: int = limits.in_flight
@@ -202,13 +177,14 @@ class Gate:
 
     def succeeded(self) -> None:
         """A request was answered without a throttle: after a clean round the limit grows by one."""
-        if self._adaptive:
-            self._pace.succeeded()
-            if self.limit < self._ceiling:
-                self._clean += 1
-                if self._clean >= self.limit:
-                    self._clean = 0
-                    self._set_limit(self.limit + 1)
+        if self._paused_since < 0 or not self._adaptive:
+            return  # nothing was ever throttled, so there is nothing to win back
+        self._pace.succeeded()
+        if self.limit < self._ceiling:
+            self._clean += 1
+            if self._clean >= self.limit:
+                self._clean = 0
+                self._set_limit(self.limit + 1)
 
     def throttled(self, sent_at: float, seconds: float) -> None:
         """The server wants to be left alone: one pause for all, and fewer in flight after it.

@@ -1,4 +1,4 @@
-"""How many requests a second: the user's own bound, and the one that throttling teaches.
+"""How many requests a second and an hour: the user's bounds, and the pace that throttling teaches.
 
 Fewer requests in flight alone cannot keep a rate: with a fast server even one at a time may be too
 many. Between two throttled moments a server has let through at least what its rate allows with the
@@ -11,6 +11,7 @@ There it stays, and now and then tries whether the server bears more.
 from __future__ import annotations
 
 import math
+from collections import deque
 
 #: A throttled period that is longer than this many seconds beyond its pause says nothing about the
 #: rate.
@@ -36,6 +37,7 @@ _GROWTH = 0.04
 _MOST_GROWTH = 10.0
 #: Requests may go this many seconds early, so that late timers do not slow the pace.
 _SLACK = 0.02
+_HOUR = 3600.0
 
 
 class Pace:
@@ -156,3 +158,32 @@ class Pace:
         self._ceiling = max(ceiling, floor)
         self._learned = max(_CAUTION * floor, min(self._lasting, _CAUTION * ceiling), least)
         self.active = True
+
+
+class HourlyBudget:
+    """When the next request may start, in loop time.
+
+    It remembers the start of each request of the past hour, so that the bound holds for every hour,
+    whenever it begins, and a short job never waits.
+
+    Args:
+        most: Requests within any hour; 1 or more.
+    """
+
+    __slots__ = ("_most", "_starts")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._starts: deque[float] = deque()
+
+    def ready_at(self) -> float:
+        """When the next request may start; a moment in the past means now."""
+        if len(self._starts) < self._most:
+            return 0.0
+        return self._starts[0] + _HOUR
+
+    def start(self, now: float) -> None:
+        """A request starts now."""
+        self._starts.append(now)
+        if len(self._starts) > self._most:
+            self._starts.popleft()

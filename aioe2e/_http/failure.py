@@ -6,6 +6,7 @@ import logging
 import os
 import ssl
 import traceback
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -21,12 +22,18 @@ from aioe2e.errors import (
     SessionError,
 )
 
-from .reply import MOST_HEADERS, TooManyHeadersError
-from .request import SentTwice
-from .unpack import BodyTooLargeError, BrokenBodyError
+from .reply import MOST_HEADERS, BodyTooLargeError, BrokenBodyError, TooManyHeadersError
+from .watched import SentTwice
 from .write import SpokeFirst
 
 _log: Final = logging.getLogger("aioe2e")
+
+#: Why a reply that came cannot be read.
+_UNREADABLE: Final[Mapping[type[Exception], str]] = {
+    TooManyHeadersError: f"the reply has more than {MOST_HEADERS} headers",
+    BodyTooLargeError: "the reply is larger than {max_body} bytes",
+    BrokenBodyError: "the compressed reply cannot be unpacked",
+}
 
 
 def failure(error: Exception, *, sent: bool, max_body: int, redactor: Redactor) -> E2EError:
@@ -49,12 +56,8 @@ def failure(error: Exception, *, sent: bool, max_body: int, redactor: Redactor) 
             return ConnectionLostError(
                 "something answered on a new connection before it was asked", sent=False
             )
-        case TooManyHeadersError():
-            return ResponseError(f"the reply has more than {MOST_HEADERS} headers")
-        case BodyTooLargeError():
-            return ResponseError(f"the reply is larger than {max_body} bytes")
-        case BrokenBodyError():
-            return ResponseError("the compressed reply cannot be unpacked")
+        case TooManyHeadersError() | BodyTooLargeError() | BrokenBodyError():
+            return ResponseError(_UNREADABLE[type(error)].format(max_body=max_body))
         case aiohttp.ClientHttpProxyError():
             return _refused_by_proxy(error.status)
         case aiohttp.ClientConnectorError() if not sent:

@@ -1,23 +1,35 @@
-"""Reads a reply whole, within a bound."""
+"""Reads a reply whole, within a bound: a small reply may stand for gigabytes."""
 
 from __future__ import annotations
 
 import asyncio
+import zlib
+from collections.abc import Generator, Mapping
 from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp.connector import Connection
 
-from .unpack import BodyTooLargeError, Unpacker
-
 #: No server means more of them. Not every aiohttp has a bound of its own.
 MOST_HEADERS: Final = 1000
-#: Digits of a length that is looked at; not every aiohttp refuses one of thousands.
-_SHORT_LENGTH: Final = 20
+#: Digits of a length that are read; not every aiohttp refuses one of thousands.
+_MOST_DIGITS: Final = 20
+#: Bytes unpacked between two yields to the loop.
+_STEP: Final = 1024 * 1024
+_NOT_PACKED: Final = "identity"
+_ENCODINGS: Final = frozenset({_NOT_PACKED, "gzip", "x-gzip", "deflate"})
 
 
 class TooManyHeadersError(Exception):
     """A reply has more headers than any server means."""
+
+
+class BodyTooLargeError(Exception):
+    """A body has more bytes than the session accepts."""
+
+
+class BrokenBodyError(Exception):
+    """A compressed body cannot be unpacked."""
 
 
 class Received:
@@ -54,12 +66,13 @@ def read_at_once(response: Response, most: int) -> bytes | None:
         most: Bytes at the most.
     """
     headers, content = response.headers, response.content
-    length = headers.get("Content-Length", "")
-    is_small = len(length) < _SHORT_LENGTH and length.isdecimal() and int(length) <= most
-    is_plain = "Content-Encoding" not in headers and "Transfer-Encoding" not in headers
-    if not (is_small and is_plain and content.is_eof()) or response.method == "HEAD":
+    if not content.is_eof() or response.method == "HEAD":
         return None
-    if len(response.raw_headers) > MOST_HEADERS:
+    length = _announced_length(headers)
+    if length is None or length > most:
+        return None
+    is_encoded = "Content-Encoding" in headers or "Transfer-Encoding" in headers
+    if is_encoded or len(response.raw_headers) > MOST_HEADERS:
         return None
     body: bytes = content.read_nowait()
     response.release()
@@ -90,47 +103,111 @@ async def read(response: Response, most: int) -> bytes:
 async def _read(response: Response, most: int) -> bytes:
     if len(response.raw_headers) > MOST_HEADERS:
         raise TooManyHeadersError
-    headers, content = response.headers, response.content
-    length = headers.get("Content-Length", "")
-    encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if response.method == "HEAD":  # the length is that of a body that does not come
         return b""
-    if length.isdecimal() and int(length) > most:
+    headers, content = response.headers, response.content
+    length = _announced_length(headers)
+    if length is not None and length > most:
         raise BodyTooLargeError
-    if encoding == "identity" and length and "Transfer-Encoding" not in headers:
+    encoding = content_encoding(headers)
+    is_bounded = length is not None and "Transfer-Encoding" not in headers
+    if encoding == _NOT_PACKED and is_bounded:
         return cast("bytes", await content.read())
     unpacker = Unpacker(encoding, most)
     async for chunk in content.iter_any():
-        await _unpack(unpacker, chunk)
+        await unpack(unpacker, chunk)
     return unpacker.finish()
 
 
-async def read_watched(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """The same for a response that tools may have read or made up before, and want to hear of."""
-    if not isinstance(response, Reply) or response.is_read:
-        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        unpacker = Unpacker(encoding, most)
-        await _unpack(unpacker, await response.read())
-        return unpacker.finish()
-    body = await read(response, most)
-    await response.tell(body)
-    return body
+def _announced_length(headers: Mapping[str, str]) -> int | None:
+    length = headers.get("Content-Length", "")
+    if not length.isdecimal():
+        return None
+    return int(length[:_MOST_DIGITS])
 
 
-async def _unpack(unpacker: Unpacker, chunk: bytes) -> None:
+def content_encoding(headers: Mapping[str, str]) -> str:
+    """How a body is packed, as `Unpacker` takes it."""
+    return headers.get("Content-Encoding", _NOT_PACKED).strip().lower()
+
+
+async def unpack(unpacker: Unpacker, chunk: bytes) -> None:
+    """Unpack a chunk, with turns of the loop in between."""
     for _ in unpacker.feed(chunk):
         await asyncio.sleep(0)
 
 
-class Reply(aiohttp.ClientResponse):
-    """A response whose body the library reads by itself."""
+class Unpacker:
+    """Takes a body in chunks and counts it, before and after unpacking.
 
-    @property
-    def is_read(self) -> bool:
-        """Whether a tool between aiohttp and the library has read the body already."""
-        return self._body is not None
+    Args:
+        encoding: The Content-Encoding: ``identity``, ``gzip`` or ``deflate``.
+        most: Bytes at the most.
 
-    async def tell(self, body: bytes) -> None:
-        """Tell those who trace the request of its body."""
-        for trace in self._traces:
-            await trace.send_response_chunk_received(self.method, self.url, body)
+    Raises:
+        BrokenBodyError: The encoding is none of those that were asked for.
+    """
+
+    def __init__(self, encoding: str, most: int) -> None:
+        if encoding not in _ENCODINGS:
+            raise BrokenBodyError
+        self._encoding = encoding
+        self._most = most
+        self._read = 0
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._stream: Any = None
+
+    def feed(self, chunk: bytes) -> Generator[None, None, None]:
+        """Take a chunk; yields to let others run.
+
+        Raises:
+            BodyTooLargeError: There are more bytes than accepted.
+            BrokenBodyError: They cannot be unpacked.
+        """
+        self._read += len(chunk)
+        if self._read > self._most:
+            raise BodyTooLargeError
+        if self._encoding == _NOT_PACKED:
+            self._keep(chunk)
+            return
+        while chunk:
+            if self._stream is None:
+                self._stream = zlib.decompressobj(self._window(chunk))
+            elif self._stream.eof:
+                raise BrokenBodyError  # bytes behind the end
+            try:
+                self._keep(self._stream.decompress(chunk, _STEP))
+            except zlib.error:
+                raise BrokenBodyError from None
+            chunk = self._stream.unconsumed_tail or self._stream.unused_data
+            yield
+
+    def _window(self, chunk: bytes) -> int:
+        """The format in the words of zlib.
+
+        "deflate" is zlib's own with some servers and bare with others.
+        """
+        if self._encoding != "deflate":
+            return 16 + zlib.MAX_WBITS
+        return zlib.MAX_WBITS if chunk[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
+
+    def _keep(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._most:
+            raise BodyTooLargeError
+        self._chunks.append(chunk)
+
+    def finish(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            BodyTooLargeError: There are more bytes than accepted.
+            BrokenBodyError: The packed stream stops half-way.
+        """
+        if self._stream is not None:
+            while not self._stream.eof and (chunk := self._stream.decompress(b"", _STEP)):
+                self._keep(chunk)  # output that was pending when the input was used up
+            if not self._stream.eof:
+                raise BrokenBodyError
+        return b"".join(self._chunks)

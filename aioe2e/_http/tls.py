@@ -8,6 +8,7 @@ import logging
 import os
 import ssl
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
@@ -69,11 +70,19 @@ async def verified_context() -> ssl.SSLContext:
     variables, so that a program that sets them could read every credential.
 
     There is one for all sessions. It is made in a thread, since reading the certificates of a
-    system takes 30 to 70 ms.
+    system takes 30 to 70 ms. Calls that start together wait for the same one.
     """
     if not _made_context.cache_info().currsize:
-        await asyncio.to_thread(_made_context)
+        await asyncio.to_thread(_make_once)
     return _made_context()
+
+
+_making: Final = threading.Lock()
+
+
+def _make_once() -> None:
+    with _making:  # a cache alone would let each thread make one
+        _made_context()
 
 
 @functools.cache

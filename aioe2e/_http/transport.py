@@ -1,4 +1,11 @@
-"""Sends one request once, and reads a reply of bounded size."""
+"""Sends one request once, and reads a reply of bounded size.
+
+There are two ways to a connection of the pool. aiohttp's client session is a third of what a call
+costs, and all of it serves what the library does not use (redirects, cookies, auth, forms), and
+tools that watch. So it is taken where there is such a tool (`_http/watched`). Elsewhere a request
+takes a connection of the same pool, is written to it by the same function, and its reply is parsed
+by aiohttp's own parser.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +16,8 @@ import warnings
 from typing import Any, Final, cast
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import BaseConnector
 from yarl import URL
 
 from aioe2e._actions import Repeatability
@@ -17,20 +26,32 @@ from aioe2e._wire import RATE_LIMIT_HEADERS, Context, RawReply, Request
 from aioe2e.config import is_loopback
 from aioe2e.errors import E2EError, SessionError
 
-from .direct import Destination, is_watched, send_directly
 from .failure import failure
-from .head import Head, KeyIn, encoded
 from .in_flight import InFlight
-from .reply import Reply, Response, read, read_at_once, read_watched
-from .request import OneSendRequest, sending, until_fresh
+from .reply import Received, Response, read, read_at_once
 from .tls import verified_context
-from .tracers import line_watch, without_twins
-from .write import Wire
+from .watched import (
+    OneSendRequest,
+    Reply,
+    is_watched,
+    line_watch,
+    read_watched,
+    require_known,
+    sending,
+    until_fresh,
+    without_twins,
+)
+from .write import Head, KeyIn, StaleConnection, Wire, encoded, write_once
+
+require_known(BaseConnector, ["connect"])
+require_known(ResponseHandler, ["set_response_params"])
 
 #: The headers of a reply that the library reads.
 HEADERS: Final = ("date", "retry-after", "x-request-id", *RATE_LIMIT_HEADERS)
 #: Those of an accepted write: its others tell nothing that the library needs.
 _OF_ACCEPTED_WRITES: Final = ("ratelimit-remaining", "x-ratelimit-remaining")
+#: No tracer adds any where nothing watches.
+_NOTHING_ADDED: Final[dict[str, str]] = {}
 
 #: What a user may lend a session, for the type hints of other rooms.
 ClientSession = aiohttp.ClientSession
@@ -54,6 +75,19 @@ class ConnectTimeout:
         self.of_limited_pool: aiohttp.ClientTimeout = aiohttp.ClientTimeout(
             total=None, sock_connect=seconds, ceil_threshold=exact
         )
+
+
+class Destination(aiohttp.ClientRequest):
+    """A request that is never sent: it tells the pool where its connections go to."""
+
+    _key: Any = None
+
+    @property
+    def connection_key(self) -> Any:
+        """The key of such connections, made once, where aiohttp makes it anew."""
+        if self._key is None:
+            self._key = super().connection_key
+        return self._key
 
 
 class Transport:
@@ -89,60 +123,31 @@ class Transport:
         #: Whether any connection took a request.
         self.sent: bool = False
         self._redactor = redactor
-        url = URL(base, encoded=True)
-        self._base, self._root = url, url.raw_path
+        self._base = url = URL(base, encoded=True)
+        self._root = url.raw_path
         #: The query of requests that have none of their own; a session has few contexts.
         self._queries: dict[Context, str] = {}
+        self._loop = asyncio.get_running_loop()
         self._owned = borrowed is None
-        # A limit of the pool's own would be a second limiter behind the first.
-        connector = aiohttp.TCPConnector(limit=0) if borrowed is None else borrowed.connector
-        assert connector is not None
-        self._loop = loop = asyncio.get_running_loop()
-        # aiohttp has no public word for the loop of a connector.
-        if getattr(connector, "_loop", loop) is not loop:
-            raise SessionError(
-                "the aiohttp.ClientSession given as http= belongs to another event loop"
-            )
-        self._headers = {
-            "Host": url.host_port_subcomponent or "",
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip, deflate",
-            "Content-Type": "application/json",
-            "User-Agent": user_agent,
-        }
-        if connector.force_close:
-            self._headers["Connection"] = "close"
+        self._connector = connector = _connector(borrowed, self._loop)
         #: Whether a request may have to wait for a connection of the pool.
         self._has_line = bool(connector.limit or connector.limit_per_host)
-        self._connector: aiohttp.BaseConnector = connector
-        self._to_server: Destination | None = None
+        self._headers = _headers(url, user_agent, connector)
         self._wire = Wire(Head(self._headers, api_key=api_key, key_in=key_in))
-        # Made by the first request, in a thread. Where a pool is borrowed or the environment is
-        # trusted, the choice is aiohttp's.
-        uses_own_tls = self._owned and tls is None and not trust_env
-        self._makes_tls = url.scheme == "https" and uses_own_tls
+        #: Where the connections go to. The first request that nothing watches makes it.
+        self._to_server: Destination | None = None
+        #: What aiohttp is told of TLS.
         self._tls: ssl.SSLContext | bool = tls or True
+        # Where a pool is borrowed or the environment is trusted, the choice is aiohttp's.
+        is_aiohttps_choice = borrowed is not None or trust_env
+        #: Whether the library's own context has yet to be made: the first request does that.
+        self._lacks_tls = url.scheme == "https" and tls is None and not is_aiohttps_choice
         # What is asked of this very machine does not leave it, whatever the environment says.
-        self._trust_env = trust_env and self._owned and not is_loopback(url.raw_host or "")
-        self._http = aiohttp.ClientSession(
-            connector=connector,
-            connector_owner=self._owned,
-            request_class=OneSendRequest,
-            response_class=Reply,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=self._trust_env,
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-            middlewares=(until_fresh,),
-        )
-        if borrowed is not None:
-            added = list(self._http.trace_configs)
-            self._http.trace_configs[:] = without_twins(borrowed.trace_configs, added)
+        is_here = is_loopback(url.raw_host or "")
+        self._trust_env = trust_env and self._owned and not is_here
+        self._http = _client_session(connector, borrowed, trust_env=self._trust_env)
         if self._has_line:
             self._http.trace_configs.append(line_watch())
-        # Else a lost reply opens a second connection. Where the attribute does not exist, or means
-        # nothing any more, `OneSendRequest` still refuses.
-        self._http._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # see above
 
     def authorize(self, token: str) -> None:
         """Use a token from now on."""
@@ -205,41 +210,59 @@ class Transport:
         timeout: ConnectTimeout,
         max_body: int,
     ) -> RawReply:
-        if self._makes_tls and self._tls is True:
+        if self._lacks_tls:
             self._tls = await verified_context()
+            self._lacks_tls = False
         response: Response
         body: bytes | None
-        if self._is_watched():
+        # A proxy is found by aiohttp's own way alone.
+        if self._trust_env or is_watched(self._http):
             response, body = await self._send_watched(request, query, in_flight, timeout, max_body)
         else:
-            response = await send_directly(
-                self._connector,
-                self._destination(),
-                timeout.of_free_pool,
-                self._wire,
-                in_flight,
-                method=request.method,
-                path=f"{self._root}{request.path}",
-                query=query,
-                body=request.body,
-            )
+            response = await self._send_directly(request, query, in_flight, timeout)
             body = read_at_once(response, max_body)
             if body is None:
                 body = await read(response, max_body)
-        headers: dict[str, tuple[str, ...]] = {}
-        found = response.headers
-        is_telling = request.repeat is Repeatability.READ or response.status >= 400
-        if request.inspected:
-            headers = {name.lower(): tuple(found.getall(name)) for name in found}
-        elif is_telling or any(name in found for name in _OF_ACCEPTED_WRITES):
-            headers = {
-                name: tuple(values) for name in HEADERS if (values := found.getall(name, None))
-            }
-        return RawReply(response.status, headers, body)
+        return RawReply(response.status, _headers_of(response, request), body)
 
-    def _is_watched(self) -> bool:
-        """Whether a tracer or a proxy needs aiohttp's own way."""
-        return self._trust_env or is_watched(self._http)
+    async def _send_directly(
+        self, request: Request, query: str, in_flight: InFlight, timeout: ConnectTimeout
+    ) -> Received:
+        """Send a request past aiohttp's client session; the reply when its headers have come."""
+        method = request.method
+        path = f"{self._root}{request.path}"
+        destination = self._destination()
+        while True:
+            try:
+                connection = await self._connector.connect(
+                    destination, traces=[], timeout=timeout.of_free_pool
+                )
+            except TimeoutError as error:
+                raise aiohttp.ConnectionTimeoutError from error
+            protocol: Any = connection.protocol
+            try:
+                protocol.set_response_params(
+                    skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False
+                )
+                await write_once(
+                    connection,
+                    self._wire,
+                    in_flight,
+                    method=method,
+                    path=path,
+                    query=query,
+                    headers=_NOTHING_ADDED,
+                    body=request.body,
+                )
+                while True:
+                    message, content = await protocol.read()
+                    if not _is_interim(message.code):
+                        return Received(method, connection, message, content)
+            except StaleConnection:
+                connection.close()  # ends with a new connection at the latest
+            except BaseException:
+                connection.close()
+                raise
 
     def _destination(self) -> Destination:
         if self._to_server is None:
@@ -256,6 +279,7 @@ class Transport:
         timeout: ConnectTimeout,
         max_body: int,
     ) -> tuple[Response, bytes]:
+        """Send a request through aiohttp's client session; the reply and its body."""
         base = self._base
         url = URL.build(
             scheme=base.scheme,
@@ -301,6 +325,79 @@ class Transport:
             closing.close()
             if self._loop.is_closed():
                 _close_sockets(transports)
+
+
+def _connector(
+    borrowed: aiohttp.ClientSession | None, loop: asyncio.AbstractEventLoop
+) -> BaseConnector:
+    """The pool: the user's, or a new one.
+
+    Raises:
+        SessionError: The user's belongs to another loop.
+    """
+    if borrowed is None:
+        # A limit of the pool's own would be a second limiter behind the first.
+        return aiohttp.TCPConnector(limit=0)
+    connector = borrowed.connector
+    assert connector is not None
+    # aiohttp has no public word for the loop of a connector.
+    if getattr(connector, "_loop", loop) is not loop:
+        raise SessionError("the aiohttp.ClientSession given as http= belongs to another event loop")
+    return connector
+
+
+def _client_session(
+    connector: BaseConnector, borrowed: aiohttp.ClientSession | None, *, trust_env: bool
+) -> aiohttp.ClientSession:
+    """A session of aiohttp's over the pool, for tools that watch it."""
+    http = aiohttp.ClientSession(
+        connector=connector,
+        connector_owner=borrowed is None,
+        request_class=OneSendRequest,
+        response_class=Reply,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=trust_env,
+        auto_decompress=False,
+        timeout=aiohttp.ClientTimeout(total=None),
+        middlewares=(until_fresh,),
+    )
+    if borrowed is not None:
+        added = list(http.trace_configs)
+        http.trace_configs[:] = without_twins(borrowed.trace_configs, added)
+    # Else a lost reply opens a second connection. Where the attribute does not exist, or means
+    # nothing any more, `OneSendRequest` still refuses.
+    http._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # see above
+    return http
+
+
+def _headers(url: URL, user_agent: str, connector: BaseConnector) -> dict[str, str]:
+    """The headers of every request but the credentials."""
+    headers = {
+        "Host": url.host_port_subcomponent or "",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
+        "Content-Type": "application/json",
+        "User-Agent": user_agent,
+    }
+    if connector.force_close:
+        headers["Connection"] = "close"
+    return headers
+
+
+def _is_interim(status: int) -> bool:
+    """Whether the reply itself is still to come. After a 101 nothing more of HTTP comes."""
+    return 100 <= status < 200 and status != 101
+
+
+def _headers_of(response: Response, request: Request) -> dict[str, tuple[str, ...]]:
+    """The headers of a reply that anything reads, by lower-case name."""
+    found = response.headers
+    if request.inspected:
+        return {name.lower(): tuple(found.getall(name)) for name in found}
+    is_write = request.repeat is not Repeatability.READ
+    if is_write and response.status < 400 and found.keys().isdisjoint(_OF_ACCEPTED_WRITES):
+        return {}
+    return {name: tuple(values) for name in HEADERS if (values := found.getall(name, None))}
 
 
 def _close_sockets(transports: list[asyncio.BaseTransport]) -> None:

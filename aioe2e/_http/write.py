@@ -1,4 +1,8 @@
-"""Writes a request to a connection: once, whole, and only to one that is silent.
+"""The one write: a request's bytes, once, whole, and only to a connection that is silent.
+
+aiohttp, and with it every tool that watches aiohttp, is given URLs without the api key and headers
+without credentials. Both are added here, in the step that hands the bytes to the socket, and no
+other value holds them.
 
 aiohttp takes a reply that was lying on an idle connection for the answer to the next request. Here
 a connection that holds bytes, or is at its end, is given up for another before anything is written.
@@ -9,15 +13,104 @@ from __future__ import annotations
 import asyncio
 import select
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import aiohttp
 from aiohttp.connector import Connection
 
-from .head import Head, require_one_line
 from .in_flight import InFlight
+
+#: Where the API takes the key.
+KeyIn = Literal["query", "header"]
+
+#: Methods whose request has no Content-Length when it has no body.
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+#: Headers that are made here, whatever a tracer has put in.
+_OWN: Final = frozenset({"authorization", "content-length", "x-api-key"})
+_BREAKS: Final = frozenset("\r\n\0")
+
+
+class Head:
+    """Spells whole requests to one server. The only place where the credentials are spelt.
+
+    Args:
+        headers: The headers of every request but the credentials, ``Host`` included.
+        api_key: The api key.
+        key_in: Whether the key goes into the query or into the header ``X-API-Key``.
+    """
+
+    __slots__ = ("_authorization", "_headers", "_key_header", "_key_parameter", "_plain")
+
+    def __init__(self, headers: Mapping[str, str], *, api_key: str, key_in: KeyIn) -> None:
+        self._headers = headers
+        #: The lines of a request to which no tracer has added any.
+        self._plain = _lines(headers.items())
+        self._key_parameter = encoded({"apikey": api_key}) if key_in == "query" else ""
+        self._key_header = _lines({"X-API-Key": api_key}.items()) if key_in == "header" else ""
+        self._authorization = ""
+
+    def authorize(self, token: str) -> None:
+        """Use a token from now on."""
+        self._authorization = _lines({"Authorization": f"Bearer {token}"}.items())
+
+    def spell(
+        self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes | None
+    ) -> bytearray:
+        """A whole request, to be written in the same step and wiped after.
+
+        Args:
+            method: The method.
+            path: The path, encoded.
+            query: The query, encoded, without the api key.
+            headers: Headers that a tracer has added or changed, checked; empty where there is none.
+            body: The body.
+        """
+        key = self._key_parameter
+        target = f"{path}?{key}&{query}" if key and query else f"{path}?{key}{query}"
+        length = ""
+        if body is not None or method not in _WITHOUT_BODY:
+            length = f"Content-Length: {len(body or b'')}\r\n"
+        lines = self._merged(headers) if headers else self._plain
+        credentials = f"{self._authorization}{self._key_header}"
+        head = f"{method} {target} HTTP/1.1\r\n{lines}{credentials}{length}\r\n"
+        whole = bytearray(head, "utf-8")
+        whole += body or b""
+        return whole
+
+    def _merged(self, headers: Mapping[str, str]) -> str:
+        """The lines of the usual headers and of those that a tracer has added."""
+        usual = [pair for pair in self._headers.items() if pair[0] not in headers]
+        added = [pair for pair in headers.items() if pair[0].lower() not in _OWN]
+        return _lines(usual + added)
+
+    def __repr__(self) -> str:
+        return "Head()"
+
+
+def require_one_line(headers: Mapping[str, str]) -> None:
+    """Refuse headers that would become two.
+
+    Raises:
+        ValueError: A name or a value holds a line break.
+    """
+    for name, value in headers.items():
+        if not _BREAKS.isdisjoint(f"{name}{value}"):
+            raise ValueError(f"the header {name!r} holds a line break")
+
+
+def _lines(headers: Iterable[tuple[str, str]]) -> str:
+    """Headers as they are written."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers)
+
+
+def encoded(query: Mapping[str, str]) -> str:
+    """Parameters as a query."""
+    return "&".join(
+        f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in query.items()
+    )
 
 
 class StaleConnection(Exception):  # noqa: N818  # a signal to both ways of sending
@@ -70,15 +163,13 @@ async def write_once(
         method: The method.
         path: The path, encoded.
         query: The query, encoded, without the api key.
-        headers: Headers that a tracer has added or changed.
+        headers: Headers that a tracer has added or changed, checked.
         body: The body.
 
     Raises:
         StaleConnection, SpokeFirst: The connection cannot be used.
         aiohttp.ClientConnectionResetError: It is closed.
-        ValueError: A header that a tracer has added holds a line break.
     """
-    require_one_line(headers)
     if in_flight.shares_loop:
         # All who send in this turn of the loop write in the next, one right after the other: that
         # wakes a server once and not for each of them, which is what costs most.
@@ -93,9 +184,37 @@ async def write_once(
         whole[:] = bytes(len(whole))
 
 
-def _input_check(connection: Connection) -> InputCheck:
-    transport = connection.transport
-    sock = None if transport is None else transport.get_extra_info("socket")
+def _require_quiet(connection: Connection, wire: Wire) -> Any:
+    """Refuse a connection that holds unasked bytes, or that either side has closed.
+
+    Returns:
+        The transport to write to.
+
+    Raises:
+        StaleConnection: It is a kept one: another may do.
+        SpokeFirst: It is a new one, and holds bytes.
+        aiohttp.ClientConnectionResetError: It is a new one, and closed.
+    """
+    protocol: Any = connection.protocol
+    transport: Any = connection.transport
+    is_closed = transport is None or transport.is_closing()
+    check = wire.used.get(protocol)
+    if check is not None:
+        if is_closed or protocol.should_close or _has_input(check):
+            raise StaleConnection
+        return transport
+    if is_closed:
+        raise aiohttp.ClientConnectionResetError("the connection is closed")
+    check = wire.used[protocol] = _input_check(transport)
+    # What waits on a new TLS connection are the server's session tickets.
+    is_encrypted = transport.get_extra_info("sslcontext") is not None
+    if protocol.should_close or (not is_encrypted and _has_input(check)):
+        raise SpokeFirst
+    return transport
+
+
+def _input_check(transport: asyncio.BaseTransport) -> InputCheck:
+    sock = transport.get_extra_info("socket")
     if sock is None:
         return lambda: True  # no way to tell, so it is not used again
     if hasattr(select, "poll"):  # no limit on descriptor numbers, but not everywhere
@@ -105,32 +224,8 @@ def _input_check(connection: Connection) -> InputCheck:
     return lambda: select.select([sock.fileno()], [], [], 0)[0]
 
 
-def _require_quiet(connection: Connection, wire: Wire) -> asyncio.WriteTransport:
-    """Refuse a connection that holds unasked bytes, or that either side has closed.
-
-    Returns:
-        What to write to.
-
-    Raises:
-        StaleConnection: It is a kept one: another may do.
-        SpokeFirst: It is a new one, and holds bytes.
-        aiohttp.ClientConnectionResetError: It is a new one, and closed.
-    """
-    protocol, transport = connection.protocol, connection.transport
-    has_input = None if protocol is None else wire.used.get(protocol)
-    is_new = has_input is None
-    if protocol is None or transport is None or transport.is_closing():
-        if is_new:
-            raise aiohttp.ClientConnectionResetError("the connection is closed")
-        raise StaleConnection
-    if has_input is None:
-        has_input = wire.used[protocol] = _input_check(connection)
-    # What waits on a new TLS connection are the server's session tickets.
-    holds_tickets = is_new and transport.get_extra_info("sslcontext") is not None
+def _has_input(check: InputCheck) -> bool:
     try:
-        spoken = protocol.should_close or (not holds_tickets and bool(has_input()))
-    except (OSError, ValueError):
-        spoken = True
-    if spoken:
-        raise SpokeFirst if is_new else StaleConnection
-    return cast("asyncio.WriteTransport", transport)
+        return bool(check())
+    except (OSError, ValueError):  # its socket is gone
+        return True

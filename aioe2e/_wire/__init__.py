@@ -1,13 +1,19 @@
 """No I/O: a request to bytes, a reply to a verdict, a verdict to a model."""
 
-from .codec import images_in_slices, node_of, nodes_in_slices, save_action
-from .fates import STATUS_FATES, Fate, fate_of
+from .codec import images_in_slices, node_of, nodes_in_slices, read_listing, save_action
 from .json import SMALL, Unreadable, is_array, is_object, parse
-from .judge import RawReply, Verdict, judge, judge_failure, told_headers
-from .listing import read_listing
-from .rate_limit import RATE_LIMIT_HEADERS, rate_limit
+from .judge import (
+    STATUS_FATES,
+    Fate,
+    RawReply,
+    Verdict,
+    fate_of,
+    judge,
+    judge_failure,
+    told_headers,
+)
 from .request import LIST, Context, Request, describe, encode, in_next_dialect, plain_request
-from .retry_after import seconds_in_headers, server_time
+from .throttle import RATE_LIMIT_HEADERS, rate_limit, seconds_in_headers, server_time
 
 __all__ = [
     "LIST",

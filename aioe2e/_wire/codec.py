@@ -21,10 +21,11 @@ from typing import Any, Final, TypeVar
 import attrs
 import cattrs
 
+from aioe2e._text import Redactor
 from aioe2e.errors import ResponseError
 from aioe2e.models import NO_EXTRA, Extra, Node, SaveAction, SavedImage
 
-from .json import Enough, is_array, is_object
+from .json import Enough, is_array, is_object, parse_in_slices
 
 M = TypeVar("M", SavedImage, Node)
 
@@ -316,6 +317,36 @@ class ModelReader:
         except NotReadable as stop:
             self._problems += 1
             return _Odd(stop.problem)
+
+
+def read_listing(
+    body: bytes, model: type[Any] | None, most: int, redactor: Redactor
+) -> Generator[None, None, Any]:
+    """The reply as JSON whose ``data`` holds models, or an `Unreadable`.
+
+    Args:
+        body: The reply.
+        model: What the elements are; None to leave them as they are.
+        most: Elements at the most. Reading ends one after that, and also after the first few
+            elements that are no such model.
+        redactor: Takes out secrets that the server echoes.
+
+    Yields:
+        Whenever it is time to let others run.
+    """
+    read = _as_it_is if model is None else ModelReader(model, most)
+    if not (yield from redactor.is_echoed(body)):
+        return (yield from parse_in_slices(body, read))
+
+    def read_clean(raw: Any) -> Any:
+        return read(redactor.without_secrets(raw))
+
+    content = yield from parse_in_slices(body, read_clean)
+    return redactor.without_secrets(content)
+
+
+def _as_it_is(raw: Any) -> Any:
+    return raw
 
 
 def images_in_slices(data: Sequence[Any], most: int) -> Generator[None, None, list[SavedImage]]:

@@ -10,10 +10,11 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -32,14 +33,34 @@ from .envelope import (
     says_failure,
     spoken,
 )
-from .fates import Fate, fate_of
 from .json import Unreadable, is_array, is_object
 from .refusal import means_missing, refusal
 from .request import Request, describe
-from .retry_after import seconds_in_body, server_time
+from .throttle import seconds_in_body, server_time
 
 
-@attrs.define(eq=False)
+class Fate(enum.Enum):
+    """What an attempt proves about the server's state."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    WAIT = "wait"  # refused for now: throttled
+    NOT_SENT = "not sent"
+    MAYBE = "maybe"  # it may have been carried out, or not
+
+
+#: The statuses from 400 on that say something else than their class: 4xx refuses, 5xx is a maybe.
+STATUS_FATES: Final[Mapping[int, Fate]] = {408: Fate.MAYBE, 429: Fate.WAIT}
+
+
+def fate_of(status: int) -> Fate | None:
+    """What a status says, HTTP's own or the envelope's; None if it is none that says no."""
+    if status < 400:
+        return None
+    return STATUS_FATES.get(status) or (Fate.MAYBE if status >= 500 else Fate.REFUSED)
+
+
+@attrs.define(eq=False, repr=False)
 class RawReply:
     """A reply as it was read: nothing in it is believed yet."""
 
@@ -49,7 +70,7 @@ class RawReply:
     body: bytes
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Verdict:
     """What one attempt came to."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -20,8 +20,7 @@ from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage
 
 
-@attrs.frozen(cache_hash=True)
-class Context:
+class Context(NamedTuple):
     """Which project and which location requests are about; None for the server's own choice."""
 
     project_id: str | None = None
@@ -29,10 +28,10 @@ class Context:
 
     def query(self) -> dict[str, str]:
         """The parameters that say so."""
-        return {key: value for key, value in attrs.asdict(self).items() if value is not None}
+        return {key: value for key, value in self._asdict().items() if value is not None}
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Request:
     """One request, but for the base URL, the credentials and the context that are added to it."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, Never, Self, TypeGuard, cast
+from typing import Any, Literal, Never, Self, TypeGuard
 
 import attrs
 
 from aioe2e import _check
+from aioe2e._plain import Value
 from aioe2e.errors import ConfigError
 
 from .secrecy import QUOTES, SHORTEST_SECRET, described, looks_like_key, looks_like_token
@@ -78,47 +79,21 @@ _hourly = _must_be("a whole number of 1 or more, or None for no limit", _or_none
 _flag = _must_be("True or False", _is_bool)
 
 
-class _Settings:
-    """How settings are compared and shown: by their fields.
-
-    attrs would compile these three methods anew for each class, which makes importing it slower.
-    """
-
-    __slots__ = ()
-
-    def _values(self) -> tuple[object, ...]:
-        return tuple(getattr(self, field.name) for field in attrs.fields(cast("Any", type(self))))
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return self._values() == other._values()
-
-    def __hash__(self) -> int:
-        return hash((type(self), self._values()))
-
-    def __repr__(self) -> str:
-        fields = attrs.fields(cast("Any", type(self)))
-        pairs = zip(fields, self._values(), strict=True)
-        shown = ", ".join(f"{field.name}={value!r}" for field, value in pairs)
-        return f"{type(self).__name__}({shown})"
-
-
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Timeouts(_Settings):
+class Timeouts(Value):
     """How long things may take, in seconds; None means no limit."""
 
     #: One request and its reply. The clock starts once the session gives the request a slot.
     attempt: float | None = attrs.field(default=30.0, validator=_timeout)
-    #: A whole call with its attempts, back-off and pauses. Waiting for the first slot does not count,
-    #: so ten thousand calls under one ``gather`` do not time out in the queue.
+    #: A whole call with its attempts, back-off and pauses. Waiting for the first slot is not
+    #: included, so ten thousand calls under one ``gather`` do not time out in the queue.
     total: float | None = attrs.field(default=120.0, validator=_timeout)
     #: Making a connection (DNS, TCP and TLS).
     connect: float | None = attrs.field(default=10.0, validator=_timeout)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class RetryPolicy(_Settings):
+class RetryPolicy(Value):
     """How often and how soon a failed attempt is made again.
 
     Which requests may be repeated at all is not a setting.
@@ -147,7 +122,7 @@ class RetryPolicy(_Settings):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Limits(_Settings):
+class Limits(Value):
     """What one session may use. Shared by all its views and bulk runs."""
 
     #: Maximum number of requests in flight; 1 or more.
@@ -165,8 +140,8 @@ class Limits(_Settings):
     #: Maximum size of one listing in bytes, before and after decompression; 1024 or more. Other
     #: replies may have 1 MiB.
     max_body: int = attrs.field(default=16 * 1024 * 1024, validator=_count(1024))
-    #: Maximum number of images (or nodes) in one listing; 1 or more. A longer one is refused without
-    #: being read to its end.
+    #: Maximum number of images (or nodes) in one listing; 1 or more. A longer one is refused, and
+    #: not read to its end.
     max_elements: int = attrs.field(default=100_000, validator=_count(1))
     #: Size of the retry budget. Each retry uses one, each success restores one; 0 switches retries
     #: off.
@@ -229,8 +204,8 @@ def _problem_of_secret(secret: str, *, is_token: bool) -> str:
     return ""
 
 
-@attrs.frozen(kw_only=True, repr=False, init=False)
-class Credentials:
+@attrs.frozen(kw_only=True, eq=False, repr=False, init=False)
+class Credentials(Value):
     """The two secrets that every request carries. They are never shown, and cannot be pickled.
 
     Args:

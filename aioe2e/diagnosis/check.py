@@ -1,4 +1,4 @@
-"""Is the session set up right? One or two reads, and sentences that a person can act on."""
+"""Checks a session with one or two reads, and says in plain sentences what to do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .inspection import IMAGES, Inspection, inspect, reading
 
 __all__ = ["Check", "check_session"]
 
-#: Seconds by which two clocks may differ without a word.
+#: Seconds by which two clocks may differ without being mentioned.
 _TOLERATED_SKEW: Final = 60.0
 #: Asked without project and location; one of the vendor's clients checks credentials with it.
 _ACCOUNT: Final = reading("iam/multi-crn/", "reading the account")
@@ -102,37 +102,46 @@ def _place(context: Context) -> str:
 
 def _of_images(images: int, context: Context) -> list[str]:
     shown = counted(images, "saved image")
-    said = [f"Key and token are accepted; the listing shows {shown}."]
+    said = [f"The API key and the auth token are accepted; the listing shows {shown}."]
     if images == 0:
         said.append(
-            "An empty listing is also what a wrong project or location may give:"
-            " if images should be there, check both."
+            "An empty listing may also mean a wrong project or location:"
+            " if there should be images, check both."
         )
     if context.project_id is None:
-        said.append("No project is set: set E2E_PROJECT_ID, or pass project_id=.")
+        said.append("No project is set: set E2E_PROJECT_ID, or project_id of the session.")
     if context.location is None:
-        said.append("No location is set: set E2E_LOCATION, or pass location=.")
+        said.append("No location is set: set E2E_LOCATION, or location of the session.")
     return said
 
 
 async def _of_failure(
     channel: Channel, options: Options, error: E2EError
 ) -> tuple[bool | None, bool | None, list[str]]:
-    """Whether credentials and place are accepted, where the images cannot be listed; and why."""
-    refused = isinstance(error, APIError) and not isinstance(error, RateLimitedError | ServerError)
-    if not refused:
+    """Whether credentials and place are accepted if the images cannot be listed; and why not."""
+    if not _is_refusal(error):
         return None, None, [_advice(error)]
     account = await inspect(channel, attrs.evolve(options, context=Context()), _ACCOUNT)
     if account.verdict is not None:
-        said = f"Key and token are accepted, but the images cannot be listed: {error.detail}."
+        said = (
+            "The API key and the auth token are accepted, but the images cannot be listed:"
+            f" {error.detail}."
+        )
         advice = (
             f"Check the project and the location ({_place(options.context)}),"
-            " and whether the token may read images."
+            " and whether the auth token may read images."
         )
         return True, False, [said, advice]
     if _is_of_credentials(error) and _is_of_credentials(account.error):
         return False, None, [_advice(error)]
     return None, None, [_advice(error)]
+
+
+def _is_refusal(error: E2EError) -> bool:
+    """Whether the server refused the request for what it asks, not for its own state."""
+    if isinstance(error, RateLimitedError | ServerError):
+        return False
+    return isinstance(error, APIError)
 
 
 def _is_of_credentials(error: E2EError | None) -> bool:
@@ -143,25 +152,26 @@ def _advice(error: E2EError) -> str:
     """What went wrong and what to do, in a sentence."""
     if isinstance(error, AuthenticationError | PermissionDeniedError):
         return (
-            f"The server refuses the api key or the token ({error.detail}):"
+            f"The server refuses the API key or the auth token ({error.detail}):"
             " get both from MyAccount (API & IAM), and check that the token has not expired."
         )
     if isinstance(error, RateLimitedError):
-        wait = ""
+        wait = "wait"
         if error.retry_after is not None:
-            wait = f" for {error.retry_after:g} s"
-        return f"The server throttles this account ({error.detail}): leave it alone{wait}."
+            wait = f"wait {error.retry_after:g} s"
+        return f"The server throttles this account ({error.detail}): {wait} before you send more."
     if isinstance(error, ServerError):
-        return f"The server is not well ({error.detail}): try again later."
+        return f"The server failed ({error.detail}): try again later."
     if isinstance(error, ConnectError):
         return (
             f"No connection could be made ({error.detail}):"
-            " check base_url, the network, and whether a proxy is needed (trust_env=True)."
+            " check base_url, the network, and whether a proxy is needed"
+            " (proxies from the environment are used only if trust_env is on)."
         )
     if isinstance(error, ConfigError):
-        return f"No token could be had: {error.detail}."
+        return f"No auth token could be fetched: {error.detail}."
     if isinstance(error, ResponseError):
-        return f"What answers does not look like the API ({error.detail}): check base_url."
+        return f"The reply does not look like the API's ({error.detail}): check base_url."
     if isinstance(error, APIError):
         return (
             f"The server refuses to list the images ({error.detail}):"
@@ -177,7 +187,7 @@ def _of_clock(listing: Inspection) -> list[str]:
     direction = "behind" if skew > 0 else "ahead of"
     sentence = (
         f"This machine's clock is {abs(skew):.0f} s {direction} the server's:"
-        " set it, since dates of images are compared with it."
+        " set it, since it is compared with the dates of images."
     )
     return [sentence]
 

@@ -23,7 +23,7 @@ __all__ = ["FieldReport", "read_field_report"]
 
 #: The version of the form of a report.
 FORM: Final = 1
-#: Headers whose values say nothing of the account.
+#: Headers whose values reveal nothing about the account.
 _SHOWN_HEADERS: Final = frozenset(
     {"allow", "cache-control", "connection", "content-encoding", "content-type", "retry-after",
      "transfer-encoding", "vary", *(name for name in RATE_LIMIT_HEADERS if name.endswith("limit"))}
@@ -39,8 +39,6 @@ _OF_IMAGES: Final = frozenset({field.name for field in attrs.fields(SavedImage)}
 _OF_NODES: Final = frozenset(
     {field.name for field in attrs.fields(Node)} | {"id", "public_ip_address", "private_ip_address"}
 )
-
-
 _NODES: Final = attrs.evolve(reading("nodes/", "listing the nodes"), lists=True, model=Node)
 
 
@@ -167,7 +165,7 @@ def _setup(channel: Channel, options: Options) -> dict[str, Any]:
 
 
 def _told(route: str, seen: Inspection, vocabulary: Vocabulary) -> dict[str, Any]:
-    """What may be told of one read."""
+    """What the report shows of one read."""
     if seen.reply is None:
         return {"status": None, "error": type(seen.error).__name__}
     told: dict[str, Any] = {
@@ -190,7 +188,7 @@ def _told(route: str, seen: Inspection, vocabulary: Vocabulary) -> dict[str, Any
 
 
 def _headers(headers: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """Header names with their values, where these cannot say anything of the account."""
+    """Header names; with their values if those cannot reveal anything about the account."""
     told: dict[str, str] = {}
     for name in sorted(headers):
         value = ", ".join(headers[name])
@@ -201,10 +199,10 @@ def _headers(headers: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
 
 
 def _of_names(seen: Inspection) -> dict[str, Any]:
-    """What the server puts before and behind names, counted."""
+    """What the server puts before and after names, counted."""
     images = [each for each in _elements(seen.content) if is_object(each)]
-    names = [str(each.get("name") or each.get("image_name") or "") for each in images]
-    asked = [str(each.get("os_distribution") or "") for each in images]
+    names = [_first_text(each, "name", "image_name") for each in images]
+    asked = [_first_text(each, "os_distribution") for each in images]
     pairs = list(zip(names, asked, strict=True))
     return {
         "ends": counts(map(_end, names)),
@@ -214,6 +212,11 @@ def _of_names(seen: Inspection) -> dict[str, Any]:
     }
 
 
+def _first_text(image: Mapping[str, Any], *fields: str) -> str:
+    """The first of some fields that is not empty."""
+    return next((str(image[field]) for field in fields if image.get(field)), "")
+
+
 def _end(name: str) -> str:
     if re.search(r"-disk-\d+$", name):
         return "-disk-9"
@@ -221,13 +224,12 @@ def _end(name: str) -> str:
 
 
 def _relation(name: str, other: str) -> str:
-    """How `os_distribution` and the name belong together."""
+    """How `os_distribution` is related to the name."""
     if not other:
         return "missing"
     bare = re.sub(r"-disk-\d+$|_\d{10}$", "", name)
     if other in (name, bare):
         return "the name"
-    prefix = other.removesuffix(bare)
-    if bare and prefix != other and re.fullmatch(r"[A-Z]{2,6}-", prefix):
+    if bare and re.fullmatch(rf"[A-Z]{{2,6}}-{re.escape(bare)}", other):
         return "a prefix and the name"
     return "something else"

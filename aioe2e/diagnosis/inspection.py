@@ -1,4 +1,4 @@
-"""One request looked at closely: its reply as it came, next to what the library makes of it."""
+"""One request in detail: its reply as it came, and what the library makes of it."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def reading(path: str, what: str, *, lists: bool = False) -> Request:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Inspection:
-    """A request, and what came of it."""
+    """A request and its result."""
 
-    #: The latest reply; None where there was none.
+    #: The latest reply; None if there was none.
     reply: RawReply | None
-    #: Its body as JSON, without secrets; an `Unreadable` where it is none.
+    #: Its body as JSON, without secrets; an `Unreadable` if it is not JSON.
     content: Any
-    #: What the library made of it; None where that is an error.
+    #: What the library made of it; None if that is an error.
     verdict: Verdict | None
-    #: The error; None where there is none.
+    #: The error; None if there is none.
     error: E2EError | None
     #: How long the call took.
     seconds: float
-    #: Local time at which the reply was there, in seconds since the epoch.
+    #: Local time at which the reply had been read, in seconds since the epoch.
     wall: float
 
     @property
     def clock_skew(self) -> float | None:
-        """Seconds by which the server's clock is ahead of the local one; None if it did not say.
+        """Seconds by which the server's clock is ahead of the local one; None without a ``Date``.
 
-        A ``Date`` has whole seconds, so that it is taken for the middle of one.
+        A ``Date`` has whole seconds; the middle of the second is used.
         """
         if self.reply is None:
             return None
@@ -65,7 +65,7 @@ class Inspection:
 
     @property
     def rate_limit(self) -> RateLimit | None:
-        """The request budget, if the reply speaks of one."""
+        """The request budget, if the reply has headers about it."""
         if self.reply is None:
             return None
         return rate_limit(self.reply.headers, self.wall)
@@ -77,7 +77,7 @@ async def _content(channel: Channel, reply: RawReply) -> Any:
 
 
 async def inspect(channel: Channel, options: Options, request: Request) -> Inspection:
-    """Make a call and look at its reply.
+    """Make a call and keep its reply.
 
     Args:
         channel: The session's.

@@ -1,26 +1,28 @@
-"""The shape of JSON without its values: what may be told of a reply without telling whose it is.
+"""The shape of JSON without its values: what a report may show without showing whose account it is.
 
-No text of a reply is told as it came, but for words of states and for key names, and those only
-where they cannot be a name, an id or an address of the account: see `Vocabulary`.
+Of the texts in a reply a report shows only words for states and names of keys, and those only if
+they cannot be a name, an id or an address of the account: see `Vocabulary`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from aioe2e._wire import is_array, is_object
 
-#: How deep objects are described, and how many keys one object may have before they are taken for
-#: data.
+#: Levels of objects that are described, and keys of one object beyond which they count as data.
 _DEEPEST: Final = 4
 _MOST_KEYS: Final = 60
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z_]{0,39}", re.ASCII)
 _STATE: Final = re.compile(r"[A-Za-z]{2,14}(?:[ _][A-Za-z]{2,14}){0,2}", re.ASCII)
 _MONTHS: Final = re.compile(r"(?<![A-Za-z])(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)")
-_UNITS: Final = frozenset({"B", "KB", "MB", "GB", "TB", "KIB", "MIB", "GIB", "TIB", "K", "M", "G"})
+#: A size may also have no unit.
+_UNITS: Final = frozenset(
+    {"", "B", "KB", "MB", "GB", "TB", "KIB", "MIB", "GIB", "TIB", "K", "M", "G"}
+)
 _ID: Final = re.compile(r"\d+", re.ASCII)
 _NUMBER: Final = re.compile(r"-?\d+\.\d+", re.ASCII)
 _ADDRESS: Final = re.compile(
@@ -28,7 +30,7 @@ _ADDRESS: Final = re.compile(
 )
 _UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 _FORM_LIMIT: Final = 40
-#: Keys that objects within elements are likely to have.
+#: Keys that APIs are likely to use in objects within elements.
 _USUAL_KEYS: Final = frozenset(
     [
         "category",
@@ -100,11 +102,11 @@ _HIDDEN_KEY: Final = "[key]"
 
 
 class Vocabulary:
-    """Tells words of the API from words of the account.
+    """Separates the words of the API, which a report shows, from those of the account.
 
     Args:
-        replies: The JSON of all replies: a text that is a value somewhere in them is never told as
-            a key.
+        replies: The JSON of all replies. A text that is a value anywhere in them is not shown as a
+            key.
         known: Keys that the API is known to use.
     """
 
@@ -125,29 +127,31 @@ class Vocabulary:
             self._values.add(value.strip().lower())
 
     def key(self, word: str, *, is_nested: bool = False) -> str:
-        """A key as it may be told.
+        """A key as a report shows it.
 
         Args:
             word: The key.
-            is_nested: Whether it stands in an object within an element. Such an object may be keyed
-                by names of the account, so only words that APIs use are told of it.
+            is_nested: Whether it is in an object within an element. The keys of such an object may
+                be names of the account, so only words that APIs use are shown.
         """
         if word in self._known:
             return word
         if is_nested:
             return word if word.lower() in _USUAL_KEYS else _HIDDEN_KEY
-        is_plain = _KEY.fullmatch(word) is not None
-        return word if is_plain and word.lower() not in self._values else _HIDDEN_KEY
+        return word if self._may_show(word, _KEY) else _HIDDEN_KEY
 
     def state(self, word: str) -> str:
-        """A word for a state as it may be told."""
+        """A word for a state as a report shows it."""
         text = word.strip()
-        is_plain = _STATE.fullmatch(text) is not None
-        return text if is_plain and text.lower() not in self._values else "[text]"
+        return text if self._may_show(text, _STATE) else "[text]"
+
+    def _may_show(self, text: str, form: re.Pattern[str]) -> bool:
+        """Whether a text has the form of a word of the API, and is no value in a reply."""
+        return text.lower() not in self._values and form.fullmatch(text) is not None
 
 
 def is_state_key(key: str) -> bool:
-    """Whether a key is one of those whose values are words for states."""
+    """Whether the values of a key are words for states."""
     return key in ("status", "state", "image_state")
 
 
@@ -202,7 +206,7 @@ def form_of_date(text: str) -> str:
 def form_of_size(text: str) -> str:
     """How a size is written: ``9 GB``."""
     match = re.fullmatch(r"\s*\d+(\.\d+)?(\s*)([A-Za-z]*)\s*", text[:_FORM_LIMIT], re.ASCII)
-    if match is None or (match[3] and match[3].upper() not in _UNITS):
+    if match is None or match[3].upper() not in _UNITS:
         return "another form"
     number, space = "9", ""
     if match[1]:
@@ -218,8 +222,8 @@ def shape_of_objects(
     """What the fields of some objects are like, over all of them.
 
     Args:
-        objects: What is no object is passed over.
-        vocabulary: Says which words may be told.
+        objects: The objects; other values are ignored.
+        vocabulary: Which words may be shown.
         known: Fields that the library reads.
         depth: Levels of objects below these that are described.
 
@@ -229,33 +233,42 @@ def shape_of_objects(
     """
     is_nested = depth < _DEEPEST
     values: dict[str, list[Any]] = {}
-    for each in objects:
-        if is_object(each):
-            for key, value in each.items():
-                word = vocabulary.key(key, is_nested=is_nested)
-                values.setdefault(word, []).append(value)
+    for each in filter(is_object, objects):
+        for key, value in each.items():
+            word = vocabulary.key(key, is_nested=is_nested)
+            values.setdefault(word, []).append(value)
     if len(values) > _MOST_KEYS:
         values = {_HIDDEN_KEY: [value for some in values.values() for value in some]}
     is_known = frozenset(known)
     return {
-        key: _shape_of_field(key, values[key], vocabulary, key in is_known, depth)
+        key: {
+            "known": key in is_known,
+            **_shape_of_field(key, values[key], vocabulary, depth),
+        }
         for key in sorted(values)
     }
 
 
 def _shape_of_field(
-    key: str, values: list[Any], vocabulary: Vocabulary, is_known: bool, depth: int
+    key: str, values: list[Any], vocabulary: Vocabulary, depth: int
 ) -> dict[str, Any]:
-    shape: dict[str, Any] = {"known": is_known, "kinds": counts(map(kind, values))}
+    """The kinds of the values of a field, and what is in them."""
+    shape: dict[str, Any] = {"kinds": counts(map(kind, values))}
     texts = [value for value in values if isinstance(value, str) and value]
     shape.update(_shape_of_texts(key, texts, vocabulary))
-    inner = [value for value in values if is_object(value)]
-    for value in values:
-        if is_array(value):
-            inner += [item for item in value if is_object(item)]
+    inner = list(_objects_in(values))
     if inner and depth:
         shape["fields"] = shape_of_objects(inner, vocabulary, (), depth - 1)
     return shape
+
+
+def _objects_in(values: list[Any]) -> Iterator[Any]:
+    """The objects among some values, and those in lists among them."""
+    for value in values:
+        if is_object(value):
+            yield value
+        elif is_array(value):
+            yield from filter(is_object, value)
 
 
 def _shape_of_texts(key: str, texts: list[str], vocabulary: Vocabulary) -> dict[str, Any]:
@@ -270,7 +283,7 @@ def _shape_of_texts(key: str, texts: list[str], vocabulary: Vocabulary) -> dict[
 
 
 def counts(words: Iterable[str]) -> dict[str, int]:
-    """How often each word comes, the most frequent first."""
+    """How often each word occurs, the most frequent first."""
     return dict(Counter(words).most_common(_MOST_KEYS))
 
 
@@ -299,7 +312,7 @@ def masked_sentence(text: str, own: Iterable[str] = ()) -> str:
 
     Args:
         text: The sentence.
-        own: Texts that are put out wherever they stand.
+        own: Texts that are replaced wherever they occur.
     """
     for word in own:
         if word:

@@ -1,8 +1,8 @@
-"""A trial with one image of its own making: what only a write can show.
+"""A trial with one image of its own, for what only a write can show.
 
-It saves, renames and deletes one image under a name that nothing else has, says before each step
-what it will do, stops as soon as anything is not as expected, and leaves nothing behind. An image
-is its own if it was not there before and its name is the trial's: no other image is touched.
+It saves, renames and deletes one image under a name that nothing else has. It reports each step
+before it makes it, stops as soon as anything is not as expected, and leaves nothing behind. An
+image is its own if it did not exist before and has the trial's name: no other image is touched.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from aioe2e.nodes import Nodes
 
 from .shapes import Vocabulary, kind, masked_sentence
 
-#: Digits of the name that make it one of its own.
+#: Random bytes that make the name unique.
 _DIGITS: Final = 4
 _METHODS: Final = {
     Dialect.DOCUMENTED: "the documented method",
@@ -51,12 +51,12 @@ class Trial:
         images: Of the view.
         nodes: Of the view.
         writes: Of the view.
-        tell: Told before each step what it will do.
+        tell: Called before each step, with a text of what it will do.
         timeout: Seconds that each wait may take.
         interval: Seconds between two listings.
 
     Attributes:
-        answers: By question, in the order in which they were answered. Each step adds to it.
+        answers: By question, in the order in which they were found. Each step adds to them.
     """
 
     def __init__(
@@ -104,13 +104,13 @@ class Trial:
                 await self._clean_up()
 
     async def _prepare(self, node: str) -> None:
-        """Look whether the trial can begin."""
+        """Check that the trial can begin."""
         shown = await self._nodes.get(node)
         if shown.state not in (NodeState.RUNNING, NodeState.POWERED_OFF) or shown.is_locked:
             raise _Stopped("the node is neither running nor powered off, or it is locked")
         images = await self._images.list()
-        if any(fits(image, self._name) or fits(image, self._renamed) for image in images):
-            raise _Stopped("there is an image of the trial's name already")
+        if any(map(self._has_its_name, images)):
+            raise _Stopped("an image with the trial's name exists already")
         self._before = frozenset(image.image_id for image in images)
         self.answers["In which state is the node when it is saved?"] = shown.state.value
 
@@ -125,7 +125,7 @@ class Trial:
         try:
             await self._writes.save(node, self._name, record)
         finally:
-            self._has_saved = record.attempts > 0 and (record.done or record.open)
+            self._has_saved = _may_have_saved(record)
         self._note_reply(Action.SAVE, record)
         busy = await self._nodes.get(node)
         self.answers["In which state is the node right after a save?"] = busy.state.value
@@ -191,7 +191,7 @@ class Trial:
             self.answers[question] = "success"
 
     async def _clean_up(self) -> None:
-        """Delete the trial's image if it is there, and say whether anything may be left."""
+        """Delete the trial's image if it exists, and note whether anything may be left."""
         question = "Is anything left behind?"
         try:
             left = await self._own()
@@ -211,16 +211,19 @@ class Trial:
 
     async def _own(self) -> SavedImage | None:
         """The image that the trial made; None if it is not listed."""
-        found = [
-            image
-            for image in await self._images.list()
-            if image.image_id not in self._before
-            and (fits(image, self._name) or fits(image, self._renamed))
-            and image.state is not ImageState.DELETED
-        ]
+        found = [image for image in await self._images.list() if self._is_own(image)]
         if len(found) > 1:
-            raise _Stopped("there is more than one image of the trial's name")
+            raise _Stopped("more than one image has the trial's name")
         return found[0] if found else None
+
+    def _is_own(self, image: SavedImage) -> bool:
+        """Whether the trial made an image, and it is not deleted."""
+        if image.image_id in self._before:
+            return False
+        return self._has_its_name(image) and image.state is not ImageState.DELETED
+
+    def _has_its_name(self, image: SavedImage) -> bool:
+        return fits(image, self._name) or fits(image, self._renamed)
 
     async def _shown(self, image_id: str) -> SavedImage | None:
         for image in await self._images.list():
@@ -229,7 +232,7 @@ class Trial:
         return None
 
     async def _again(self, begun: float, problem: str) -> None:
-        """Wait for the next look, or stop."""
+        """Wait until the next listing, or stop."""
         if self._channel.clock.now() - begun > self._timeout:
             raise _Stopped(f"{problem} within {self._timeout:g} s")
         await self._channel.rest(self._interval)
@@ -240,7 +243,7 @@ class Trial:
             states.append(word)
 
     def _note_reply(self, action: Action, record: CallRecord) -> None:
-        """Note what was answered, and to which method."""
+        """Note the reply, and which method it answers."""
         replies: list[RawReply] = record.replies or []
         if not replies:
             raise _Stopped(f"no reply to the {action.value} was read")
@@ -257,30 +260,37 @@ class Trial:
             self.answers[_DIALECT_OF[action]] = f"no, but {_METHODS[learned]} does"
 
 
+def _may_have_saved(record: CallRecord) -> bool:
+    """Whether a save was sent and may have taken effect."""
+    if not record.attempts:
+        return False
+    return record.done or record.open
+
+
 def _kind_of_failure(error: E2EError) -> str:
-    """The class of an error, and its status; its text may name things of the account."""
+    """The class of an error and its status, without its text, which may name things of a user."""
     name = type(error).__name__
     return f"{name}, HTTP {error.status}" if isinstance(error, APIError) else name
 
 
 def _naming(image: SavedImage, asked: str) -> str:
-    """How the server names the image, with the name that was asked for left out."""
+    """How the server names the image, with a placeholder for the name that was asked for."""
     other = _around(image.os_distribution or "", asked)
     return f"name: {_around(image.name, asked)}; os_distribution: {other}"
 
 
 def _around(text: str, asked: str) -> str:
-    """What the server has put before and behind a name."""
-    before, found, behind = text.partition(asked)
+    """What the server has put before and after a name."""
+    before, found, after = text.partition(asked)
     if not text:
         return "nothing"
     if not found:
         return "something else"
     if re.fullmatch(r"(?:[A-Z]{2,6}-)?", before) is None:
         before = "…"
-    if re.fullmatch(r"(?:-disk-\d+|_\d+)?", behind) is None:
-        behind = "…"
-    return f"{before}<name>{re.sub('[0-9]', '9', behind)}"
+    if re.fullmatch(r"(?:-disk-\d+|_\d+)?", after) is None:
+        after = "…"
+    return f"{before}<name>{re.sub('[0-9]', '9', after)}"
 
 
 def _told(reply: RawReply, channel: Channel) -> str:

@@ -10,7 +10,8 @@ request `AttemptStarted` and `AttemptEvent`, always as a pair; before each furth
 of its own, whose events stand between them.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from aioe2e._lazy import lazy_door
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
         CallEvent,
         CallStarted,
         Event,
-        Hook,
         LimiterEvent,
         LimitEvent,
         PauseEvent,
@@ -47,5 +47,27 @@ __all__ = [
     "StepEvent",
 ]
 
-if not TYPE_CHECKING:  # loads with the first hook
-    __getattr__, __dir__ = lazy_door(__name__, {"values": __all__})
+#: Takes any `Event`. Its argument is not typed, so that a hook may name only those that it wants,
+#: and so that an event that comes with a later version breaks no program.
+Hook = Callable[[Any], None]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_door(
+        __name__,
+        {
+            "values": [
+                "AttemptEvent",
+                "AttemptStarted",
+                "CallEvent",
+                "CallStarted",
+                "Event",
+                "LimitEvent",
+                "LimiterEvent",
+                "PauseEvent",
+                "RetryScheduled",
+                "RunEvent",
+                "RunState",
+                "StepEvent",
+            ]
+        },
+    )

@@ -1,9 +1,9 @@
-"""The events, and what a hook is."""
+"""The events."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import attrs
 
@@ -15,7 +15,6 @@ __all__ = [
     "CallEvent",
     "CallStarted",
     "Event",
-    "Hook",
     "LimitEvent",
     "LimiterEvent",
     "PauseEvent",
@@ -227,6 +226,3 @@ Event = (
     | StepEvent
     | RunEvent
 )
-#: Takes any `Event`. Its argument is not typed, so that a hook may name only those that it wants,
-#: and so that an event that comes with a later version breaks no program.
-Hook = Callable[[Any], None]

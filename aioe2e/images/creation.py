@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
-
-import attrs
+from typing import NamedTuple
 
 from aioe2e.models import SavedImage
 
@@ -25,8 +24,7 @@ SLACK = 2.0
 _MOST = 50
 
 
-@attrs.frozen(eq=False, repr=False)
-class Ahead:
+class Ahead(NamedTuple):
     """Seconds by which the server's clock is ahead of the loop's, at least and at most."""
 
     least: float
@@ -45,8 +43,7 @@ class Ahead:
         return made - self.most >= start - SLACK and made - self.least <= end + SLACK
 
 
-@attrs.frozen(eq=False, repr=False)
-class _Accepted:
+class _Accepted(NamedTuple):
     """A save that the server accepted."""
 
     #: Loop times at which it was sent, and at which the reply was there.

@@ -8,21 +8,21 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import Final
 
-import attrs
-
 from aioe2e._call import Channel, closed_error
 from aioe2e.errors import DeadlineExceededError, GuardError
 
 log: Final = logging.getLogger("aioe2e")
 
 
-@attrs.define(eq=False)
 class _KeyLock:
     """The lock of one key."""
 
-    lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
-    #: Those who hold it or wait for it. Written by `acquire` and `_leave`.
-    users: int = 0
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        #: Those who hold it or wait for it. Written by `acquire` and `_leave`.
+        self.users = 0
 
 
 class KeyedLocks:

@@ -8,9 +8,7 @@ may be late: what it must not be late for is reckoned in `known`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
-
-import attrs
+from typing import NamedTuple, assert_never
 
 from aioe2e import bulk
 from aioe2e._actions import ACTIONS, ProvenBy
@@ -33,8 +31,7 @@ _FIRST_INTERVAL = 0.15
 _MARGIN = 0.005
 
 
-@attrs.frozen(eq=False, repr=False)
-class OpenWrite:
+class OpenWrite(NamedTuple):
     """A write of which it is not known whether it was carried out."""
 
     #: What it does.
@@ -51,8 +48,7 @@ class OpenWrite:
     pending: PendingSave | None = None
 
 
-@attrs.frozen(eq=False, repr=False)
-class Proof:
+class Proof(NamedTuple):
     """What a listing shows of a write, and from when on that is a proof."""
 
     #: The verdict on the write; its fate is DONE.

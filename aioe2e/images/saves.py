@@ -36,7 +36,7 @@ def _key(action: SaveAction) -> ActionKey:
     return action.action_id, action.node_id, action.name, action.created_at
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class PendingSave:
     """One save of this session, from before its first request on."""
 

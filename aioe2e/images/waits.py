@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from typing import Final, TypeVar
-
-import attrs
+from typing import Final, NamedTuple, TypeVar
 
 from aioe2e._call import Channel, closed_error
 from aioe2e._check import LONGEST_INTERVAL
@@ -29,8 +27,7 @@ T = TypeVar("T")
 _GROWTH = 1.5
 
 
-@attrs.frozen(eq=False, repr=False)
-class WaitTold:
+class WaitTold(NamedTuple):
     """Who is told of a wait, and what."""
 
     #: The user's callback.

@@ -229,7 +229,7 @@ async def test_an_attempt_that_was_sent_counts_though_its_second_form_found_no_s
     """The 405 was on the wire; what came after it never was."""
     async with FakeE2E() as fake:
         fake.faults = Faults.script("405-json") + Faults.on("list", "hang", times=None)
-        limits, timeouts = aioe2e.Limits(in_flight=1), aioe2e.Timeouts(total=0.2)
+        limits, timeouts = aioe2e.Limits(in_flight=1), aioe2e.Timeouts(total=0.6)
         async with fake.session(limits=limits) as session:
             view = session.with_options(timeouts=timeouts)
             rename = asyncio.create_task(view.images.bulk_rename({first(fake): "n"}))

@@ -24,6 +24,9 @@ RATE, EACH = (60, 300) if FULL else (100, 60)
 SHARE = 0.95
 #: Requests that the emulator lets in at once: so far behind may it be on a busy machine.
 BURST = RATE / 4
+#: How often a fleet is started until the machine lets it be as fast as it may: what else the machine
+#: does makes it slower, but never faster.
+TRIES = 6
 
 
 async def fleet(
@@ -79,7 +82,7 @@ def used(fake: FakeE2E, done: Sequence[dict[str, Any]]) -> float:
 async def test_four_processes_share_a_budget_and_none_is_refused(redis_url: str) -> None:
     tasks = [{"per_second": RATE, "name": uuid.uuid4().hex, "requests": EACH}] * 4
     best, took = 0.0, [0.0]
-    for _ in range(3):  # a busy machine makes it slower, but never faster
+    for _ in range(TRIES):
         async with FakeE2E(requests_per_second=RATE, burst=BURST) as fake:
             done, logged = await fleet(fake, redis_url, tasks)
             assert logged == ""
@@ -98,22 +101,32 @@ async def test_four_processes_share_a_budget_and_none_is_refused(redis_url: str)
 async def test_a_process_with_little_work_does_not_wait_for_those_with_much(redis_url: str) -> None:
     shared = {"per_second": RATE, "name": uuid.uuid4().hex}
     tasks = [shared | {"requests": count} for count in (10, EACH, 2 * EACH)]
-    async with FakeE2E(requests_per_second=RATE, burst=BURST) as fake:
-        done, _ = await fleet(fake, redis_url, tasks)
-        assert fake.refused == 0
-    few, some, many = (result["took"] for result in done)
-    assert few < some / 2 < some < many
+    few = some = many = 0.0
     # Once the others are through, the last one has the whole budget.
-    assert many <= 1.35 * 3 * EACH / RATE
+    longest = 1.35 * 3 * EACH / RATE
+    for _ in range(TRIES):
+        async with FakeE2E(requests_per_second=RATE, burst=BURST) as fake:
+            done, _ = await fleet(fake, redis_url, tasks)
+            assert fake.refused == 0
+        few, some, many = (result["took"] for result in done)
+        if few < some / 2 and many <= longest:
+            break
+    assert few < some / 2 < some < many
+    assert many <= longest
 
 
 async def test_two_accounts_on_one_redis_have_a_budget_each(redis_url: str) -> None:
     tasks = [{"per_second": RATE, "requests": EACH // 2}]
-    keys = [uuid.uuid4().hex for _ in range(2)]
-    async with FakeE2E(api_key=keys[0]) as one, FakeE2E(api_key=keys[1]) as other:
-        results = await asyncio.gather(*(fleet(fake, redis_url, tasks) for fake in (one, other)))
-    for (done,), _ in results:
-        assert done["took"] <= 1.5 * (EACH // 2) / (RATE * SHARE)
+    longest, slowest = 1.5 * (EACH // 2) / (RATE * SHARE), 0.0
+    for _ in range(TRIES):
+        keys = [uuid.uuid4().hex for _ in range(2)]
+        async with FakeE2E(api_key=keys[0]) as one, FakeE2E(api_key=keys[1]) as other:
+            fleets = (fleet(fake, redis_url, tasks) for fake in (one, other))
+            results = await asyncio.gather(*fleets)
+        slowest = max(done["took"] for (done,), _ in results)
+        if slowest <= longest:
+            break
+    assert slowest <= longest
 
 
 class Overlaps:
@@ -156,13 +169,15 @@ async def test_redis_goes_away_in_mid_run_and_no_call_fails(
 ) -> None:
     tasks = [{"per_second": RATE, "name": "budget", "requests": EACH // 2}] * 2
 
-    async def harm() -> None:
-        await asyncio.sleep(0.2)
-        redis_server.kill(15 if how == "stopped" else 9)
-        if how == "killed and started again":
-            redis_server.start()
-
     async with FakeE2E(requests_per_second=RATE, burst=BURST) as fake:
+
+        async def harm() -> None:
+            while len(fake.calls) < 10:  # no event tells
+                await asyncio.sleep(0.005)
+            redis_server.kill(15 if how == "stopped" else 9)
+            if how == "killed and started again":
+                redis_server.start()
+
         done, logged = await fleet(fake, redis_server.url, tasks, harm)
         assert [result["errors"] for result in done] == [[]] * 2
         assert fake.refused == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import SOON
 
 import aioe2e
 from aioe2e import OutcomeUnknownError, Plan, RetryPolicy, Status
@@ -105,7 +106,7 @@ async def test_an_image_that_has_not_come_up_yet_is_not_taken_for_gone(how: str)
             with pytest.raises(aioe2e.WaitTimeoutError):
                 await session.images.wait_gone(young, timeout=0.2, interval=0.02)
         else:
-            assert (await session.images.wait(young, timeout=2, interval=0.02)).name == "young"
+            assert (await session.images.wait(young, timeout=SOON, interval=0.02)).name == "young"
         assert young in fake.images
 
 
@@ -197,7 +198,7 @@ async def test_an_image_that_was_seen_a_moment_ago_is_waited_for_when_a_late_lis
         image = await session.images.wait_saved(action, interval=0.02)
         fake.inject(Fault("stale-listing", seconds=5.0), "list")
         assert (
-            await session.images.wait(image, interval=0.02, timeout=2)
+            await session.images.wait(image, interval=0.02, timeout=SOON)
         ).image_id == image.image_id
         fake.inject(Fault("stale-listing", seconds=5.0), "list")
         with pytest.raises(aioe2e.NotFoundError) as caught:

@@ -150,7 +150,7 @@ async def test_a_write_that_has_no_time_to_wait_is_not_sent() -> None:
 async def test_the_clock_of_a_call_waits_with_it() -> None:
     """`Timeouts.total` runs from the first slot on, so a wait shorter than it is no failure."""
     async with FakeE2E(images=3) as fake:
-        timeouts = Timeouts(total=3 * LATE)
+        timeouts = Timeouts(total=10 * LATE)
         async with fake.session(retry=PATIENT, timeouts=timeouts) as session:
             image = next(iter(fake.images))
             fake.inject(late(), action="rename")

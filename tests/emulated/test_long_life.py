@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
+from patience import SOON
 
 import aioe2e
 from aioe2e._clock import Clock
@@ -225,6 +226,6 @@ async def test_the_budget_holds_in_an_outage_and_the_full_rate_comes_back() -> N
             fake.max_in_flight = 0
             began = asyncio.get_running_loop().time()
             await asyncio.gather(*(session.images.list() for _ in range(300)))
-            assert asyncio.get_running_loop().time() - began < 5.0
+            assert asyncio.get_running_loop().time() - began < SOON
             assert session._channel.budget.left == session._channel.limits.retry_budget
             assert session._channel.gate.limit == session._channel.limits.in_flight

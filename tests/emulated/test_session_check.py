@@ -34,12 +34,15 @@ async def test_a_session_that_is_set_up_right() -> None:
         assert check.seconds is not None
         assert check.clock_skew is not None
         assert abs(check.clock_skew) < 5
-        assert "Key and token are accepted; the listing shows 3 saved images." in shown(check)
+        assert (
+            "The API key and the auth token are accepted; the listing shows 3 saved images."
+            in shown(check)
+        )
         assert fake.url in str(check)
         assert len(fake.calls) == 1
 
 
-@pytest.mark.parametrize(("count", "says"), [(0, "a wrong project or location may give"), (1, "shows 1 saved image.")])  # fmt: skip
+@pytest.mark.parametrize(("count", "says"), [(0, "may also mean a wrong project or location"), (1, "shows 1 saved image.")])  # fmt: skip
 async def test_an_empty_listing_is_no_proof(count: int, says: str) -> None:
     async with odd_server(lambda _: Says([image(n) for n in range(count)])) as (session, _):
         check = await session.check()
@@ -75,14 +78,14 @@ ABSENT = Says(status=404, whole={"code": 404, "message": "Project not found", "e
 @pytest.mark.parametrize(
     ("listing", "account", "accepted", "says"),
     [
-        (DENIED, DENIED, (False, None), "refuses the api key or the token"),
-        (FORBIDDEN, FORBIDDEN, (False, None), "refuses the api key or the token"),
-        (FORBIDDEN, Says({}), (True, False), "Key and token are accepted, but the images cannot be listed"),
+        (DENIED, DENIED, (False, None), "refuses the API key or the auth token"),
+        (FORBIDDEN, FORBIDDEN, (False, None), "refuses the API key or the auth token"),
+        (FORBIDDEN, Says({}), (True, False), "The API key and the auth token are accepted, but the images cannot be listed"),
         (ABSENT, Says({}), (True, False), "project 12345 and location Delhi"),
         (ABSENT, ABSENT, (None, None), "check base_url, the project and the location"),
         (Says(status=400), Says([]), (True, False), "Check the project and the location"),
-        (Says(status=500), Says({}), (None, None), "The server is not well"),
-        (Says(status=429, headers={"Retry-After": "300"}), Says({}), (None, None), "leave it alone for 300 s"),
+        (Says(status=500), Says({}), (None, None), "The server failed"),
+        (Says(status=429, headers={"Retry-After": "300"}), Says({}), (None, None), "wait 300 s before you send more"),
         (Says({}), Says({}), (None, None), "does not look like the API"),
         (Says([{"id": 5, "os": "CentOS"}]), Says({}), (None, None), "does not look like the API"),
         (Says(whole="no envelope"), Says({}), (None, None), "does not look like the API"),
@@ -117,7 +120,7 @@ async def test_a_token_that_cannot_be_had_is_told() -> None:
     credentials = Credentials(api_key="the-api-key", auth_token=no_token)
     async with odd_server(lambda _: Says([]), credentials=credentials) as (session, asked):
         check = await session.check()
-    assert "No token could be had" in shown(check)
+    assert "No auth token could be fetched" in shown(check)
     assert not asked
 
 

@@ -20,7 +20,7 @@ from patience import SOON
 
 import aioe2e
 from aioe2e._clock import Clock
-from aioe2e._http.request import _require_known_aiohttp
+from aioe2e._http.watched import _require_known_aiohttp
 from aioe2e.testing import FakeE2E, Fault, Faults
 
 FAST = aioe2e.RetryPolicy(base=0.01, cap=0.02, look=0.05)

@@ -438,12 +438,12 @@ async def test_a_change_by_the_test_is_what_the_next_client_sees() -> None:
 
 
 async def test_a_saved_image_becomes_ready_over_time() -> None:
-    async with FakeE2E(images=0, save_seconds=0.1) as fake:
+    async with FakeE2E(images=0, save_seconds=0.5) as fake:
         node = next(iter(fake.nodes))
         await ask(fake, *save(node, "nightly"))
         assert (await ask(fake, *LIST)).json["data"][0]["image_state"] == "Creating"
         assert (await ask(fake, "GET", f"nodes/{node}/")).json["data"]["status"] == "Saving"
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.52)
         assert (await ask(fake, *LIST)).json["data"][0]["image_state"] == "Ready"
         assert fake.nodes[node]["status"] == "Running"
 
@@ -456,7 +456,7 @@ async def test_latency_is_kept() -> None:
 
 
 async def test_requests_inside_at_the_same_time_are_counted() -> None:
-    async with FakeE2E(latency=0.05) as fake:
+    async with FakeE2E(latency=0.3) as fake:
         await asyncio.gather(*(ask(fake, *LIST) for _ in range(7)))
         assert fake.max_in_flight == 7
         fake.max_in_flight = 0
@@ -474,7 +474,7 @@ async def test_a_request_whose_client_gave_up_is_not_counted_beside_the_next() -
 
 
 async def test_more_requests_than_allowed_are_refused_with_a_true_retry_after() -> None:
-    async with FakeE2E(requests_per_second=5) as fake:
+    async with FakeE2E(requests_per_second=1, burst=5) as fake:
         answers = [await ask(fake, *LIST) for _ in range(7)]
         assert [answer.status for answer in answers[:5]] == [200] * 5
         assert answers[6].status == 429
@@ -487,7 +487,9 @@ async def test_more_requests_than_allowed_are_refused_with_a_true_retry_after() 
         await asyncio.sleep(0.15)
         await ask(fake, *LIST)
         assert fake.inside_retry_after == 1
-        assert fake.calls[-1].inside_retry_after == pytest.approx(0.15, abs=0.1)
+        waited = fake.calls[-1].inside_retry_after
+        assert waited is not None
+        assert 0.14 <= waited < 1
 
 
 async def test_a_throttle_may_answer_with_a_page() -> None:
@@ -528,9 +530,9 @@ async def test_closing_ends_kept_connections_and_late_effects() -> None:
             for _ in range(3):
                 async with client.get(f"{fake.url}images/"):
                     pass
-            fake.inject(aioe2e.testing.Fault("close", "late", late=0.05), "rename")
+            fake.inject(aioe2e.testing.Fault("close", "late", late=0.4), "rename")
             await exchange(fake, request_bytes(fake, *rename(next(iter(fake.images)), "x")))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
         assert fake.ledger == []
 
 

@@ -284,12 +284,12 @@ async def test_random_faults_apply_in_every_way_that_their_kind_can() -> None:
 
 
 async def test_refusing_takes_no_connections_for_a_while_and_keeps_the_port() -> None:
-    async with FakeE2E(faults=[Fault("refuse", seconds=0.1)]) as fake:
+    async with FakeE2E(faults=[Fault("refuse", seconds=0.6)]) as fake:
         url = fake.url
         assert await exchange(fake, request_bytes(fake, *LIST)) == b""
         with pytest.raises(ConnectionRefusedError):
             await ask(fake, *LIST)
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.65)
         assert (await ask(fake, *LIST)).status == 200
         assert fake.url == url
 

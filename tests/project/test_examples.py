@@ -268,11 +268,12 @@ class TestNightlyRotation:
 
 class TestBot:
     async def test_it_answers_while_a_run_goes_on(self) -> None:
-        async with FakeE2E(images=60, latency=0.02) as fake, fake.session() as session:
+        async with FakeE2E(images=60, latency=0.04) as fake, fake.session() as session:
             bot = example("bot").Bot(session)
             assert "All of them?" in await bot.answer("delete *")
             assert await bot.answer("yes") == "on it"
-            await asyncio.sleep(0.15)
+            while bot._progress is None:  # no event tells
+                await asyncio.sleep(0.005)
             assert " of 60, 0 failed" in await bot.answer("status")
             assert 0 < len((await bot.answer("images *")).splitlines()) < 60
             assert not bot.run.done()
@@ -285,7 +286,8 @@ class TestBot:
             bot = example("bot").Bot(session)
             await bot.answer("delete *")
             await bot.answer("yes")
-            await asyncio.sleep(0.03)
+            while not fake.ledger:  # no event tells
+                await asyncio.sleep(0.005)
             await bot.answer("stop")
             report = await bot.run
             assert report.counts()[Status.SKIPPED] == len(fake.images) > 0
@@ -395,7 +397,7 @@ class TestRenameRule:
         defaults = aioe2e.Session.__init__.__kwdefaults__
         assert defaults is not None
         with monkeypatch.context() as hasty:
-            hasty.setitem(defaults, "retry", RetryPolicy.none())
+            hasty.setitem(defaults, "retry", RetryPolicy(attempts=1, look=0.1))
             fake.faults = Faults.on("rename", "503-json", skip=2, times=None)
             assert self.run(monkeypatch, "ci-(.*)", r"archive-\1", "--go") == 1
         assert Path("rename.journal").exists()

@@ -90,10 +90,11 @@ class Fleet:
         names = Counter(line.name for line in self.fake.ledger if line.action == "save")
         assert max(names.values()) == 1, "twice"
         unknown = [line for line in said.splitlines() if line.startswith("unknown: ")]
-        # A worker may be killed between the line in its journal and the request.
+        # A worker may be killed between the lines in its journal and the requests. On a busy machine
+        # that takes long, so now and then it catches two of them.
         assert len(names) + len(unknown) >= SAVES
         assert f"{SAVES - len(unknown)} of {SAVES} steps are done" in said
-        assert len(unknown) <= 1
+        assert len(unknown) <= KILLS
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aioe2e._wire.rate_limit import RATE_LIMIT_HEADERS, rate_limit
+from aioe2e._wire.throttle import RATE_LIMIT_HEADERS, rate_limit
 from aioe2e.models import RateLimit
 
 WALL = 1_774_000_000.0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioe2e._wire.retry_after import date, seconds_in_body, seconds_in_headers, server_time
+from aioe2e._wire.throttle import date, seconds_in_body, seconds_in_headers, server_time
 
 NOW = 1_774_000_000.0
 #: The three forms of a date in HTTP, all of them two minutes after NOW.

@@ -109,3 +109,37 @@ async def test_certificates_are_read_in_a_thread_and_once(monkeypatch: pytest.Mo
     assert len(contexts) == 1
     assert len(threads) == 1
     assert threads[0] != threading.get_ident()
+
+
+async def test_calls_that_start_together_wait_for_one_context(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = 0
+    has_begun, may_end = threading.Event(), threading.Event()
+    original = ssl.get_default_verify_paths
+
+    def slow() -> ssl.DefaultVerifyPaths:
+        nonlocal made
+        made += 1
+        has_begun.set()
+        assert may_end.wait(10)
+        return original()
+
+    monkeypatch.setattr(ssl, "get_default_verify_paths", slow)
+    calls = [asyncio.create_task(tls.verified_context()) for _ in range(40)]
+    while not has_begun.is_set():
+        await asyncio.sleep(0)
+    calls[0].cancel()  # the others lose nothing by it
+    with pytest.raises(asyncio.CancelledError):
+        await calls[0]
+    others: list[ssl.SSLContext] = []
+    of_another_loop = threading.Thread(
+        target=lambda: others.append(asyncio.run(tls.verified_context()))
+    )
+    of_another_loop.start()
+    may_end.set()
+    contexts = {*await asyncio.gather(*calls[1:])}
+    of_another_loop.join()
+    assert {*others} == contexts
+    assert len(contexts) == 1
+    assert made == 1

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioe2e._http.unpack import BodyTooLargeError, BrokenBodyError, Unpacker
+from aioe2e._http.reply import BodyTooLargeError, BrokenBodyError, Unpacker
 
 MIB = 1024 * 1024
 

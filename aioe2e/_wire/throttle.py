@@ -1,4 +1,9 @@
-"""How long a server wants to be left alone, as its headers or its words say."""
+"""How long a server wants to be left alone, and what it says of the account's request budget.
+
+The vendor documents 5,000 requests an hour for a token. One of its pages shows ``ratelimit-limit``,
+``ratelimit-remaining`` and ``ratelimit-reset``; the same names with ``x-`` are as common, so both
+families are read.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
+
+from aioe2e.models import RateLimit
 
 from .envelope import is_number
 from .json import is_object
@@ -18,8 +25,7 @@ _EPOCH = 1e9
 _LONGEST = 1e9
 #: The year 9000: beyond it, datetime has no room for a time zone.
 _LAST = 221_845_392_000.0
-#: Two families of rate-limit headers; which one the API sends is not known.
-_RESETS = ("ratelimit-reset", "x-ratelimit-reset")
+_FAMILIES: Final = ("ratelimit-", "x-ratelimit-")
 
 
 def date(text: str) -> float | None:
@@ -66,6 +72,12 @@ def until_reset(text: str, now: float) -> float | None:
     return min(value, _LONGEST)
 
 
+def _reset(headers: Mapping[str, Sequence[str]], family: str, now: float) -> float | None:
+    """Seconds until the reset that a family of headers names, where it can be read."""
+    waits = (until_reset(text, now) for text in headers.get(f"{family}reset", ()))
+    return next((wait for wait in waits if wait is not None), None)
+
+
 def seconds_in_headers(headers: Mapping[str, Sequence[str]], wall: float) -> float | None:
     """Seconds to wait, 0 or more; None if the headers say nothing readable.
 
@@ -81,10 +93,10 @@ def seconds_in_headers(headers: Mapping[str, Sequence[str]], wall: float) -> flo
     ]
     if values:
         return min(max(values), _LONGEST)
-    for name in _RESETS:
-        for text in headers.get(name, ()):
-            if (wait := until_reset(text, now)) is not None:
-                return wait
+    for family in _FAMILIES:
+        wait = _reset(headers, family, now)
+        if wait is not None:
+            return wait
     return None
 
 
@@ -128,4 +140,43 @@ def server_time(headers: Mapping[str, Sequence[str]]) -> datetime | None:
         moment = date(text)
         if moment is not None and 0 <= moment < _LAST:
             return datetime.fromtimestamp(moment, UTC)
+    return None
+
+
+#: The headers that `rate_limit` reads.
+RATE_LIMIT_HEADERS: Final = tuple(
+    family + name for family in _FAMILIES for name in ("limit", "remaining", "reset")
+)
+#: Some servers write the window behind the number: ``100, 100;w=60``.
+_COUNT = re.compile(r"\s*(\d{1,15})\s*(?:[,;].*)?", re.ASCII)
+
+
+def _count(headers: Mapping[str, Sequence[str]], name: str) -> int | None:
+    for text in headers.get(name, ()):
+        if found := _COUNT.fullmatch(text):
+            return int(found[1])
+    return None
+
+
+def rate_limit(headers: Mapping[str, Sequence[str]], wall: float) -> RateLimit | None:
+    """The request budget as a reply tells it; None if no header tells anything readable.
+
+    Args:
+        headers: Values by lower-case name.
+        wall: The local time, seconds since the epoch. A reset that is a moment by the server's
+            clock is measured against the server's ``Date`` and told by the local clock.
+    """
+    for family in _FAMILIES:
+        limit = _count(headers, family + "limit")
+        remaining = _count(headers, family + "remaining")
+        now = server_now(headers, wall)
+        reset = _reset(headers, family, now)
+        if limit is None and remaining is None and reset is None:
+            continue
+        return RateLimit(
+            limit=limit,
+            remaining=remaining,
+            reset_at=None if reset is None else datetime.fromtimestamp(wall + reset, UTC),
+            seen_at=datetime.fromtimestamp(wall, UTC),
+        )
     return None

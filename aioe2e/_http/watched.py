@@ -11,14 +11,29 @@ Three habits of aiohttp are put right here:
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
+from types import FunctionType
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.connector import Connection
 
 from .in_flight import InFlight
-from .write import StaleConnection, Wire, write_once
+from .reply import Unpacker, content_encoding, read, unpack
+from .write import StaleConnection, Wire, require_one_line, write_once
+
+
+def is_watched(http: aiohttp.ClientSession) -> bool:
+    """Whether something watches the requests of a session: a tracer, or a tool's patch.
+
+    Such patches (of vcrpy, of agents for monitoring) replace `aiohttp.ClientSession._request`.
+    """
+    request = aiohttp.ClientSession._request  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # what such tools replace
+    # Some of them put a proxy in its place, which shows the attributes of the original.
+    is_original = type(request) is FunctionType and request.__globals__ is aiohttp.client.__dict__
+    return not is_original or bool(http.trace_configs)
 
 
 class SentTwice(Exception):  # noqa: N818  # a signal to `Transport.send`
@@ -43,6 +58,25 @@ async def until_fresh(
             continue  # ends with a new connection at the latest
 
 
+def require_known(owner: type, names: Iterable[str]) -> None:
+    """Refuse an aiohttp that does not have what is used of it here.
+
+    Args:
+        owner: A class of aiohttp's.
+        names: Its methods.
+
+    Raises:
+        ImportError: It has not.
+    """
+    for name in names:
+        if not hasattr(owner, name):
+            raise ImportError(
+                f"aioe2e does not work with aiohttp {aiohttp.__version__}, whose {owner.__name__} "
+                f"has no {name}: install an older aiohttp or a newer aioe2e"
+            )
+
+
+#: What `OneSendRequest` replaces.
 _REPLACED: Final = (
     "send",
     "update_auth",
@@ -57,17 +91,7 @@ _REPLACED: Final = (
 
 
 def _require_known_aiohttp() -> None:
-    """Refuse an aiohttp that would never call what `OneSendRequest` replaces.
-
-    Raises:
-        ImportError: It is such a one.
-    """
-    missing = [name for name in _REPLACED if not hasattr(aiohttp.ClientRequest, name)]
-    if missing:
-        raise ImportError(
-            f"aioe2e does not work with aiohttp {aiohttp.__version__}, whose ClientRequest has no "
-            f"{missing[0]}: install an older aiohttp or a newer aioe2e"
-        )
+    require_known(aiohttp.ClientRequest, _REPLACED)
 
 
 _require_known_aiohttp()
@@ -120,12 +144,14 @@ class OneSendRequest(aiohttp.ClientRequest):
         Raises:
             StaleConnection, SpokeFirst: The connection cannot be used.
             SentTwice: aiohttp repeats a request.
+            ValueError: A header that a tracer has added holds a line break.
         """
         wire, in_flight = sending.get()
         if in_flight.sent:
             raise SentTwice
         for trace in self._traces:
             await trace.send_request_headers(self.method, self.url, self.headers)
+        require_one_line(self.headers)
         url = self.url
         await write_once(
             conn,
@@ -152,3 +178,79 @@ class OneSendRequest(aiohttp.ClientRequest):
             session=self._session,
             **_WRITTEN,
         )
+
+
+class Reply(aiohttp.ClientResponse):
+    """A response whose body the library reads by itself."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a tool between aiohttp and the library has read the body already."""
+        return self._body is not None
+
+    async def tell(self, body: bytes) -> None:
+        """Tell those who trace the request of its body."""
+        for trace in self._traces:
+            await trace.send_response_chunk_received(self.method, self.url, body)
+
+
+async def read_watched(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body of a response, as `read` has it.
+
+    Tools may have read or made up the response before, and want to hear of its body.
+    """
+    if not isinstance(response, Reply) or response.is_read:
+        unpacker = Unpacker(content_encoding(response.headers), most)
+        await unpack(unpacker, await response.read())
+        return unpacker.finish()
+    body = await read(response, most)
+    await response.tell(body)
+    return body
+
+
+#: The signals that a tracer of requests listens to.
+_SIGNALS = ("on_request_start", "on_request_end", "on_request_exception")
+
+
+def without_twins(
+    borrowed: Sequence[aiohttp.TraceConfig], added: Sequence[aiohttp.TraceConfig]
+) -> list[aiohttp.TraceConfig]:
+    """All of the borrowed session's configs, and of the others those that are not like one of them.
+
+    A tool that watches all of aiohttp adds a config to each session that is made: to the user's,
+    and to the one that stands before the user's pool. One request would be told twice.
+
+    Args:
+        borrowed: The configs of the user's session.
+        added: Those that a tool has added to the library's own.
+    """
+    known = {_code(config) for config in borrowed}
+    return [*borrowed, *(config for config in added if _code(config) not in known)]
+
+
+def _code(config: aiohttp.TraceConfig) -> tuple[object, ...]:
+    """What a config runs, whatever it was made with."""
+    return tuple(
+        getattr(callback, "__code__", callback)
+        for signal in _SIGNALS
+        for callback in getattr(config, signal)
+    )
+
+
+def line_watch() -> aiohttp.TraceConfig:
+    """Stops the clock of an attempt while it stands in the line of a pool that has a limit."""
+    config = aiohttp.TraceConfig()
+    config.on_connection_queued_start.append(_stop_clock)
+    config.on_connection_queued_end.append(_start_clock)
+    config.freeze()
+    return config
+
+
+async def _stop_clock(*_: object) -> None:
+    in_flight = sending.get()[1]
+    in_flight.stop_clock(asyncio.get_running_loop().time())
+
+
+async def _start_clock(*_: object) -> None:
+    in_flight = sending.get()[1]
+    in_flight.start_clock(asyncio.get_running_loop().time())
