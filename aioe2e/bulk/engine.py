@@ -180,7 +180,7 @@ class Engine:
         #: Whether the outcome of a step that went well is only counted.
         self._counts_only = False
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin.
 
         Raises what opening the journal or the iterable raises; nothing has been sent then.
@@ -190,7 +190,7 @@ class Engine:
         self._is_seen = self._queue.attached or settings.tell is not None
         self._counts_only = self._plan is None and not self._is_seen
         if settings.journal is not None and self._plan is not None:
-            self._journal = Journal.open(settings.journal, self._plan)
+            self._journal = await Journal.open_aside(settings.journal, self._plan)
         has_halves = any(step.via is not None for step in self._plan or ())
         self._is_prepared = has_halves or self._journal is not None
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Self, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 import attrs
 
@@ -52,8 +52,7 @@ class Status(enum.StrEnum):
     SKIPPED = "skipped"
 
 
-@attrs.frozen
-class StepRecord:
+class StepRecord(NamedTuple):
     """The part of an outcome that decides what a later run has to do."""
 
     #: How the step ended.
@@ -64,8 +63,8 @@ class StepRecord:
     halfway: bool = False
     #: Seconds since the epoch at which a journal saw its latest write go out.
     sent_at: float | None = None
-    #: Of a write that was in doubt when the run began, and still is: whether the server's latest
-    #: answer to it was a refusal that will not pass.
+    #: Of a write whose outcome was unknown when the run began, and still is: whether the server's
+    #: latest answer to it was a refusal that will not pass.
     refused: bool = False
     #: What a journal says besides: requests sent, seconds taken, the class of the error and its
     #: HTTP status, and what the server said to a save.

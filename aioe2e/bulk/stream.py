@@ -169,7 +169,7 @@ class Stream:
             UsageError: The stream has run before; or the journal belongs to something else.
             Exception: What the iterable of steps raised. What was in flight has ended by then.
         """
-        self._begin()
+        await self._begin()
         try:
             await self._engine.join()
         finally:
@@ -185,7 +185,7 @@ class Stream:
                 " a bulk call or drain"
             )
         self._queue.attach()
-        self._begin()
+        await self._begin()
         return self
 
     async def __aexit__(
@@ -221,12 +221,12 @@ class Stream:
     def __repr__(self) -> str:
         return f"<Stream {self._state} limit={self._limit}>"
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         if self._state != "new":
             raise UsageError("stream: it runs once; make a new one")
         self._state = "running"
         try:
-            self._engine.start()
+            await self._engine.start()
         except BaseException:
             self._state = "left"
             self._raised = True
