@@ -234,7 +234,7 @@ def test_code_on_the_pages_fits_the_column_of_the_site() -> None:
     # The site shows 106 characters on a desktop.
     long = [
         f"{page.name}: {line}"
-        for page in PAGES
+        for page in ALL
         for kind, block in re.findall(
             r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
         )
