@@ -57,7 +57,7 @@ class StepRecord(NamedTuple):
 
     #: How the step ended.
     status: Status
-    #: Whether what ended it is a fault that passes, so that the step is worth running again.
+    #: Whether what ended it is a transient error, so that the step is worth running again.
     passing: bool = False
     #: Whether the image left its old name for the step's temporary one.
     halfway: bool = False
@@ -95,7 +95,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_index(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return type(value) is int and value >= 0
 
 
 def _is_indices(value: object) -> bool:
