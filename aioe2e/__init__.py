@@ -25,62 +25,50 @@ import typing
 
 from . import _lazy
 from ._version import __version__
-from .config import (
-    Credentials,
-    Dialect,
-    Guard,
-    Limiter,
-    Limits,
-    RetryPolicy,
-    Timeouts,
-)
-from .errors import (
-    AmbiguousNameError,
-    APIError,
-    AttemptTimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    ConfigError,
-    ConflictError,
-    ConnectError,
-    ConnectionLostError,
-    DeadlineExceededError,
-    E2EError,
-    GuardError,
-    ImageFailedError,
-    NodeFailedError,
-    NotFoundError,
-    OutcomeUnknownError,
-    PermissionDeniedError,
-    RateLimitedError,
-    ResponseError,
-    ServerError,
-    SessionError,
-    SkippedError,
-    TransportError,
-    UsageError,
-    WaitTimeoutError,
-)
-from .images import Images
-from .models import (
-    Action,
-    ActionResult,
-    ImageState,
-    Node,
-    NodeState,
-    RateLimit,
-    Reply,
-    SaveAction,
-    SavedImage,
-    WaitProgress,
-)
-from .session import Session
 
 if typing.TYPE_CHECKING:
     from . import select
     from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
-    from .config import Discovery, FoundProfile, FoundSetting
+    from .config import (
+        Credentials,
+        Dialect,
+        Discovery,
+        FoundProfile,
+        FoundSetting,
+        Guard,
+        Limiter,
+        Limits,
+        RetryPolicy,
+        Timeouts,
+    )
     from .diagnosis import Check, FieldReport
+    from .errors import (
+        AmbiguousNameError,
+        APIError,
+        AttemptTimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ConfigError,
+        ConflictError,
+        ConnectError,
+        ConnectionLostError,
+        DeadlineExceededError,
+        E2EError,
+        GuardError,
+        ImageFailedError,
+        NodeFailedError,
+        NotFoundError,
+        OutcomeUnknownError,
+        PermissionDeniedError,
+        RateLimitedError,
+        ResponseError,
+        ServerError,
+        SessionError,
+        SkippedError,
+        TransportError,
+        UsageError,
+        WaitTimeoutError,
+    )
     from .events import (
         AttemptEvent,
         AttemptStarted,
@@ -95,7 +83,21 @@ if typing.TYPE_CHECKING:
         RunEvent,
         StepEvent,
     )
+    from .images import Images
+    from .models import (
+        Action,
+        ActionResult,
+        ImageState,
+        Node,
+        NodeState,
+        RateLimit,
+        Reply,
+        SaveAction,
+        SavedImage,
+        WaitProgress,
+    )
     from .nodes import Nodes
+    from .session import Session
 
 __all__ = [
     "APIError",
@@ -172,7 +174,7 @@ __all__ = [
     "select",
 ]
 
-# What most programs do not need at once loads when it is first used.
+# A name loads its module when it is first used.
 if not typing.TYPE_CHECKING:
     __getattr__, __dir__ = _lazy.lazy_door(
         __name__,
@@ -187,8 +189,46 @@ if not typing.TYPE_CHECKING:
                 "Step",
                 "Stream",
             ],
-            "config": ["Discovery", "FoundProfile", "FoundSetting"],
+            "config": [
+                "Credentials",
+                "Dialect",
+                "Discovery",
+                "FoundProfile",
+                "FoundSetting",
+                "Guard",
+                "Limiter",
+                "Limits",
+                "RetryPolicy",
+                "Timeouts",
+            ],
             "diagnosis": ["Check", "FieldReport"],
+            "errors": [
+                "APIError",
+                "AmbiguousNameError",
+                "AttemptTimeoutError",
+                "AuthenticationError",
+                "BadRequestError",
+                "ConfigError",
+                "ConflictError",
+                "ConnectError",
+                "ConnectionLostError",
+                "DeadlineExceededError",
+                "E2EError",
+                "GuardError",
+                "ImageFailedError",
+                "NodeFailedError",
+                "NotFoundError",
+                "OutcomeUnknownError",
+                "PermissionDeniedError",
+                "RateLimitedError",
+                "ResponseError",
+                "ServerError",
+                "SessionError",
+                "SkippedError",
+                "TransportError",
+                "UsageError",
+                "WaitTimeoutError",
+            ],
             "events": [
                 "AttemptEvent",
                 "AttemptStarted",
@@ -196,14 +236,33 @@ if not typing.TYPE_CHECKING:
                 "CallStarted",
                 "Event",
                 "Hook",
-                "LimiterEvent",
                 "LimitEvent",
+                "LimiterEvent",
                 "PauseEvent",
                 "RetryScheduled",
                 "RunEvent",
                 "StepEvent",
             ],
+            "images": ["Images"],
+            "models": [
+                "Action",
+                "ActionResult",
+                "ImageState",
+                "Node",
+                "NodeState",
+                "RateLimit",
+                "Reply",
+                "SaveAction",
+                "SavedImage",
+                "WaitProgress",
+            ],
             "nodes": ["Nodes"],
+            "session": ["Session"],
             "select": [],
         },
     )
+
+    # What every call needs is loaded now: an aiohttp that the library does not know is refused
+    # here, and the first call does not stall. The command line loads what a command needs.
+    if not _lazy.is_command_line():
+        __getattr__("Session")

@@ -6,12 +6,14 @@ which needs the extra ``aioe2e[cli]``.
 
 from __future__ import annotations
 
-import argparse
-import gc
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from types import FrameType
+from typing import Any
 
 from ._version import __version__
 
@@ -34,28 +36,19 @@ The commands for images and nodes need an extra: python -m pip install 'aioe2e[c
 
 
 def _demo(arguments: Sequence[str]) -> int:
+    argparse = _loaded("argparse")
     text = "save, rename and delete images in bulk on an emulated account; never touches a real one"
     parser = argparse.ArgumentParser(prog="aioe2e demo", description=f"{text.capitalize()}.")
     parser.parse_args(arguments)
-    import asyncio  # noqa: PLC0415  # for this command alone
-
-    from ._demo import demo  # noqa: PLC0415  # brings the emulator and a web server along
-
-    try:
-        return 0 if asyncio.run(demo()) else 1
-    except KeyboardInterrupt:
-        # A connection that was half made is let go of now, and not when half of Python is gone.
-        gc.collect()
-        print(
-            "\ninterrupted: the emulated account is gone, and nothing else was touched",
-            file=sys.stderr,
-        )
-        return _INTERRUPTED
+    # It brings the emulator and a web server along.
+    status: int = _loaded("aioe2e._demo").main()
+    return status
 
 
 def _emulator(arguments: Sequence[str]) -> int:
     # What `python -m aioe2e.testing` runs; it brings a web server along.
-    status: int = import_module("aioe2e.testing.__main__").main(arguments, prog="aioe2e emulator")
+    serve = _loaded("aioe2e.testing.__main__").main
+    status: int = serve(arguments, prog="aioe2e emulator")
     return status
 
 
@@ -63,9 +56,34 @@ def _command(arguments: Sequence[str]) -> int:
     """A command of the extra, or what can be said without it."""
     if any(find_spec(name) is None for name in _EXTRA):
         return _without_extra(arguments)
-    from .cli import main as run  # noqa: PLC0415  # needs the extra
+    status: int = _loaded("aioe2e.cli").main(arguments)
+    return status
 
-    return run(arguments)
+
+#: What carries out the commands that need no extra.
+_OWN: dict[str, Callable[[Sequence[str]], int]] = {"demo": _demo, "emulator": _emulator}
+
+
+def _loaded(name: str) -> Any:
+    """A module, imported now.
+
+    Importing takes a good part of a second. Ctrl-C meanwhile ends the program at once: an exception
+    could be raised anywhere in the import, and would be printed with its traceback.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return import_module(name)  # it is ignored (``nohup``), or somebody else's business
+    try:
+        signal.signal(signal.SIGINT, _leave)
+    except ValueError:  # not the main thread, which is the only one that signals reach
+        return import_module(name)
+    try:
+        return import_module(name)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's
+    os._exit(_INTERRUPTED)
 
 
 def _without_extra(arguments: Sequence[str]) -> int:
@@ -90,14 +108,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status; `aioe2e.cli` has the table of its meanings.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["demo"]:
-        return _demo(words[1:])
-    if words[:1] == ["emulator"]:
-        return _emulator(words[1:])
     if words == ["--version"]:
         print(f"aioe2e {__version__}")
         return 0
-    return _command(words)
+    try:
+        if words and words[0] in _OWN:
+            return _OWN[words[0]](words[1:])
+        return _command(words)
+    except KeyboardInterrupt:  # what there was to say has been said
+        return _INTERRUPTED
 
 
 if __name__ == "__main__":

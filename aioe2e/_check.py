@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import operator
+import os
 import re
-from typing import Final, SupportsIndex, TypeGuard
+from typing import Final, SupportsIndex, TypeGuard, cast
 
 from ._text import escape, shorten
 from .errors import UsageError
@@ -205,3 +206,18 @@ def checked_name(value: object) -> str:
             " control characters and lone surrogates are not allowed"
         )
     return as_str(value)
+
+
+def path_text(argument: str, value: object) -> str:
+    """A path as text.
+
+    Raises:
+        UsageError: It is no path.
+    """
+    try:
+        text: object = os.fspath(cast("os.PathLike[str]", value))
+    except TypeError:
+        text = value
+    if isinstance(text, str):
+        return text
+    raise UsageError(f"{argument}: a path is needed, not {quoted(text)}")

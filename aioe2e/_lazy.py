@@ -39,3 +39,15 @@ def lazy_door(
         return sorted({*namespace, *homes, *home_of})
 
     return get, names
+
+
+def is_command_line() -> bool:
+    """Whether the program that starts is ``aioe2e``, or ``python -m aioe2e``.
+
+    A wrong guess changes no more than the moment at which modules are loaded.
+    """
+    program = next(iter(sys.argv), "")
+    if program == "-m":  # what Python puts there while it looks for the module to run
+        return "aioe2e" in sys.orig_argv
+    name = program.replace("\\", "/").rpartition("/")[2]
+    return name in ("aioe2e", "aioe2e.exe")

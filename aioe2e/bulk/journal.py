@@ -10,24 +10,27 @@ not been done yet, so it is ignored, and cut off before the file is written to a
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
+import stat
 import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Protocol, Self
+from pathlib import Path
+from typing import Any, Final, Self
 
 import attrs
 
-from aioe2e._actions import ACTIONS, Repeatability
-from aioe2e._check import quoted
+from aioe2e._check import path_text, quoted
 from aioe2e.errors import SkippedError, UsageError
 from aioe2e.models import SaveAction
 
-from .journal_reader import FORMAT, Key, content_of, parsed, path_text
+from .journal_reader import FORMAT, Key, content_of, parsed, why
+from .plan import Plan, plan_as_json
 from .report import Outcome
 from .step import Status, Step, StepRecord, index_of
 
@@ -42,14 +45,11 @@ MODE: Final = 0o600
 _log = logging.getLogger("aioe2e")
 
 
-class Journaled(Protocol):
-    """What a journal has to know of a plan."""
+#: A journal of a larger plan, or with more bytes, is opened in a thread.
+_LARGE_PLAN: Final = 500
+_LARGE_FILE: Final = 100_000
 
-    @property
-    def digest(self) -> str: ...
-    @property
-    def resumed(self) -> bool: ...
-    def to_dict(self) -> dict[str, Any]: ...
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Journal:
@@ -65,24 +65,26 @@ class Journal:
         self._noted: set[tuple[int, int]] = set()
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], plan: Journaled) -> Self:
+    def open(cls, path: str | os.PathLike[str], plan: Plan) -> Self:
         """Begin the journal of a plan, or go on with it when `Plan.resume` made the plan of it.
 
         Raises:
             UsageError: The file cannot be written, is that of another plan, is being written by
                 another run, or knows more of the plan's steps than the plan does.
         """
-        text = path_text(path)
+        text = path_text("journal", path)
         descriptor = _opened(text)
         try:
             _lock(descriptor, text)
-            whole, torn = content_of(text)
+            whole, torn = b"", b""
+            if not _is_new(descriptor):
+                whole, torn = content_of(text)
             lines = _begin(text, whole, torn, plan)
             os.ftruncate(descriptor, len(whole))
             journal = cls(descriptor, text, len(whole))
             journal._write(lines)
         except OSError as error:
-            problem = f"the journal {quoted(text)} cannot be written: {_why(error)}"
+            problem = f"the journal {quoted(text)} cannot be written: {why(error)}"
         except BaseException:
             os.close(descriptor)
             raise
@@ -90,6 +92,30 @@ class Journal:
             return journal
         os.close(descriptor)
         raise UsageError(problem)
+
+    @classmethod
+    async def open_aside(cls, path: str | os.PathLike[str], plan: Plan) -> Self:
+        """The same for a caller on an event loop, which a large journal does not hold up.
+
+        Cancelling this waits for the thread that opens the file, and closes it.
+
+        Raises:
+            UsageError: As `open` does.
+        """
+        if len(plan.steps) <= _LARGE_PLAN and _size(path) <= _LARGE_FILE:
+            return cls.open(path, plan)
+        opening = asyncio.get_running_loop().run_in_executor(None, cls.open, path, plan)
+        cancelled: asyncio.CancelledError | None = None
+        while not opening.done():
+            try:
+                await asyncio.wait([opening])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is None:
+            return opening.result()
+        if opening.exception() is None:
+            opening.result().close()
+        raise cancelled
 
     def before_send(self, step: Step, half: int) -> Callable[[], None]:
         """What a call has to do before it sends a step, or the first or second half of one.
@@ -133,7 +159,7 @@ class Journal:
         try:
             self._write(line)
         except OSError as error:
-            problem = f"the journal {quoted(self._path)} cannot be written: {_why(error)}"
+            problem = f"the journal {quoted(self._path)} cannot be written: {why(error)}"
         else:
             return
         raise SkippedError(problem)
@@ -162,7 +188,7 @@ class Journal:
             index: The step.
             status: The value of its `Status`.
             halfway: Whether the image carries the step's temporary name.
-            passing: Whether what ended it is a fault that passes.
+            passing: Whether what ended it is a transient error.
             refused: Of an unknown one, whether the server's latest word was a refusal.
             error: The class of what ended it; never its text.
             http: The HTTP status of it.
@@ -187,7 +213,7 @@ class Journal:
             line[Key.ELAPSED] = round(elapsed, 3)
         if save is not None:
             line[Key.SAVE] = _needed(save)
-        self._note(json.dumps(line, separators=(",", ":")) + "\n")
+        self._note(_encode(line) + "\n")
 
     def close(self) -> None:
         """Close the file; again does nothing."""
@@ -216,7 +242,7 @@ class Journal:
                 _log.warning(
                     "the journal %s cannot be written: %s",
                     quoted(self._path),
-                    _why(error),
+                    why(error),
                 )
             self._complained = True
 
@@ -236,7 +262,7 @@ class Journal:
         try:
             os.ftruncate(self._descriptor, self._size)
         except OSError as error:
-            _log.warning("the journal %s cannot be mended: %s", quoted(self._path), _why(error))
+            _log.warning("the journal %s cannot be mended: %s", quoted(self._path), why(error))
 
 
 def _needed(save: SaveAction) -> dict[str, Any]:
@@ -258,18 +284,27 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_let_go_in_child)
 
 
+def _size(path: str | os.PathLike[str]) -> int:
+    """The bytes of a file; 0 where there is none, or nothing that has a size."""
+    try:
+        return Path(path_text("journal", path)).stat().st_size
+    except (OSError, ValueError):  # ValueError: a null character in the path
+        return 0
+
+
+def _is_new(descriptor: int) -> bool:
+    """Whether a file is empty. What is no regular file may still have something to read."""
+    found = os.fstat(descriptor)
+    return stat.S_ISREG(found.st_mode) and found.st_size == 0
+
+
 def _opened(path: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
     try:
         return os.open(path, flags, MODE)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        problem = f"the journal {quoted(path)} cannot be opened: {_why(error)}"
+        problem = f"the journal {quoted(path)} cannot be opened: {why(error)}"
     raise UsageError(problem)
-
-
-def _why(error: Exception) -> object:
-    """What an error of the operating system says, without its number."""
-    return getattr(error, "strerror", None) or error
 
 
 def _lock(descriptor: int, path: str) -> None:
@@ -291,16 +326,15 @@ def _lock(descriptor: int, path: str) -> None:
         )
 
 
-def _begin(path: str, whole: bytes, torn: bytes, plan: Journaled) -> str:
+def _begin(path: str, whole: bytes, torn: bytes, plan: Plan) -> str:
     """The line that a run begins with: a header in a new file, else a ``run``."""
     if not whole:
-        first = {Key.FORMAT: FORMAT, Key.DIGEST: plan.digest, Key.PLAN: plan.to_dict()}
-        line = json.dumps(first, separators=(",", ":"))
-        if not line.encode().startswith(torn):
+        header = _header(plan)
+        if not header.encode().startswith(torn):
             raise UsageError(f"{quoted(path)} is no journal: choose another path")
-        return line + "\n"
-    header, records, indices = parsed(path, whole)
-    if header[Key.DIGEST] != plan.digest:
+        return header + "\n"
+    header_read, records, indices = parsed(path, whole)
+    if header_read[Key.DIGEST] != plan.digest:
         problem = f"the journal {quoted(path)} is that of another plan: choose another path"
         raise UsageError(problem)
     if not plan.resumed and whole.count(b"\n") > 1:
@@ -308,18 +342,25 @@ def _begin(path: str, whole: bytes, torn: bytes, plan: Journaled) -> str:
             f"the journal {quoted(path)} has lines of this plan already:"
             " go on with Plan.resume(path)"
         )
-    for step in plan.to_dict()["steps"]:
-        if step["index"] not in indices or _is_past(step, records.get(step["index"])):
+    for step in plan.steps:
+        index = index_of(step)
+        if index not in indices or _is_past(step, records.get(index)):
             raise UsageError(
-                f"the journal {quoted(path)} knows more of step {step['index']}"
+                f"the journal {quoted(path)} knows more of step {index}"
                 " than this plan does: go on with Plan.resume(path)"
             )
     return f'{{"{Key.RUN}":"again"}}\n'
 
 
-def _is_past(step: Mapping[str, Any], record: StepRecord | None) -> bool:
+def _header(plan: Plan) -> str:
+    """The first line: format, digest, plan."""
+    stored = plan_as_json(plan)
+    return f'{{"{Key.FORMAT}":{FORMAT},"{Key.DIGEST}":"{plan.digest}","{Key.PLAN}":{stored}}}'
+
+
+def _is_past(step: Step, record: StepRecord | None) -> bool:
     """Whether a step must not be sent any more: it is settled, or it is an open save."""
     if record is None:
         return False
-    once = ACTIONS[step["action"]].repeat is Repeatability.ONCE
-    return record.settled or (once and record.status is Status.UNKNOWN)
+    is_open = record.status is Status.UNKNOWN
+    return record.settled or (is_open and not step.repeatable)

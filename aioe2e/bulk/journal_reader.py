@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-import attrs
-
-from aioe2e._check import is_number, quoted
+from aioe2e._check import is_number, path_text, quoted
 from aioe2e.errors import UsageError
 from aioe2e.models import SaveAction
 
 from .step import Status, StepRecord
 
-__all__ = ["FORMAT", "Key", "content_of", "parsed", "path_text", "read"]
+__all__ = ["FORMAT", "Key", "content_of", "parsed", "read", "why"]
 
 #: The version of the lines, in the header.
 FORMAT: Final = 1
@@ -63,7 +61,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, StepRe
     Raises:
         UsageError: The file cannot be read, is no journal, or is damaged before its last line.
     """
-    text = path_text(path)
+    text = path_text("journal", path)
     whole, torn = content_of(text)
     if not whole:
         what = (
@@ -72,21 +70,6 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[int, StepRe
         raise UsageError(f"the journal {quoted(text)} {what}")
     header, records, _ = parsed(text, whole)
     return header[Key.PLAN], records
-
-
-def path_text(path: str | os.PathLike[str]) -> str:
-    """A path as text.
-
-    Raises:
-        UsageError: It is no path.
-    """
-    try:
-        text: object = os.fspath(path)
-    except TypeError:
-        text = path
-    if isinstance(text, str):
-        return text
-    raise UsageError(f"journal: a path is needed, not {quoted(text)}")
 
 
 def content_of(path: str) -> tuple[bytes, bytes]:
@@ -102,12 +85,16 @@ def content_of(path: str) -> tuple[bytes, bytes]:
             raise UsageError(f"{quoted(path)} is no journal: it is no regular file")
         data = file.read_bytes()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        problem = f"the journal {quoted(path)} cannot be read: {reason}"
+        problem = f"the journal {quoted(path)} cannot be read: {why(error)}"
     else:
         end = data.rfind(b"\n") + 1
         return data[:end], data[end:]
     raise UsageError(problem)
+
+
+def why(error: Exception) -> object:
+    """What an error of the operating system says, without its number."""
+    return getattr(error, "strerror", None) or error
 
 
 def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, StepRecord], frozenset[int]]:
@@ -151,7 +138,7 @@ def _indices(header: Mapping[str, Any]) -> frozenset[int] | None:
 
 def _object(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
+        found = json.loads(line.decode())
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", found) if isinstance(found, dict) else None
@@ -220,14 +207,13 @@ class _Reader:
         )
         if ended.settled:
             return ended
-        ended = attrs.evolve(
-            ended,
+        ended = ended._replace(
             halfway=known.halfway or line.get(Key.HALFWAY) is True,
             refused=before.status is Status.UNKNOWN and line.get(Key.REFUSED) is True,
         )
         if before.stays_open(ended):
-            return attrs.evolve(
-                before, refused=ended.refused, attempts=ended.attempts, elapsed=ended.elapsed
+            return before._replace(
+                refused=ended.refused, attempts=ended.attempts, elapsed=ended.elapsed
             )
         return ended
 

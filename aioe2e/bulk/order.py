@@ -233,6 +233,8 @@ class PlanSource:
 
     def done(self, step: Step) -> None:
         """Let the steps go that waited for this one."""
+        if not self._followers:
+            return
         for place in self._followers.pop(index_of(step), ()):
             self._missing[place] -= 1
             if not self._missing[place]:

@@ -26,11 +26,13 @@ from .order import groups, is_runnable
 from .remaining import remaining_steps
 from .step import ImageLike, NodeLike, Step, StepRecord, index_of
 
-__all__ = ["Plan", "as_plan", "remaining_plan", "steps_or_plan"]
+__all__ = ["Plan", "as_plan", "plan_as_json", "remaining_plan", "steps_or_plan"]
 
 #: The version of what `Plan.to_dict` writes.
 VERSION: Final = 1
 
+#: Steps that are encoded at once.
+_SLICE: Final = 500
 
 #: What the text of a plan says above saves that an earlier run sent.
 _UNKNOWN_SAVES: Final = (
@@ -39,9 +41,20 @@ _UNKNOWN_SAVES: Final = (
 )
 
 
-def _digest(steps: Iterable[Step]) -> str:
-    text = json.dumps([step.to_dict() for step in steps], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def _encoded(steps: Sequence[Step], encode: Callable[[object], str]) -> Iterator[str]:
+    """The JSON of steps, without its brackets, a slice at a time.
+
+    So a large plan is never in memory as dictionaries, and a thread that encodes it lets others
+    run.
+    """
+    for start in range(0, len(steps), _SLICE):
+        yield encode([step.to_dict() for step in steps[start : start + _SLICE]])[1:-1]
+
+
+def _digest(steps: Sequence[Step]) -> str:
+    """The SHA-256 of the JSON of steps."""
+    text = ",".join(_encoded(steps, json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode))
+    return hashlib.sha256(f"[{text}]".encode()).hexdigest()
 
 
 def _as_steps(steps: Iterable[Step]) -> tuple[Step, ...]:
@@ -421,6 +434,20 @@ def steps_or_plan(
             "existing= checks a whole plan: give a list, not an iterable without a length"
         )
     return steps_of(action, source, to=to, force=force)
+
+
+def plan_as_json(plan: Plan) -> str:
+    """What `Plan.to_dict` gives, as JSON without spaces."""
+    encode = json.JSONEncoder(separators=(",", ":")).encode
+    values = {
+        "version": encode(VERSION),
+        "digest": encode(plan.digest),
+        "resumed": encode(plan.resumed),
+        "steps": f"[{','.join(_encoded(plan.steps, encode))}]",
+        "unknown": f"[{','.join(_encoded(plan.unknown, encode))}]",
+        "warnings": encode(plan.warnings),
+    }
+    return "{" + ",".join(f'"{key}":{value}' for key, value in values.items()) + "}"
 
 
 def remaining_plan(plan: Plan, records: Mapping[int, StepRecord]) -> Plan:

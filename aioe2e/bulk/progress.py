@@ -115,7 +115,7 @@ class Standing:
 class Meter:
     """Calls back with a `Progress` when something has changed, at most ten times a second.
 
-    It calls once more at the end. It looks by a timer and not when a step ends, so that it costs a
+    It calls once more at the end. A timer drives it, not the end of each step, so that it costs a
     fast run nothing, and a slow one still shows what is under way.
 
     Args:
@@ -144,7 +144,7 @@ class Meter:
         self._logged = False
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the timer."""
         self._samples.append((self._clock.now(), 0))
         self._timer = asyncio.get_running_loop().call_later(_INTERVAL, self._look)
 
@@ -233,7 +233,7 @@ class RunWatch:
         self._tell_run("started", 0.0)
 
     def outage(self, row: int, error: E2EError, elapsed: float) -> None:
-        """So many steps in a row met a fault that passes: the run slows down."""
+        """So many steps in a row failed with a transient error: the run slows down."""
         last = error.last if isinstance(error, OutcomeUnknownError) else None
         cause = type(last or error).__name__
         _log.warning(

@@ -540,6 +540,8 @@ class Report(Sequence[Outcome]):
         return "\n".join(lines)
 
     def _loudest_first(self) -> list[Outcome]:
+        if self.ok:
+            return []
         return [outcome for status in _LOUDEST for outcome in self.where(status)]
 
     def _headline(self) -> str:

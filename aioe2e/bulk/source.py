@@ -29,7 +29,7 @@ class IterableSource:
 
     def __init__(self, iterable: Iterable[object]) -> None:
         self._iterable = iterable
-        self._iterator: Iterator[object] | None = None
+        self._iterator: Iterator[object] = iter(())
         self.taken: int = 0
         self.more: bool = True
 
@@ -46,7 +46,7 @@ class IterableSource:
         if not self.more:
             return None
         self.more = False  # and it stays so if this raises
-        step = next(cast("Iterator[object]", self._iterator), _END)
+        step = next(self._iterator, _END)
         if step is _END:
             return None
         self.more = True

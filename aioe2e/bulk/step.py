@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Self, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 import attrs
 
@@ -52,20 +52,19 @@ class Status(enum.StrEnum):
     SKIPPED = "skipped"
 
 
-@attrs.frozen
-class StepRecord:
+class StepRecord(NamedTuple):
     """The part of an outcome that decides what a later run has to do."""
 
     #: How the step ended.
     status: Status
-    #: Whether what ended it is a fault that passes, so that the step is worth running again.
+    #: Whether what ended it is a transient error, so that the step is worth running again.
     passing: bool = False
     #: Whether the image left its old name for the step's temporary one.
     halfway: bool = False
     #: Seconds since the epoch at which a journal saw its latest write go out.
     sent_at: float | None = None
-    #: Of a write that was in doubt when the run began, and still is: whether the server's latest
-    #: answer to it was a refusal that will not pass.
+    #: Of a write whose outcome was unknown when the run began, and still is: whether the server's
+    #: latest answer to it was a refusal that will not pass.
     refused: bool = False
     #: What a journal says besides: requests sent, seconds taken, the class of the error and its
     #: HTTP status, and what the server said to a save.
@@ -96,7 +95,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_index(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return type(value) is int and value >= 0
 
 
 def _is_indices(value: object) -> bool:

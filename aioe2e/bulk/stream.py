@@ -172,7 +172,7 @@ class Stream:
             UsageError: The stream was run before, or the journal belongs to another plan.
             Exception: The iterable of steps raised it. Requests in flight have ended.
         """
-        self._begin()
+        await self._begin()
         try:
             await self._engine.join()
         finally:
@@ -188,7 +188,7 @@ class Stream:
                 " a bulk call or drain"
             )
         self._queue.attach()
-        self._begin()
+        await self._begin()
         return self
 
     async def __aexit__(
@@ -224,12 +224,12 @@ class Stream:
     def __repr__(self) -> str:
         return f"<Stream {self._state} limit={self._limit}>"
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         if self._state != "new":
             raise UsageError("stream: it runs once; make a new one")
         self._state = "running"
         try:
-            self._engine.start()
+            await self._engine.start()
         except BaseException:
             self._state = "left"
             self._raised = True

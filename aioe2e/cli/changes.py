@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import Annotated, Final
 
+import attrs
+
 from aioe2e import Action, Plan, SavedImage
 
 from .exits import CommandError, Exit
@@ -13,49 +15,55 @@ from .inputs import (
     SAVE_FIELDS,
     Given,
     Template,
-    chosen,
+    check_filters,
+    filtered,
     meant_nodes,
     named,
     names_of_nodes,
     now_fields,
     one_of,
     read_source,
-    seconds,
+    typed,
 )
 from .journals import Journal, Origin, find_journal, origin_of
 from .options import (
-    DEFAULT_ACCOUNT,
-    DEFAULT_OUTPUT,
-    DEFAULT_RUN,
+    DEFAULT_CHANGE,
     DEFAULT_WAIT,
     NO_FILTERS,
-    AccountOptions,
+    ChangeOptions,
     FilterOptions,
-    OutputOptions,
-    RunOptions,
+    Filters,
     WaitOptions,
+    seconds,
 )
 from .parser import WHICH, argument, given, option
-from .reading import printer
 from .rotation import Rotation, carry_out
-from .running import Job, counted, waiting_of
-from .shell import Shell, open_session
+from .running import Job, counted, opened_job, waiting_of
+from .shell import Shell
 
 __all__ = ["delete", "rename", "resume", "save"]
 
 #: What may stand in braces in a new name of an image.
 _RENAME_FIELDS: Final = ("name", "id", "distro", "created", "date", "time")
+#: So many of the words, the first ones, differ from thing to thing.
+_DIFFERENT: Final = 2
 #: Images that an error names.
 _SHOWN: Final = 10
-_SOURCE: Final = "A file, or - for stdin: ids (with names, where names are needed), or a plan."
+_Source = Annotated[
+    str | None,
+    option(
+        "--from",
+        section=WHICH,
+        metavar="FILE",
+        hyphen=True,
+        text="A file, or - for stdin: ids (with names, where names are needed), or a plan.",
+    ),
+]
 
 
 async def delete(
     *images: Annotated[str, argument("IMAGE", "Ids, or whole names.")],
-    source: Annotated[
-        str | None,
-        option("--from", section=WHICH, metavar="FILE", hyphen=True, text=_SOURCE),
-    ] = None,
+    source: _Source = None,
     missing_ok: Annotated[
         bool, option("--missing-ok", text="An image that is not there counts as unchanged.")
     ] = False,
@@ -71,9 +79,7 @@ async def delete(
         ),
     ] = False,
     filters: FilterOptions = NO_FILTERS,
-    run: RunOptions = DEFAULT_RUN,
-    output: OutputOptions = DEFAULT_OUTPUT,
-    account: AccountOptions = DEFAULT_ACCOUNT,
+    change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
     """Delete saved images: by id or name, from a file, or by what they are.
@@ -82,27 +88,29 @@ async def delete(
     are selected, nothing is deleted, unless --in-use-too is given.
     """
     one_of({"IMAGE": bool(images), "--from": source is not None, "filters": filters.any})
-    file = read_source(source, Action.DELETE, shell.stdin)
-    async with open_session(account, shell.screen, at_once=run.limit) as session:
-        listing = await session.images.list()
-        plan = file.plan
+    check_filters(filters)
+    given_ = read_source(source, Action.DELETE, shell.stdin)
+    origin = Origin(command="delete", missing_ok=missing_ok, verify=verify)
+    async with opened_job(shell, change, origin) as job:
+        listing = await job.session.images.list()
+        plan = given_.plan
         if plan is None:
-            doomed = chosen(file.ids or images, filters, listing)
+            doomed = _chosen(given_, filters, listing) or named(images, listing)
             plan = _deletions(doomed, listing, in_use_too=in_use_too)
-        job = Job(
-            shell=shell,
-            session=session,
-            run=run,
-            printer=printer(shell, output),
-            origin=Origin(
-                command="delete",
-                missing_ok=missing_ok,
-                verify=verify,
-                account=Origin.account_of(account),
-            ),
-            known={image.image_id: image for image in listing},
-        )
-        return await job.carry_out(plan)
+        return await job.knowing(listing).carry_out(plan)
+
+
+def _chosen(
+    given_: Given, filters: Filters, listing: Sequence[SavedImage]
+) -> list[SavedImage | str]:
+    """The images that the filters select, if any is given, else those of a file.
+
+    Raises:
+        CommandError: There is no such image, or more than one.
+    """
+    if filters.any:
+        return [*filtered(filters, listing)]
+    return named(given_.words, listing, given_.places)
 
 
 def _deletions(
@@ -132,10 +140,7 @@ async def rename(
     name: Annotated[str | None, argument("NAME", "Its new name.")] = None,
     /,
     *,
-    source: Annotated[
-        str | None,
-        option("--from", section=WHICH, metavar="FILE", hyphen=True, text=_SOURCE),
-    ] = None,
+    source: _Source = None,
     to: Annotated[
         str | None,
         option(
@@ -146,9 +151,7 @@ async def rename(
         ),
     ] = None,
     filters: FilterOptions = NO_FILTERS,
-    run: RunOptions = DEFAULT_RUN,
-    output: OutputOptions = DEFAULT_OUTPUT,
-    account: AccountOptions = DEFAULT_ACCOUNT,
+    change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
     """Rename saved images: one, those of a file, or all that the filters select.
@@ -157,38 +160,49 @@ async def rename(
     one rename is asked about.
     """
     one_of({"IMAGE": image is not None, "--from": source is not None, "filters": filters.any})
-    if to is None:
-        _check_pair("IMAGE", image, "NAME", name)
-    elif name is not None:
-        raise CommandError("NAME and --to exclude each other")
-    if filters.any and to is None:
+    check_filters(filters)
+    template = _new_names(image, name, to, filters)
+    given_ = read_source(source, Action.RENAME, shell.stdin)
+    if image is not None:
+        given_ = typed(image, name)
+    async with opened_job(shell, change, Origin(command="rename")) as job:
+        listing = await job.session.images.list()
+        plan = given_.plan
+        if plan is None:
+            plan = _renames(template, given_, filters, listing)
+        return await job.knowing(listing).carry_out(plan, asks=len(plan) > 1)
+
+
+def _new_names(
+    image: str | None, name: str | None, to: str | None, filters: Filters
+) -> Template | None:
+    """The template of the new names; None where they are given one by one.
+
+    Raises:
+        CommandError: New names are missing, or given in two ways.
+    """
+    if to is not None:
+        if name is not None:
+            raise CommandError("NAME and --to exclude each other")
+        return Template("--to", to, _RENAME_FIELDS)
+    _check_pair("IMAGE", image, "NAME", name)
+    if filters.any:
         raise CommandError(
             "--to is missing: say what the new names are", next_step="--to 'old-{name}'"
         )
-    file = read_source(source, Action.RENAME, shell.stdin)
-    if image is not None:
-        file = Given(ids=(image,), names=(name or "",))
-    async with open_session(account, shell.screen, at_once=run.limit) as session:
-        listing = await session.images.list()
-        plan = file.plan
-        if plan is None and to is not None:
-            template = Template("--to", to, _RENAME_FIELDS)
-            plan = _by_template(template, chosen(file.ids, filters, listing), listing)
-        elif plan is None:
-            new = [text for _, text in file.pairs()]
-            plan = Plan.rename(
-                list(zip(named(file.ids, listing), new, strict=True)), existing=listing
-            )
-        job = Job(
-            shell=shell,
-            session=session,
-            run=run,
-            printer=printer(shell, output),
-            origin=Origin(command="rename", account=Origin.account_of(account)),
-            known={image.image_id: image for image in listing},
-            asks=len(plan) > 1,
-        )
-        return await job.carry_out(plan)
+    return None
+
+
+def _renames(
+    template: Template | None, given_: Given, filters: Filters, listing: Sequence[SavedImage]
+) -> Plan:
+    if template is None:
+        new = given_.new_names()
+        images = named(given_.words, listing, given_.places)
+        return Plan.rename(list(zip(images, new, strict=True)), existing=listing)
+    images = _chosen(given_, filters, listing)
+    template.check_differs(len(images), _RENAME_FIELDS[:_DIFFERENT])
+    return _by_template(template, images, listing)
 
 
 def _check_pair(first: str, one: object, second: str, other: object) -> None:
@@ -220,10 +234,7 @@ async def save(
     name: Annotated[str | None, argument("NAME", "The name of the image.")] = None,
     /,
     *,
-    source: Annotated[
-        str | None,
-        option("--from", section=WHICH, metavar="FILE", hyphen=True, text=_SOURCE),
-    ] = None,
+    source: _Source = None,
     every: Annotated[bool, option("--all", section=WHICH, text="All nodes.")] = False,
     template: Annotated[
         str | None,
@@ -235,9 +246,7 @@ async def save(
     ] = None,
     wait: Annotated[bool, option("--wait", text="Wait until the images are ready.")] = False,
     waiting: WaitOptions = DEFAULT_WAIT,
-    run: RunOptions = DEFAULT_RUN,
-    output: OutputOptions = DEFAULT_OUTPUT,
-    account: AccountOptions = DEFAULT_ACCOUNT,
+    change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
     """Save images of nodes: of one, of those of a file, or of all.
@@ -247,37 +256,54 @@ async def save(
     about. Dates are those of UTC.
     """
     one_of({"NODE": node is not None, "--from": source is not None, "--all": every})
-    _check_pair("NODE", node, "NAME", name)
-    if every and template is None:
-        raise CommandError("--name is missing", next_step="--name 'nightly-{node}-{date}'")
-    file = read_source(source, Action.SAVE, shell.stdin)
-    if node is not None and name is not None:
-        file = Given(ids=(node,), names=(name,))
-    async with open_session(account, shell.screen, at_once=run.limit) as session:
-        nodes = await meant_nodes(session, file.ids, every=every, names=template is not None)
-        plan = file.plan
-        if plan is None and template is not None:
-            pattern = Template("--name", template, SAVE_FIELDS)
-            plan = Plan.save(names_of_nodes(pattern, nodes))
-        elif plan is None:
-            names = [text for _, text in file.pairs()]
-            plan = Plan.save([(id_, text) for (id_, _), text in zip(nodes, names, strict=True)])
-        job = Job(
-            shell=shell,
-            session=session,
-            run=run,
-            printer=printer(shell, output),
-            origin=Origin(
-                command="save",
-                wait=wait,
-                wait_timeout=seconds("--wait-timeout", waiting.wait_timeout),
-                account=Origin.account_of(account),
-            ),
-            waiting=waiting_of(waiting, wanted=wait),
-            nodes=dict(nodes),
-            asks=len(plan) > 1,
+    pattern = _image_names(node, name, template, every=every)
+    given_ = read_source(source, Action.SAVE, shell.stdin)
+    if node is not None:
+        given_ = typed(node, name)
+    origin = Origin(
+        command="save",
+        wait=wait,
+        wait_timeout=seconds("--wait-timeout", waiting.wait_timeout),
+    )
+    how = waiting_of(waiting, wanted=wait)
+    async with opened_job(shell, change, origin, waiting=how) as job:
+        nodes = await meant_nodes(
+            job.session,
+            given_.words,
+            every=every,
+            names=pattern is not None,
+            places=given_.places,
         )
-        return await job.carry_out(plan)
+        plan = given_.plan
+        if plan is None:
+            plan = _saves(pattern, given_, nodes)
+        return await attrs.evolve(job, nodes=dict(nodes)).carry_out(plan, asks=len(plan) > 1)
+
+
+def _image_names(
+    node: str | None, name: str | None, template: str | None, *, every: bool
+) -> Template | None:
+    """The template of the images' names; None where they are given one by one.
+
+    Raises:
+        CommandError: Names are missing, or given in two ways.
+    """
+    if template is not None:
+        if name is not None:
+            raise CommandError("NAME and --name exclude each other")
+        return Template("--name", template, SAVE_FIELDS)
+    _check_pair("NODE", node, "NAME", name)
+    if every:
+        raise CommandError("--name is missing", next_step="--name 'nightly-{node}-{date}'")
+    return None
+
+
+def _saves(template: Template | None, given_: Given, nodes: Sequence[tuple[str, str]]) -> Plan:
+    if template is None:
+        new = given_.new_names()
+        return Plan.save([(id_, text) for (id_, _), text in zip(nodes, new, strict=True)])
+    template.check_differs(len(nodes), SAVE_FIELDS[:_DIFFERENT])
+    return Plan.save(names_of_nodes(template, nodes))
 
 
 async def resume(
@@ -290,9 +316,7 @@ async def resume(
         bool, option("--wait", text="Wait for saved images, whatever the command said then.")
     ] = False,
     waiting: WaitOptions = DEFAULT_WAIT,
-    run: RunOptions = DEFAULT_RUN,
-    output: OutputOptions = DEFAULT_OUTPUT,
-    account: AccountOptions = DEFAULT_ACCOUNT,
+    change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
     """Go on with a command that was interrupted, or that failed in part.
@@ -304,17 +328,12 @@ async def resume(
     journal = find_journal(name, shell.environ)
     origin = origin_of(journal.path)
     left = Plan.resume(journal.path)
-    async with open_session(origin.merged(account), shell.screen, at_once=run.limit) as session:
-        images = await session.images.list()
-        job = Job(
-            shell=shell,
-            session=session,
-            run=run,
-            printer=printer(shell, output),
-            origin=origin,
-            waiting=waiting_of(waiting, wanted=wait or origin.wait),
-            known={image.image_id: image for image in images},
-            nodes=dict((origin.rotation or {}).get("names", {})),
+    how = waiting_of(waiting, wanted=wait or origin.wait)
+    then = attrs.evolve(change, account=origin.merged(change.account))
+    async with opened_job(shell, then, origin, waiting=how) as opened:
+        job = attrs.evolve(
+            opened.knowing(await opened.session.images.list()),
+            nodes=(origin.rotation or {}).get("names", {}),
         )
         return await _go_on(job, left, journal)
 

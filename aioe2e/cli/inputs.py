@@ -7,23 +7,28 @@ import re
 import string
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final, TextIO, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeGuard, cast
 
 import attrs
 
-from aioe2e import Action, ImageState, Plan, SavedImage, Session, UsageError, select
+from aioe2e import Action, ImageState, Plan, SavedImage, UsageError, select
+from aioe2e._check import checked_name
 
 from .exits import CommandError, Exit
 from .options import Filters
 from .parser import nearest
+
+if TYPE_CHECKING:
+    from aioe2e import Session
 
 __all__ = [
     "SAVE_FIELDS",
     "Given",
     "Group",
     "Template",
-    "chosen",
+    "check_filters",
     "filtered",
     "group_of",
     "ids_of",
@@ -33,40 +38,24 @@ __all__ = [
     "now_fields",
     "one_of",
     "read_source",
-    "seconds",
+    "several",
+    "typed",
 ]
 
-_UNITS: Final = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
-_TIME: Final = re.compile(r"(?:\s*\d+(?:\.\d+)?\s*[wdhms]?)+\s*")
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([wdhms]?)")
 #: A plan that `--dry-run -o json` printed has these besides its items.
 _PLAN: Final = "plan"
 #: What stands for the id in a line of JSON.
 _NODE_KEYS: Final = ("node_id", "target", "id")
 _IMAGE_KEYS: Final = ("image_id", "target", "id")
 _NAME_KEYS: Final = ("new_name", "name")
+#: Ways to say what is meant, as an error explains them.
+_WAYS: Final = {"--from": "--from FILE", "filters": "a filter such as --match"}
+#: Places that one sentence names.
+_PLACES: Final = 3
 #: What may stand in braces in the name of an image to be saved.
 SAVE_FIELDS: Final = ("node", "id", "date", "time")
 _GROUPS: Final = ("distro", "none", "name:TEXT", "os_distribution:TEXT")
 Group = Callable[[SavedImage], Hashable]
-
-
-def seconds(name: str, text: str | None) -> float | None:
-    """A time such as ``90``, ``30m``, ``2h`` or ``1d 12h``, in seconds; None where none is given.
-
-    Raises:
-        CommandError: It cannot be read, or is 0.
-    """
-    if text is None:
-        return None
-    found = 0.0
-    if _TIME.fullmatch(text):
-        found = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-    if found <= 0:
-        raise CommandError(
-            f"{name}: a time such as 90s, 30m, 2h or '1d 12h' is needed, not {text!r}"
-        )
-    return found
 
 
 @attrs.frozen
@@ -87,6 +76,8 @@ class Template:
     fields: tuple[str, ...]
 
     def __attrs_post_init__(self) -> None:
+        if not self.text.strip():
+            raise CommandError(f"{self.option}: the template is empty", details=self._known())
         for name, _ in self._parts():
             if name is not None and name not in self.fields:
                 problem = f"{self.option}: there is no {{{name}}}{nearest(name, self.fields)}"
@@ -115,6 +106,22 @@ class Template:
         """Whether a word stands in it."""
         return any(name == field for name, _ in self._parts())
 
+    def check_differs(self, number: int, fields: Sequence[str]) -> None:
+        """Check that each of so many things gets a name of its own.
+
+        Args:
+            number: How many names it makes.
+            fields: The words that differ from thing to thing; the first two are proposed.
+
+        Raises:
+            CommandError: None of them is in it.
+        """
+        if number > 1 and not any(map(self.uses, fields)):
+            raise CommandError(
+                f"{self.option}: {self.text!r} gives all {number:,} images the same name",
+                next_step=f"put {{{fields[0]}}} or {{{fields[1]}}} in it",
+            )
+
     def __call__(self, values: Mapping[str, str]) -> str:
         """The name for these values."""
         parts = self._parts()
@@ -138,28 +145,131 @@ class Template:
 
 
 @attrs.frozen
+class Entry:
+    """One thing that a command is about."""
+
+    #: What was typed: an id, or a name.
+    word: str
+    #: The name that stands next to it; "" where there is none.
+    name: str
+    #: Where it stands, such as ``"line 3"``.
+    place: str
+
+
+@attrs.frozen
 class Given:
-    """What a file of ``--from`` holds: a plan that was printed, or ids, some with names."""
+    """What a user handed in: a plan that was printed, or ids, some with names."""
 
     #: A plan that was printed.
     plan: Plan | None = None
-    ids: tuple[str, ...] = ()
-    #: By place, the name that stands next to an id; "" where there is none.
-    names: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    #: Where it comes from, such as ``"--from FILE"``, for errors.
+    source: str = ""
 
-    def pairs(self) -> list[tuple[str, str]]:
-        """Ids with their names.
+    @property
+    def words(self) -> list[str]:
+        """The ids, or names, of the things."""
+        return [entry.word for entry in self.entries]
+
+    @property
+    def places(self) -> list[str]:
+        """Where each of them stands; of what was typed, nothing is said."""
+        if not self.source:
+            return []
+        return [f"{self.source}: {entry.place}" for entry in self.entries]
+
+    def new_names(self) -> list[str]:
+        """The name of each entry.
 
         Raises:
-            CommandError: An id has none.
+            CommandError: One has none, or one that cannot be sent; or two things get the same, or
+                one gets two.
         """
-        missing = [place for place, name in enumerate(self.names, 1) if not name]
-        if missing:
-            raise CommandError(
-                f"--from: item {missing[0]} ({self.ids[missing[0] - 1]}) has no name after its id",
-                next_step="write `ID NAME` a line, or give a template",
+        nameless = [entry for entry in self.entries if not entry.name]
+        if nameless:
+            raise self._nameless(nameless)
+        different = {(entry.word, entry.name): entry for entry in self.entries}.values()
+        problems = list(_bad_names(different))
+        problems += _shared("name", {entry: entry.name for entry in different})
+        problems += _shared("id", {entry: entry.word for entry in different})
+        if problems:
+            raise several(
+                problems, f"{self.source}: {len(problems)} faults", about=f"{self.source}: "
             )
-        return list(zip(self.ids, self.names, strict=True))
+        return [entry.name for entry in self.entries]
+
+    def _nameless(self, entries: Sequence[Entry]) -> CommandError:
+        step = "write `ID NAME` a line, or give a template"
+        if "," in entries[0].word:
+            step = f"{step}; a space parts the two, not a comma"
+        text = f"{entries[0].place} ({entries[0].word}) has no name after its id"
+        if len(entries) > 1:
+            text = f"{_named_places(entries)} have no name after their ids"
+        return CommandError(f"{self.source}: {text}", next_step=step)
+
+
+def _bad_names(entries: Iterable[Entry]) -> Iterator[str]:
+    for entry in entries:
+        try:
+            checked_name(entry.name)
+        except UsageError as error:
+            yield f"{entry.place}: {error}"
+
+
+def _shared(what: str, values: Mapping[Entry, str]) -> Iterator[str]:
+    """A sentence for each value that more than one entry has."""
+    by_value: dict[str, list[Entry]] = {}
+    for entry, value in values.items():
+        by_value.setdefault(value, []).append(entry)
+    for value, entries in by_value.items():
+        if len(entries) > 1:
+            yield f"{_named_places(entries)} have the same {what}: {value!r}"
+
+
+def _named_places(entries: Sequence[Entry]) -> str:
+    """``line 1 and line 2``; of many, ``line 1, line 2, line 3 and 16 more``."""
+    named_ = [entry.place for entry in entries[:_PLACES]]
+    if len(entries) > _PLACES:
+        named_.append(f"{len(entries) - _PLACES:,} more")
+    return f"{', '.join(named_[:-1])} and {named_[-1]}"
+
+
+def several(
+    problems: Sequence[str],
+    summary: str,
+    code: Exit = Exit.USAGE,
+    *,
+    about: str = "",
+    next_step: str = "",
+) -> CommandError:
+    """One error for all problems: a single one is its text, of many the first ones are shown.
+
+    Args:
+        problems: A sentence each.
+        summary: What is said where there is more than one.
+        code: The exit code.
+        about: Put before a single problem.
+        next_step: What to do about it.
+    """
+    if len(problems) == 1:
+        return CommandError(f"{about}{problems[0]}", code, next_step=next_step)
+    return CommandError(summary, code, next_step=next_step, details=problems)
+
+
+def typed(word: str, name: str | None) -> Given:
+    """What stands in the command line itself: one thing, and its new name if it has one.
+
+    Raises:
+        CommandError: The name cannot be sent.
+    """
+    try:
+        if name is not None:
+            checked_name(name)
+    except UsageError as error:
+        problem = str(error).removeprefix("name: ")
+    else:
+        return Given(entries=(Entry(word, name or "", "NAME"),))
+    raise CommandError(f"NAME: {problem}")
 
 
 def read_source(place: str | None, action: Action, stdin: TextIO) -> Given:
@@ -178,82 +288,107 @@ def read_source(place: str | None, action: Action, stdin: TextIO) -> Given:
     """
     if place is None:
         return Given()
-    text = _text(place, stdin)
+    source = f"--from {place}"
+    text = _text(place, source, stdin)
     if text.lstrip()[:1] in ("{", "["):
-        return _from_json(text, action)
-    lines = [line.split(maxsplit=1) for line in text.splitlines()]
-    meant = [words for words in lines if words and not words[0].startswith("#")]
-    return Given(
-        ids=tuple(words[0] for words in meant),
-        names=tuple(" ".join(words[1:]).strip() for words in meant),
-    )
+        return _Document(source, action).read(text)
+    entries: list[Entry] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split(maxsplit=1)
+        if words and not words[0].startswith("#"):
+            entries.append(Entry(words[0], "".join(words[1:]).strip(), f"line {number}"))
+    return Given(entries=tuple(entries), source=source)
 
 
-def _text(place: str, stdin: TextIO) -> str:
+def _text(place: str, source: str, stdin: TextIO) -> str:
     try:
         return stdin.read() if place == "-" else Path(place).read_text(encoding="utf-8-sig")
     except OSError as error:
         problem = error.strerror or str(error)
     except UnicodeDecodeError:
         problem = "it is not UTF-8 text"
-    raise CommandError(f"--from {place}: {problem}")
+    raise CommandError(f"{source}: {problem}")
 
 
-def _from_json(text: str, action: Action) -> Given:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = _json_lines(text)
-    if _is_object(found) and _is_object(found.get(_PLAN)):
-        return Given(plan=_checked_plan({**found[_PLAN], "steps": found.get("items")}, action))
-    if _is_object(found) and "steps" in found:
-        return Given(plan=_checked_plan(found, action))
-    items = found.get("items", [found]) if _is_object(found) else found
-    if not isinstance(items, list):
-        raise CommandError("--from: this JSON is neither a plan nor a list of items")
-    return _from_items(cast("list[object]", items), action)
+@attrs.frozen
+class _Document:
+    """Reads a plan, or items, as JSON.
 
+    Args:
+        source: Where it comes from, for errors.
+        action: What will be done.
+    """
 
-def _json_lines(text: str) -> list[object]:
-    found: list[object] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
+    source: str
+    action: Action
+
+    def read(self, text: str) -> Given:
+        """What a document holds, or JSON lines."""
         try:
-            found.append(json.loads(line))
-        except ValueError:
-            problem = f"--from: line {number} is no JSON"
+            found = json.loads(text)
+        except ValueError as error:
+            if "\n" not in text.strip():
+                raise self._error(f"this is no JSON: {error}") from None
+            return self._of_items(self._json_lines(text))
+        if not _is_object(found):
+            return self._of_items(self._numbered(found))
+        if _is_object(found.get(_PLAN)):
+            return Given(plan=self._plan({**found[_PLAN], "steps": found.get("items")}))
+        if "steps" in found:
+            return Given(plan=self._plan(found))
+        return self._of_items(self._numbered(found.get("items", [found])))
+
+    def _error(self, problem: str, *, next_step: str = "") -> CommandError:
+        return CommandError(f"{self.source}: {problem}", next_step=next_step)
+
+    def _numbered(self, items: object) -> list[tuple[str, object]]:
+        """The items of a list, with the place of each."""
+        if not isinstance(items, list):
+            raise self._error("this JSON is neither a plan nor a list of items")
+        return [(f"item {n}", item) for n, item in enumerate(cast("list[object]", items), 1)]
+
+    def _json_lines(self, text: str) -> list[tuple[str, object]]:
+        found: list[tuple[str, object]] = []
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                found.append((f"line {number}", json.loads(line)))
+            except ValueError:
+                problem = f"line {number} is no JSON"
+            else:
+                continue
+            raise self._error(problem)
+        return found
+
+    def _plan(self, stored: Mapping[str, Any]) -> Plan:
+        try:
+            plan = Plan.from_dict(stored)
+        except UsageError as error:
+            problem = str(error)
         else:
-            continue
-        raise CommandError(problem)
-    return found
+            if plan.action is self.action or not len(plan):
+                return plan
+            word = plan.action.value if plan.action else "mixed"
+            raise self._error(f"this is a {word} plan, and the command is {self.action.value}")
+        raise self._error(problem, next_step="make the plan anew, with --dry-run -o json")
+
+    def _of_items(self, items: Iterable[tuple[str, object]]) -> Given:
+        keys = _IMAGE_KEYS
+        if self.action is Action.SAVE:
+            keys = _NODE_KEYS
+        entries: list[Entry] = []
+        for place, item in items:
+            fields = _fields(item, self.action)
+            value = next((fields[key] for key in keys if fields.get(key) is not None), None)
+            if not isinstance(value, str | int) or isinstance(value, bool):
+                raise self._error(f"{place} has no {keys[0]}")
+            name = next((str(fields[key]) for key in _NAME_KEYS if fields.get(key)), "")
+            entries.append(Entry(str(value), name, place))
+        return Given(entries=tuple(entries), source=self.source)
 
 
-def _checked_plan(stored: Mapping[str, Any], action: Action) -> Plan:
-    plan = Plan.from_dict(stored)
-    if plan.action is not action and len(plan):
-        word = plan.action.value if plan.action else "mixed"
-        raise CommandError(f"--from: this is a {word} plan, and the command is {action.value}")
-    return plan
-
-
-def _from_items(items: Iterable[object], action: Action) -> Given:
-    keys = _IMAGE_KEYS
-    if action is Action.SAVE:
-        keys = _NODE_KEYS
-    ids: list[str] = []
-    names: list[str] = []
-    for place, item in enumerate(items, 1):
-        entry = _entry(item, action)
-        value = next((entry[key] for key in keys if entry.get(key) is not None), None)
-        if not isinstance(value, str | int) or isinstance(value, bool):
-            raise CommandError(f"--from: item {place} has no {keys[0]}")
-        ids.append(str(value))
-        names.append(next((str(entry[key]) for key in _NAME_KEYS if entry.get(key)), ""))
-    return Given(ids=tuple(ids), names=tuple(names))
-
-
-def _entry(item: object, action: Action) -> Mapping[str, Any]:
+def _fields(item: object, action: Action) -> Mapping[str, Any]:
     """The part of an item that has the id: of an outcome its step, or what the step made."""
     if not _is_object(item):
         return {"id": item}
@@ -289,6 +424,15 @@ def group_of(text: str | None) -> Group | None:
     raise CommandError(f"--per: one of {', '.join(_GROUPS)} is needed, not {text!r}")
 
 
+def check_filters(filters: Filters) -> None:
+    """Check filters before anything is sent.
+
+    Raises:
+        CommandError: They cannot be meant.
+    """
+    filtered(filters, ())
+
+
 def filtered(
     filters: Filters, images: Iterable[SavedImage], *, group: Group | None = None
 ) -> list[SavedImage]:
@@ -322,49 +466,38 @@ def _scope(filters: Filters) -> list[select.Predicate]:
 def _conditions(filters: Filters) -> list[select.Predicate]:
     found: list[select.Predicate] = []
     if filters.older_than is not None:
-        found.append(_of_age(select.older_than, "--older-than", filters.older_than))
+        found.append(select.older_than(filters.older_than))
     if filters.newer_than is not None:
-        found.append(_of_age(select.newer_than, "--newer-than", filters.newer_than))
+        found.append(select.newer_than(filters.newer_than))
     if filters.not_in_use:
         found.append(select.not_in_use())
     return found
 
 
-def _of_age(
-    predicate_of: Callable[[str], select.Predicate], option: str, age: str
-) -> select.Predicate:
-    try:
-        return predicate_of(age)
-    except UsageError:
-        text = f"{option}: a time such as '30d', '12h' or '1d 12h' is needed, not {age!r}"
-        raise CommandError(text) from None
-
-
-def chosen(
-    words: Sequence[str], filters: Filters, images: Sequence[SavedImage]
+def named(
+    words: Sequence[str], images: Sequence[SavedImage], places: Sequence[str] = ()
 ) -> list[SavedImage | str]:
-    """The images that a command means: those of the filters if any is given, else by ids or names.
-
-    Raises:
-        CommandError: There is no such image, or more than one.
-    """
-    if filters.any:
-        return [*filtered(filters, images)]
-    return named(words, images)
-
-
-def named(words: Sequence[str], images: Sequence[SavedImage]) -> list[SavedImage | str]:
     """The images that are meant by ids or names.
+
+    Args:
+        words: What was typed.
+        images: A listing.
+        places: Where each word stands, for errors.
 
     Raises:
         CommandError: There is no such image, or more than one; all such words are named.
     """
     known = [(image.image_id, image.name) for image in images]
     by_id = {image.image_id: image for image in images}
-    return [by_id.get(id_, id_) for id_ in ids_of(words, known, "image")]
+    return [by_id.get(id_, id_) for id_ in ids_of(words, known, "image", places)]
 
 
-def ids_of(words: Sequence[str], known: Iterable[tuple[str, str]], noun: str) -> list[str]:
+def ids_of(
+    words: Sequence[str],
+    known: Iterable[tuple[str, str]],
+    noun: str,
+    places: Sequence[str] = (),
+) -> list[str]:
     """The ids that are meant by ids or names.
 
     A word of digits is an id, also where nothing of that id is known. Any other is the id or the
@@ -374,6 +507,7 @@ def ids_of(words: Sequence[str], known: Iterable[tuple[str, str]], noun: str) ->
         words: What was typed.
         known: Ids and names of all that a listing shows.
         noun: What the things are, for errors.
+        places: Where each word stands, for errors.
 
     Raises:
         CommandError: There is none, or more than one; all such words are named.
@@ -384,25 +518,24 @@ def ids_of(words: Sequence[str], known: Iterable[tuple[str, str]], noun: str) ->
     ids = {id_ for same in by_name.values() for id_ in same}
     found: list[str] = []
     problems: list[str] = []
-    for word in words:
+    for place, word in zip_longest(places, words):
         is_id = word in ids or word.isdecimal()
         same = [word] if is_id else by_name.get(word, [])
         found += same[:1]
+        start = f"{place}: " if place else ""
         if not same:
-            problems.append(f"there is no {noun} {word!r}{nearest(word, by_name)}")
+            problems.append(f"{start}there is no {noun} {word!r}{nearest(word, by_name)}")
         elif len(same) > 1:
-            problems.append(f"{len(same)} {noun}s are called {word!r}: {', '.join(same)}")
-    if problems:
-        raise _not_found(problems, noun)
-    return found
-
-
-def _not_found(problems: Sequence[str], noun: str) -> CommandError:
-    step = f"`aioe2e {noun}s list` says what is there; a listing shows one location of one project"
-    if len(problems) == 1:
-        return CommandError(problems[0], Exit.FAILED, next_step=step)
-    text = f"{len(problems)} {noun}s cannot be found"
-    return CommandError(text, Exit.FAILED, next_step=step, details=problems)
+            problems.append(f"{start}{len(same)} {noun}s are called {word!r}: {', '.join(same)}")
+    if not problems:
+        return found
+    raise several(
+        problems,
+        f"{len(problems)} {noun}s cannot be found",
+        Exit.FAILED,
+        next_step=f"`aioe2e {noun}s list` says what is there; "
+        "a listing shows one location of one project",
+    )
 
 
 def now_fields() -> dict[str, str]:
@@ -422,7 +555,8 @@ def one_of(choices: Mapping[str, bool]) -> str:
         return taken[0]
     if taken:
         raise CommandError(f"{' and '.join(taken)} exclude each other")
-    raise CommandError(f"nothing is selected: give {' or '.join(choices)}")
+    ways = [_WAYS.get(name, name) for name in choices]
+    raise CommandError(f"nothing is selected: give {', '.join(ways[:-1])} or {ways[-1]}")
 
 
 def names_of_nodes(template: Template, nodes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -432,7 +566,12 @@ def names_of_nodes(template: Template, nodes: Iterable[tuple[str, str]]) -> list
 
 
 async def meant_nodes(
-    session: Session, words: Sequence[str], *, every: bool, names: bool
+    session: Session,
+    words: Sequence[str],
+    *,
+    every: bool,
+    names: bool,
+    places: Sequence[str] = (),
 ) -> list[tuple[str, str]]:
     """The ids and names of the nodes that are meant.
 
@@ -441,10 +580,11 @@ async def meant_nodes(
         words: Ids or names.
         every: Whether all nodes are meant.
         names: Whether their names are needed; else a name may be "".
+        places: Where each word stands, for errors.
     """
     needs_listing = names or every
     if not needs_listing and all(map(str.isdecimal, words)):
         return [(word, "") for word in words]
     known = {node.node_id: node.name for node in await session.nodes.list()}
-    ids = [*known] if every else ids_of(words, known.items(), "node")
+    ids = [*known] if every else ids_of(words, known.items(), "node", places)
     return [(id_, known.get(id_, "")) for id_ in ids]

@@ -41,6 +41,10 @@ class Origin:
     #: What a rotation does once everything is saved.
     rotation: Mapping[str, Any] | None = None
 
+    def rotating(self, rotation: Mapping[str, Any]) -> Origin:
+        """The same command, with what its rotation does."""
+        return attrs.evolve(self, rotation=rotation)
+
     @staticmethod
     def account_of(account: Account) -> dict[str, Any]:
         """The options of an account that a later command needs."""
@@ -49,6 +53,8 @@ class Origin:
             "project_id": account.project_id,
             "location": list(account.location),
             "base_url": account.base_url,
+            "dialect": account.dialect,
+            "trust_env": account.trust_env,
         }
         return {key: value for key, value in found.items() if value}
 
@@ -128,8 +134,6 @@ def start_journal(
     Raises:
         CommandError: It cannot be kept.
     """
-    if run.no_journal and run.journal is not None:
-        raise CommandError("--journal and --no-journal exclude each other")
     if run.no_journal or (run.journal is None and len(plan) <= _MANY):
         return None
     try:

@@ -2,29 +2,88 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+import re
+from typing import Annotated, Any, Final, Literal
 
 import attrs
 
-from .parser import ACCOUNT, GENERAL, OUTPUT, RUNNING, WHICH, flatten, option
+from aioe2e import UsageError, select
+
+from .exits import CommandError
+from .parser import ACCOUNT, GENERAL, OUTPUT, RUNNING, WHICH, Check, flatten, option
 
 __all__ = [
     "DEFAULT_ACCOUNT",
+    "DEFAULT_CHANGE",
     "DEFAULT_OUTPUT",
-    "DEFAULT_RUN",
     "DEFAULT_WAIT",
     "NO_FILTERS",
     "Account",
     "AccountOptions",
+    "Change",
+    "ChangeOptions",
     "FilterOptions",
     "Filters",
     "Output",
     "OutputOptions",
     "Run",
-    "RunOptions",
     "Wait",
     "WaitOptions",
+    "seconds",
 ]
+
+_UNITS: Final = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
+_TIME: Final = re.compile(r"(?:\s*\d+(?:\.\d+)?\s*[wdhms]?)+\s*")
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([wdhms]?)")
+
+
+def seconds(name: str, text: str) -> float:
+    """A time such as ``90``, ``30m``, ``2h`` or ``1d 12h``, in seconds.
+
+    Raises:
+        CommandError: It cannot be read, or is 0.
+    """
+    found = 0.0
+    if _TIME.fullmatch(text):
+        found = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if found <= 0:
+        raise CommandError(
+            f"{name}: a time such as 90s, 30m, 2h or '1d 12h' is needed, not {text!r}"
+        )
+    return found
+
+
+def _age(name: str, text: str) -> None:
+    """Check an age, which `aioe2e.select` reads."""
+    try:
+        select.older_than(text)
+    except UsageError:
+        problem = f"{name}: a time such as '30d', '12h' or '1d 12h' is needed, not {text!r}"
+    else:
+        return
+    raise CommandError(problem)
+
+
+def _at_least(least: int) -> Check:
+    """A check of whole numbers."""
+
+    def check(name: str, number: int) -> None:
+        if number < least:
+            raise CommandError(f"{name}: a whole number of {least} or more is needed, not {number}")
+
+    return check
+
+
+def _project(name: str, text: str) -> None:
+    if not (text.isdecimal() and int(text)):
+        raise CommandError(
+            f"{name}: a positive whole number is needed, such as 12345, not {text!r}"
+        )
+
+
+def _filled(name: str, text: Any) -> None:
+    if not text.strip():
+        raise CommandError(f"{name}: a value is needed, not {text!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -36,18 +95,21 @@ class Account:
         option(
             "--profile",
             "--alias",
+            check=_filled,
             section=ACCOUNT,
             metavar="NAME",
             text="A profile of the vendor's command lines.",
         ),
     ] = None
     project_id: Annotated[
-        str | None, option("--project-id", section=ACCOUNT, metavar="ID", text="The project.")
+        str | None,
+        option("--project-id", check=_project, section=ACCOUNT, metavar="ID", text="The project."),
     ] = None
     location: Annotated[
         tuple[str, ...],
         option(
             "--location",
+            check=_filled,
             section=ACCOUNT,
             metavar="NAME",
             text="The location, such as Delhi; for `list`, more than one may be given.",
@@ -55,21 +117,45 @@ class Account:
     ] = ()
     base_url: Annotated[
         str | None,
-        option("--base-url", section=ACCOUNT, metavar="URL", text="Another address of the API."),
+        option(
+            "--base-url",
+            check=_filled,
+            section=ACCOUNT,
+            metavar="URL",
+            text="Another address of the API.",
+        ),
     ] = None
     emulator: Annotated[
         int | None,
         option(
             "--emulator",
+            check=_at_least(0),
             section=ACCOUNT,
             metavar="[N]",
             text="Use an emulated account of N images (200) that lives for this command only.",
         ),
     ] = None
+    dialect: Annotated[
+        Literal["auto", "documented", "current", "put"] | None,
+        option(
+            "--dialect",
+            section=ACCOUNT,
+            text="With which HTTP methods changes are sent (auto, which tries the others in turn).",
+        ),
+    ] = None
+    trust_env: Annotated[
+        bool,
+        option(
+            "--trust-env",
+            section=ACCOUNT,
+            text="Use the proxies and certificates that the environment names.",
+        ),
+    ] = False
     timeout: Annotated[
         str | None,
         option(
             "--timeout",
+            check=seconds,
             section=GENERAL,
             metavar="TIME",
             text="The time for one call, retries included (2m).",
@@ -126,6 +212,7 @@ class Filters:
         tuple[str, ...],
         option(
             "--match",
+            check=_filled,
             section=WHICH,
             metavar="GLOB",
             text="The whole name matches, as in a shell; may be repeated, then any.",
@@ -139,6 +226,7 @@ class Filters:
         int | None,
         option(
             "--keep",
+            check=_at_least(0),
             section=WHICH,
             metavar="N",
             text="All but the newest N of those that --match and --state leave.",
@@ -156,11 +244,23 @@ class Filters:
     ] = None
     older_than: Annotated[
         str | None,
-        option("--older-than", section=WHICH, metavar="TIME", text="Made longer ago: 30d, 12h."),
+        option(
+            "--older-than",
+            check=_age,
+            section=WHICH,
+            metavar="TIME",
+            text="Made longer ago: 30d, 12h.",
+        ),
     ] = None
     newer_than: Annotated[
         str | None,
-        option("--newer-than", section=WHICH, metavar="TIME", text="Made since then: 30d, 12h."),
+        option(
+            "--newer-than",
+            check=_age,
+            section=WHICH,
+            metavar="TIME",
+            text="Made since then: 30d, 12h.",
+        ),
     ] = None
     not_in_use: Annotated[
         bool,
@@ -191,6 +291,7 @@ class Run:
         int,
         option(
             "--limit",
+            check=_at_least(1),
             section=RUNNING,
             metavar="N",
             text="Changes at the same time (8).",
@@ -202,12 +303,19 @@ class Run:
     ] = "collect"
     deadline: Annotated[
         str | None,
-        option("--deadline", section=RUNNING, metavar="TIME", text="The time for all: 2h."),
+        option(
+            "--deadline",
+            check=seconds,
+            section=RUNNING,
+            metavar="TIME",
+            text="The time for all: 2h.",
+        ),
     ] = None
     journal: Annotated[
         str | None,
         option(
             "--journal",
+            check=_filled,
             section=RUNNING,
             metavar="FILE",
             text="Where the journal is kept that `images resume` takes.",
@@ -220,6 +328,11 @@ class Run:
         False
     )
 
+    @property
+    def seconds(self) -> float | None:
+        """The time for all; None for no end."""
+        return None if self.deadline is None else seconds("--deadline", self.deadline)
+
 
 @attrs.frozen(kw_only=True)
 class Wait:
@@ -229,6 +342,7 @@ class Wait:
         str,
         option(
             "--wait-timeout",
+            check=seconds,
             metavar="TIME",
             text="How long to wait for the images (30m).",
         ),
@@ -237,6 +351,7 @@ class Wait:
         str,
         option(
             "--interval",
+            check=seconds,
             metavar="TIME",
             text="The time between two looks while waiting; it grows up to 60s (5s).",
         ),
@@ -246,11 +361,22 @@ class Wait:
 #: What stands where no option of a group is given.
 DEFAULT_ACCOUNT: Final = Account()
 DEFAULT_OUTPUT: Final = Output()
-DEFAULT_RUN: Final = Run()
 DEFAULT_WAIT: Final = Wait()
 
 AccountOptions = Annotated[Account, flatten()]
 OutputOptions = Annotated[Output, flatten()]
 FilterOptions = Annotated[Filters, flatten()]
-RunOptions = Annotated[Run, flatten()]
 WaitOptions = Annotated[Wait, flatten()]
+
+
+@attrs.frozen(kw_only=True)
+class Change:
+    """What every command that changes images takes: how it runs, what it prints, which account."""
+
+    run: Annotated[Run, flatten()] = Run()
+    output: OutputOptions = DEFAULT_OUTPUT
+    account: AccountOptions = DEFAULT_ACCOUNT
+
+
+DEFAULT_CHANGE: Final = Change()
+ChangeOptions = Annotated[Change, flatten()]

@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from .exits import CommandError, details_of, next_step
+from .options import Output
 from .parser import nearest
 from .terminal import Screen, Sink
 
@@ -199,6 +200,11 @@ class Printer:
     form: str
     columns: str | None = None
     headers: bool = True
+
+    @classmethod
+    def of(cls, screen: Screen, output: Output) -> Printer:
+        """Prints as the options say."""
+        return cls(screen, output.form, output.columns, headers=not output.no_headers)
 
     @property
     def lines(self) -> bool:

@@ -55,8 +55,17 @@ _HELP: Final = ("--help", "-h")
 _MOST_SHORT: Final = 2
 
 
+#: Checks a value that was typed. It is handed the name of the option, for the error.
+Check = Callable[[str, Any], object]
+
+
 def option(
-    *names: str, section: str = _OWN, metavar: str = "", hyphen: bool = False, text: str
+    *names: str,
+    section: str = _OWN,
+    metavar: str = "",
+    hyphen: bool = False,
+    check: Check | None = None,
+    text: str,
 ) -> Parameter:
     """An option, to annotate a parameter with.
 
@@ -65,6 +74,7 @@ def option(
         section: The part of the help screen where it stands.
         metavar: What its value is called; "" for a flag, and for a choice, which lists its words.
         hyphen: Whether its value may begin with a hyphen (``--from -``).
+        check: Raises a `CommandError` for a value that cannot be meant, before anything is sent.
         text: What it does.
     """
     return Parameter(
@@ -73,13 +83,36 @@ def option(
         metavar=metavar,
         negative="",
         allow_leading_hyphen=hyphen,
+        validator=_validator(names[0], check),
         help=text,
     )
 
 
 def argument(metavar: str, text: str) -> Parameter:
-    """A positional argument, to annotate a parameter with."""
-    return Parameter(name=metavar, metavar=metavar, help=text)
+    """A positional argument, to annotate a parameter with; an empty one is refused."""
+    return Parameter(
+        name=metavar, metavar=metavar, validator=_validator(metavar, _not_blank), help=text
+    )
+
+
+def _validator(name: str, check: Check | None) -> Callable[[Any, Any], None] | None:
+    """A check as cyclopts calls it."""
+    if check is None:
+        return None
+
+    def validate(_: Any, value: Any) -> None:
+        # A parameter that may be repeated has a tuple; one that was not given may have None.
+        given_ = value if isinstance(value, tuple) else (value,)
+        for one in given_:
+            if one is not None:
+                check(name, one)
+
+    return validate
+
+
+def _not_blank(name: str, value: str) -> None:
+    if not value.strip():
+        raise CommandError(f"{name} must not be empty")
 
 
 def flatten() -> Parameter:
@@ -346,12 +379,14 @@ class Parser:
         return [path, f"{self._aliases[group]}{space}{rest}"]
 
     def _place_of(self, command: Command) -> Place:
-        positional = [item for item in self._arguments(command) if item.index is not None]
+        arguments = self._arguments(command)
+        positional = [item for item in arguments if item.index is not None]
+        options = [_option_of(item) for item in arguments if item.index is None]
         words = [(word, "") for item in positional for word in item.get_choices() or ()]
         return Place(
             tuple(self._names_of(command.name)),
             tuple(words),
-            (*self.options(command), _HELP_OPTION),
+            (*options, _HELP_OPTION),
             takes_file=any(item.parameter.metavar == "JOURNAL" for item in positional),
         )
 

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from aioe2e import E2EError, SavedImage, Session
+from aioe2e import E2EError, SavedImage
 
 from .exits import CommandError, Exit, code_of
-from .inputs import filtered, ids_of, seconds
+from .inputs import check_filters, filtered, ids_of
 from .options import (
     DEFAULT_ACCOUNT,
     DEFAULT_OUTPUT,
@@ -20,11 +20,15 @@ from .options import (
     FilterOptions,
     Output,
     OutputOptions,
+    seconds,
 )
 from .output import Column, Printer, Row, complain
 from .parser import WHICH, argument, given, option
 from .running import Waiting, wait_for_all
 from .shell import Shell, open_session
+
+if TYPE_CHECKING:
+    from aioe2e import Session
 
 __all__ = [
     "IMAGE_COLUMNS",
@@ -32,7 +36,6 @@ __all__ = [
     "get_node",
     "list_images",
     "list_nodes",
-    "printer",
     "wait_for_images",
 ]
 
@@ -87,11 +90,6 @@ _SORTS: Final[dict[str, Callable[[SavedImage], Any]]] = {
 }
 
 
-def printer(shell: Shell, output: Output) -> Printer:
-    """Prints results as the options say."""
-    return Printer(shell.screen, output.form, output.columns, headers=not output.no_headers)
-
-
 async def list_images(
     *,
     sort: Annotated[
@@ -107,6 +105,7 @@ async def list_images(
 
     A listing shows one location of one project; `--location` may be given more than once.
     """
+    check_filters(filters)
     async with open_session(account, shell.screen, several=True) as session:
         listings, errors = await _listings(session, account.location)
     found = [
@@ -121,7 +120,7 @@ async def list_images(
         columns = (Column("location", "LOCATION"), *IMAGE_COLUMNS)
         items = [{**image.to_dict(), "location": place} for place, image in found]
     ids = [image.image_id for _, image in found]
-    printer(shell, output).items("list", items, columns, ids=ids)
+    Printer.of(shell.screen, output).items("list", items, columns, ids=ids)
     for place, error in errors.items():
         complain(shell.screen, error, about=place)
     return max(map(code_of, errors.values()), default=Exit.OK)
@@ -170,7 +169,7 @@ async def get_image(
     """Show one saved image."""
     async with open_session(account, shell.screen) as session:
         found = await _one(session, image)
-    printer(shell, output).item("get", found.to_dict(), id_=found.image_id)
+    Printer.of(shell.screen, output).item("get", found.to_dict(), id_=found.image_id)
     return Exit.OK
 
 
@@ -191,6 +190,7 @@ async def wait_for_images(
         str,
         option(
             "--interval",
+            check=seconds,
             metavar="TIME",
             text="The time between two looks; it grows up to 60s (5s).",
         ),
@@ -208,8 +208,8 @@ async def wait_for_images(
     if not images:
         raise CommandError("IMAGE is missing")
     waiting = Waiting(
-        timeout=seconds("--timeout", account.timeout) or _WAIT,
-        interval=seconds("--interval", interval) or Waiting().interval,
+        timeout=_WAIT if account.timeout is None else seconds("--timeout", account.timeout),
+        interval=seconds("--interval", interval),
     )
     async with open_session(account, shell.screen, call_timeout=False) as session:
         ids = await _ids_of_images(session, images)
@@ -222,7 +222,7 @@ async def wait_for_images(
     if state == "ready":
         items = [found[image].to_dict() for image in well]
         columns = IMAGE_COLUMNS
-    printer(shell, output).items("wait", items, columns, ids=well)
+    Printer.of(shell.screen, output).items("wait", items, columns, ids=well)
     for error in errors:
         complain(shell.screen, error)
     return max(map(code_of, errors), default=Exit.OK)
@@ -269,7 +269,7 @@ async def list_nodes(
     found = sorted(nodes, key=lambda node: (node.name.casefold(), node.node_id))
     if not found:
         _say_none(shell, output, "no nodes")
-    printer(shell, output).items(
+    Printer.of(shell.screen, output).items(
         "list",
         [node.to_dict() for node in found],
         NODE_COLUMNS,
@@ -293,5 +293,5 @@ async def get_node(
             known = await session.nodes.list()
             (id_,) = ids_of([node], [(one.node_id, one.name) for one in known], "node")
         found = await session.nodes.get(id_)
-    printer(shell, output).item("get", found.to_dict(), id_=found.node_id)
+    Printer.of(shell.screen, output).item("get", found.to_dict(), id_=found.node_id)
     return Exit.OK

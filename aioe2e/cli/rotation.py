@@ -16,6 +16,7 @@ from .inputs import (
     SAVE_FIELDS,
     Group,
     Template,
+    check_filters,
     filtered,
     group_of,
     meant_nodes,
@@ -24,22 +25,17 @@ from .inputs import (
 )
 from .journals import Journal, Origin
 from .options import (
-    DEFAULT_ACCOUNT,
-    DEFAULT_OUTPUT,
-    DEFAULT_RUN,
+    DEFAULT_CHANGE,
     DEFAULT_WAIT,
     NO_FILTERS,
-    AccountOptions,
+    ChangeOptions,
     FilterOptions,
     Filters,
-    OutputOptions,
-    RunOptions,
     WaitOptions,
 )
 from .parser import WHICH, argument, given, option
-from .reading import printer
-from .running import Job, Result, Waiting, counted, wait_for_all, waiting_of
-from .shell import Shell, open_session
+from .running import Job, Result, Waiting, counted, opened_job, wait_for_all, waiting_of
+from .shell import Shell
 
 __all__ = ["Rotation", "carry_out", "rotate"]
 
@@ -196,9 +192,7 @@ async def rotate(
     ],
     filters: FilterOptions = NO_FILTERS,
     waiting: WaitOptions = DEFAULT_WAIT,
-    run: RunOptions = DEFAULT_RUN,
-    output: OutputOptions = DEFAULT_OUTPUT,
-    account: AccountOptions = DEFAULT_ACCOUNT,
+    change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
     """Save nodes, wait for the images, then delete those that are too many.
@@ -212,34 +206,23 @@ async def rotate(
     """
     one_of({"NODE": bool(nodes), "--all": every})
     template = _checked_template(name, filters)
-    async with open_session(account, shell.screen, at_once=run.limit) as session:
-        meant = await meant_nodes(session, nodes, every=every, names=True)
+    origin = Origin(command="rotate", wait=True)
+    async with opened_job(shell, change, origin, waiting=waiting_of(waiting)) as opened:
+        meant = await meant_nodes(opened.session, nodes, every=every, names=True)
         rotation = _rotation(template, meant, filters)
-        images = await session.images.list()
+        images = await opened.session.images.list()
         there = rotation.tonight(images)
         unsaved = {node: text for node, text in rotation.wanted.items() if node not in there}
         doomed = rotation.surplus(images, unsaved=unsaved)
-        job = Job(
-            shell=shell,
-            session=session,
-            run=run,
-            printer=printer(shell, output),
-            origin=Origin(
-                command="rotate",
-                wait=True,
-                account=Origin.account_of(account),
-                rotation={
-                    **rotation.to_dict(),
-                    "surplus": [image.image_id for image in doomed],
-                },
-            ),
-            waiting=waiting_of(waiting),
-            known={image.image_id: image for image in images},
+        agreed_on = [image.image_id for image in doomed]
+        job = attrs.evolve(
+            opened.knowing(images),
             nodes=rotation.names,
+            origin=opened.origin.rotating({**rotation.to_dict(), "surplus": agreed_on}),
         )
         saves = Plan.save(unsaved)
         if agreed(job, saves, Plan.delete(doomed)):
-            return await carry_out(job, rotation, saves, {image.image_id for image in doomed})
+            return await carry_out(job, rotation, saves, agreed_on)
         return Exit.OK
 
 
@@ -249,6 +232,7 @@ def _checked_template(name: str, filters: Filters) -> Template:
         raise CommandError("--keep N is needed, 1 or more: how many images of each node stay")
     if not template.uses("date"):
         raise CommandError("--name: {date} is needed in it, so that each day has its own image")
+    check_filters(attrs.evolve(filters, per=None) if filters.per == "node" else filters)
     return template
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -19,19 +20,19 @@ from aioe2e import (
     Report,
     SaveAction,
     SavedImage,
-    Session,
     Status,
     Step,
-    Stream,
 )
 
 from .exits import CommandError, Exit, code_of, code_of_report
-from .inputs import seconds
 from .journals import Journal, Origin, start_journal
-from .options import Run, Wait
+from .options import Change, Run, Wait, seconds
 from .output import Column, Printer, Row, printable, table
-from .shell import Shell
+from .shell import Shell, open_session
 from .terminal import OutputLostError
+
+if TYPE_CHECKING:
+    from aioe2e import Session, Stream
 
 __all__ = [
     "Ended",
@@ -39,6 +40,7 @@ __all__ = [
     "Result",
     "Waiting",
     "counted",
+    "opened_job",
     "wait_for_all",
     "waiting_of",
 ]
@@ -124,7 +126,7 @@ def waiting_of(options: Wait, *, wanted: bool = True) -> Waiting | None:
         return None
     return Waiting(
         timeout=seconds("--wait-timeout", options.wait_timeout),
-        interval=seconds("--interval", options.interval) or Waiting().interval,
+        interval=seconds("--interval", options.interval),
     )
 
 
@@ -226,7 +228,6 @@ class Job:
         known: What is known of the images, by id, for previews.
         nodes: The names of nodes, by id, for previews.
         origin: What the journal remembers.
-        asks: Whether a person has to agree.
         printed: The steps whose lines of JSON are printed.
     """
 
@@ -238,19 +239,19 @@ class Job:
     waiting: Waiting | None = None
     known: Mapping[str, SavedImage] = attrs.field(factory=dict[str, SavedImage])
     nodes: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    asks: bool = True
     printed: set[tuple[str, int | None]] = attrs.field(factory=set[tuple[str, "int | None"]])
 
-    def __attrs_post_init__(self) -> None:
-        """Refuse what cannot be meant before anybody is asked."""
-        if self.run.limit < 1:
-            raise CommandError(
-                f"--limit: a whole number of 1 or more is needed, not {self.run.limit}"
-            )
-        seconds("--deadline", self.run.deadline)
+    def knowing(self, images: Iterable[SavedImage]) -> Job:
+        """The same job, with a listing for its previews."""
+        return attrs.evolve(self, known={image.image_id: image for image in images})
 
-    async def carry_out(self, plan: Plan) -> Exit:
-        """Preview, ask, run, wait, report."""
+    async def carry_out(self, plan: Plan, *, asks: bool = True) -> Exit:
+        """Preview, ask, run, wait, report.
+
+        Args:
+            plan: The plan.
+            asks: Whether a person has to agree, unless ``--yes`` is given.
+        """
         if self.run.dry_run:
             self.preview(plan)
             return Exit.OK
@@ -259,7 +260,7 @@ class Job:
             self.shell.screen.note("nothing to do")
             self.print(())
             return Exit.OK
-        if self.asks and not self.run.yes:
+        if asks and not self.run.yes:
             self.show(plan)
             self.ask(self.question(plan))
         return self.finish(await self.execute(plan))
@@ -375,7 +376,7 @@ class Job:
                 limit=self.run.limit,
                 on_error=self.run.on_error,
                 progress=bar.progress,
-                deadline=seconds("--deadline", self.run.deadline),
+                deadline=self.run.seconds,
                 journal=path,
                 missing_ok=self.origin.missing_ok,
                 verify=self.origin.verify,
@@ -541,6 +542,35 @@ class Job:
             "elapsed": result.outcome.elapsed,
             "why": result.why,
         }
+
+
+@contextlib.asynccontextmanager
+async def opened_job(
+    shell: Shell, change: Change, origin: Origin, *, waiting: Waiting | None = None
+) -> AsyncGenerator[Job]:
+    """A job for a plan that is still to be made, on a session that lasts for the block.
+
+    Args:
+        shell: That of the command.
+        change: The options of the command.
+        origin: The command; the account is added.
+        waiting: How to wait for the images of saves; None does not.
+
+    Raises:
+        CommandError: An option cannot be meant.
+    """
+    run, account = change.run, change.account
+    if run.no_journal and run.journal is not None:
+        raise CommandError("--journal and --no-journal exclude each other")
+    async with open_session(account, shell.screen, at_once=run.limit) as session:
+        yield Job(
+            shell=shell,
+            session=session,
+            run=run,
+            printer=Printer.of(shell.screen, change.output),
+            origin=attrs.evolve(origin, account=Origin.account_of(account)),
+            waiting=waiting,
+        )
 
 
 async def wait_for_all(

@@ -6,9 +6,9 @@ import contextlib
 import json
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Annotated, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
-from aioe2e import Check, Discovery, FieldReport, Session
+import aioe2e
 
 from .exits import CommandError, Exit
 from .inputs import meant_nodes
@@ -19,10 +19,12 @@ from .options import (
     AccountOptions,
     OutputOptions,
 )
-from .output import Column, Row, printable
+from .output import Column, Printer, Row, printable
 from .parser import given, option
-from .reading import printer
 from .shell import Shell, is_in_environment, open_session
+
+if TYPE_CHECKING:
+    from aioe2e import Check, Discovery, FieldReport, Session
 
 __all__ = ["doctor", "list_profiles", "show_profile"]
 
@@ -52,11 +54,11 @@ async def list_profiles(
     They are read from ~/.e2e/config.json (e2ectl), ~/.E2E_CLI/config.json (e2e-cli, and the file
     that MyAccount offers for download) and ~/.e2e/credentials. Nothing is written, nothing is sent.
     """
-    found = Session.discover(account.profile)
+    found = aioe2e.Session.discover(account.profile)
     if not found.profiles and output.form == "table":
         shell.screen.note("no profiles")
     items: list[Row] = found.to_dict()["profiles"]
-    printer(shell, output).items(
+    Printer.of(shell.screen, output).items(
         "list", items, _PROFILE_COLUMNS, ids=[profile.name for profile in found.profiles]
     )
     shell.screen.note(*(f"Warning: {printable(warning)}" for warning in found.warnings))
@@ -76,7 +78,7 @@ async def show_profile(
     """
     found = discovered(account)
     items = _overridden(found.to_dict()["settings"], account)
-    printer(shell, output).items(
+    Printer.of(shell.screen, output).items(
         "show", items, _SETTING_COLUMNS, ids=[item["shown"] for item in items]
     )
     screen = shell.screen
@@ -89,12 +91,12 @@ async def show_profile(
 def discovered(account: Account) -> Discovery:
     """What a session of this account would be made of."""
     if account.profile is not None or is_in_environment():
-        return Session.discover(account.profile)
-    found = Session.discover()
+        return aioe2e.Session.discover(account.profile)
+    found = aioe2e.Session.discover()
     defaults = [profile.name for profile in found.profiles if profile.is_default]
     names = defaults or [profile.name for profile in found.profiles]
     if defaults or len(names) == 1:
-        return Session.discover(names[0])
+        return aioe2e.Session.discover(names[0])
     return found
 
 
@@ -148,7 +150,7 @@ async def doctor(
         if output.form == "table":
             shell.screen.out.print(*map(printable, found.sentences))
         else:
-            printer(shell, output).items("doctor", [found.to_dict()], (), ids=[])
+            Printer.of(shell.screen, output).items("doctor", [found.to_dict()], (), ids=[])
         if report is not None and found.ok:
             await _write_report(session, shell, report, writes, yes=yes)
     return _code_of_check(found)

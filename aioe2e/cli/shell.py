@@ -9,17 +9,20 @@ import signal
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from datetime import datetime
 from types import FrameType
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import attrs
 
-from aioe2e import AttemptEvent, Limits, PauseEvent, Session, Timeouts
+import aioe2e
+from aioe2e import Dialect, Limits, Timeouts, events
 
 from .exits import CommandError, Exit
-from .inputs import seconds
-from .options import Account
+from .options import Account, seconds
 from .parser import Parser
 from .terminal import Screen
+
+if TYPE_CHECKING:  # it brings the HTTP client along, which help and completion do not need
+    from aioe2e import Session
 
 __all__ = ["Interrupts", "Shell", "is_in_environment", "open_session"]
 
@@ -162,11 +165,11 @@ async def open_session(
         if account.emulator is not None:
             session = await _emulated(account.emulator, stack, options)
         elif account.profile is not None:
-            session = Session.from_profile(account.profile, **options)
+            session = aioe2e.Session.from_profile(account.profile, **options)
         elif is_in_environment():
-            session = Session.from_env(**options)
+            session = aioe2e.Session.from_env(**options)
         else:
-            session = Session.from_profile(**options)
+            session = aioe2e.Session.from_profile(**options)
         yield await stack.enter_async_context(session)
 
 
@@ -184,9 +187,12 @@ def _options(account: Account, screen: Screen, *, call_timeout: bool) -> dict[st
         found["location"] = account.location[0]
     if account.base_url is not None:
         found["base_url"] = account.base_url
-    total = seconds("--timeout", account.timeout)
-    if call_timeout and total is not None:
-        found["timeouts"] = Timeouts(total=total)
+    if account.dialect is not None:
+        found["dialect"] = Dialect(account.dialect)
+    if account.trust_env:
+        found["trust_env"] = True
+    if call_timeout and account.timeout is not None:
+        found["timeouts"] = Timeouts(total=seconds("--timeout", account.timeout))
     if screen.verbose:
         found["hooks"] = [_Reporter(screen)]
     return found
@@ -198,8 +204,6 @@ async def _emulated(
     """A session on an emulated account, which ends with the command."""
     from aioe2e.testing import FakeE2E, made_images  # noqa: PLC0415  # a web server, for this only
 
-    if count < 0:
-        raise CommandError(f"--emulator: 0 or more images are needed, not {count}")
     options.pop("base_url", None)
     images = made_images(count, today=datetime.now().astimezone(), in_use=0.1)
     fake = await stack.enter_async_context(FakeE2E(images, _NODES, latency=0.02, save_seconds=1.0))
@@ -214,13 +218,13 @@ class _Reporter:
 
     def __call__(self, event: object) -> None:
         now = f"{datetime.now().astimezone():%H:%M:%S}"
-        if isinstance(event, AttemptEvent):
+        if isinstance(event, events.AttemptEvent):
             self._screen.note(f"{now} {' '.join(_words(event))}")
-        elif isinstance(event, PauseEvent):
+        elif isinstance(event, events.PauseEvent):
             self._screen.note(f"{now} paused for {event.seconds:.0f} s, as the server asked")
 
 
-def _words(event: AttemptEvent) -> Iterable[str]:
+def _words(event: events.AttemptEvent) -> Iterable[str]:
     yield event.method
     yield event.path
     yield "no reply" if event.status is None else str(event.status)

@@ -269,7 +269,7 @@ class TestDelete:
     def test_what_is_no_list_of_images_is_refused(self, account: Account, text: str) -> None:
         ran = account.run("images", "delete", "--from", "-", "-y", stdin=text)
         assert ran.code == 2
-        assert ran.err.startswith("Error: --from: ")
+        assert ran.err.startswith("Error: --from -: ")
         assert account.writes == 0
 
     def test_a_file_that_cannot_be_read_is_named(self, account: Account, tmp_path: Path) -> None:

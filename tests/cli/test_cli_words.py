@@ -17,12 +17,13 @@ from aioe2e import __main__ as entry
 from aioe2e.cli import main
 from aioe2e.cli.command_line import PARSER
 from aioe2e.cli.exits import MEANINGS, CommandError, Exit, code_of, next_step
-from aioe2e.cli.inputs import Template, seconds
+from aioe2e.cli.inputs import Template
+from aioe2e.cli.options import seconds
 
 CLASSES = sorted(
     (
         value
-        for value in vars(aioe2e).values()
+        for value in (getattr(aioe2e, name) for name in aioe2e.__all__)
         if inspect.isclass(value) and issubclass(value, aioe2e.E2EError)
     ),
     key=lambda cls: cls.__name__,

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -8,6 +10,7 @@ import random
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from hypothesis import strategies as st
 
 from aioe2e._record import CallRecord
 from aioe2e.bulk import Ending, Plan, Status, Step, Stream
+from aioe2e.bulk import journal as journal_module
 from aioe2e.bulk.journal import Journal
 from aioe2e.bulk.journal_reader import read
 from aioe2e.bulk.order import is_temporary
@@ -32,6 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 
 SAVES = Plan.save({"1": "a", "2": "b", "3": "c"})
+LARGE = Plan.rename({number: f"n{number}" for number in range(1, 1202)})
 SWAP = Plan.rename([(image, name) for image, name in zip(images_named("ab"), "ba", strict=True)])
 
 
@@ -440,6 +445,77 @@ async def test_a_resumed_plan_that_runs_without_its_journal_gets_a_warning(path:
     assert len(Plan.resume(path)) == 3
     report = await Stream(Plan.resume(path), perform=perform, journal=path).drain()
     assert not Plan.resume(path)
+
+
+def test_the_header_of_a_large_plan_is_what_json_makes_of_it(path: Path) -> None:
+    with Journal.open(path, LARGE) as journal:
+        journal.sent(0)
+    stored = LARGE.to_dict()
+    expected = {"aioe2e": 1, "digest": LARGE.digest, "plan": stored}
+    assert path.read_text().split("\n")[0] == json.dumps(expected, separators=(",", ":"))
+    steps = json.dumps(stored["steps"], sort_keys=True, separators=(",", ":"))
+    assert LARGE.digest == hashlib.sha256(steps.encode()).hexdigest()
+
+
+class Held:
+    """Stands for locking a journal's file: it waits until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = threading.Event()
+        self.let_go = threading.Event()
+        self._lock = journal_module._lock
+        monkeypatch.setattr(journal_module, "_lock", self)
+
+    def __call__(self, descriptor: int, path: str) -> None:
+        self.begun.set()
+        assert self.let_go.wait(30), "the loop was held up"
+        self._lock(descriptor, path)
+
+    async def is_begun(self) -> None:
+        while not self.begun.is_set():  # it is set by a thread
+            await asyncio.sleep(0.001)
+
+
+async def test_opening_the_journal_of_a_large_plan_does_not_hold_up_the_loop(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        return Ending(Status.DONE)
+
+    held = Held(monkeypatch)
+    run = asyncio.create_task(Stream(LARGE, perform=perform, journal=path).drain())
+    await held.is_begun()  # the loop goes on meanwhile
+    held.let_go.set()
+    assert (await run).ok
+    assert not Plan.resume(path)
+
+
+async def test_a_run_that_is_cancelled_while_its_journal_is_opened_sends_nothing_and_lets_go_of_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        raise AssertionError(step)
+
+    held = Held(monkeypatch)
+    run = asyncio.create_task(Stream(LARGE, perform=perform, journal=path).drain())
+    await held.is_begun()
+    run.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not run.done()  # the thread may still be writing
+    held.let_go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    Journal.open(path, LARGE).close()
+
+
+async def test_a_large_journal_that_cannot_be_used_is_a_usage_error(path: Path) -> None:
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        raise AssertionError(step)
+
+    written(path, SAVES)
+    with pytest.raises(UsageError, match="is that of another plan"):
+        await Stream(LARGE, perform=perform, journal=path).drain()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
