@@ -114,7 +114,7 @@ class Connection(web.RequestHandler):
                 self._body = self._messages[-1][1]
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it
-        """Note that the client has ended its side. (aiohttp would close the connection.)"""
+        """Note that the client has ended its side; aiohttp would close the connection."""
         # Not left to connection_lost, which comes later: a client that gave up must not be counted
         # together with its next request.
         self.ended = True
