@@ -87,4 +87,6 @@ def _names(dialect: object) -> tuple[str, ...]:
     if dialect is Dialect.AUTO:
         return tuple(DIALECTS)
     name = dialect.value if isinstance(dialect, Dialect) else dialect
-    return (checks.known("dialect", name, DIALECTS, more=f"there are {', '.join(DIALECTS)}"),)
+    return (
+        checks.known("dialect", name, DIALECTS, more=f"the dialects are {', '.join(DIALECTS)}"),
+    )

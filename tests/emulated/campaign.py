@@ -437,7 +437,8 @@ class Run:
         fake, tally = self.fake, self.tally
         async with fake, fake.session(**self.setting.session) as session:
             if not self.setting.cold:
-                await self.warm(session.images)
+                # On a busy machine a reply may take longer than an attempt has here.
+                await self.warm(session.with_options(timeouts=aioe2e.Timeouts()).images)
             fake.faults = self.deck
             images = session.images
             work = [

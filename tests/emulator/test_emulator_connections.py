@@ -42,7 +42,7 @@ def head(fake: FakeE2E, request: tuple[str, str, Any], **headers: str) -> tuple[
 async def test_what_a_client_asked_for_that_left_meanwhile_is_late_and_has_no_status(
     fault: Fault | None,
 ) -> None:
-    async with FakeE2E(latency=0.05, faults=fault) as fake:
+    async with FakeE2E(latency=0.4, faults=fault) as fake:
         _, writer = await sent(fake, request_bytes(fake, *rename(next(iter(fake.images)), "gone")))
         await until(lambda: fake.in_flight)
         writer.transport.abort()

@@ -480,6 +480,7 @@ async def test_a_generator_that_fails_while_it_is_closed_is_not_passed_over(canc
             yield step(0)
             yield step(1)
         finally:
+            closing.set()
             if cancel:
                 await asyncio.sleep(60)
             raise LookupError("not closed")
@@ -490,10 +491,12 @@ async def test_a_generator_that_fails_while_it_is_closed_is_not_passed_over(canc
                 break
 
     server = Server()
+    closing = asyncio.Event()
     stream = Stream(source(), perform=server, limit=1)
     task = asyncio.create_task(run())
-    await asyncio.sleep(0.02)
-    task.cancel()
+    await closing.wait()
+    if cancel:
+        task.cancel()
     with pytest.raises(asyncio.CancelledError if cancel else LookupError):
         await task
     assert stream.report.counts()[Status.DONE] == len(server.ended)

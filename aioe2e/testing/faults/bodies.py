@@ -28,7 +28,7 @@ def _maybe(value: dict[str, Any]) -> Kind:
     return fixed(f"HTTP 200 with {json.dumps(value)}", EITHER, as_json(200, value))
 
 
-#: Envelopes that say no, or leave it open.
+#: Envelopes of refusals, and of failures that prove nothing.
 _ENVELOPES: Rows = {
     "envelope-code-401": _no(
         200, _FULL | {"code": 401, "errors": {"detail": ["Token expired."]}, "message": ""}
@@ -84,7 +84,9 @@ def _bare(envelope: dict[str, Any]) -> dict[str, Any]:
 
 def _status(status: int) -> Kind:
     return changed(
-        f"{status}", ALWAYS, lambda reply: attrs.evolve(reply, status=status) if reply.ok else reply
+        f"{status} instead of 200",
+        ALWAYS,
+        lambda reply: attrs.evolve(reply, status=status) if reply.ok else reply,
     )
 
 
@@ -100,11 +102,13 @@ def _wobble(image: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-#: Envelopes that say yes in another way.
+#: Envelopes of a success in another form.
 _YES: Rows = {
-    "odd-no-errors": respelled("no `errors`", _without("errors")),
-    "odd-no-message": respelled("only `code` and `data`", _without("errors", "message")),
-    "odd-no-code": respelled("no `code`", _without("code")),
+    "odd-no-errors": respelled("the right reply without `errors`", _without("errors")),
+    "odd-no-message": respelled(
+        "the right reply with only `code` and `data`", _without("errors", "message")
+    ),
+    "odd-no-code": respelled("the right reply without `code`", _without("code")),
     "odd-errors-null": respelled("`errors` is null", _with(errors=None)),
     "odd-errors-empty-list": respelled("`errors` is []", _with(errors=[])),
     "odd-errors-empty-text": respelled("`errors` is empty text", _with(errors="")),
@@ -113,27 +117,27 @@ _YES: Rows = {
     "odd-message-null": respelled("`message` is null", _with(message=None)),
     "odd-message-object": respelled("`message` is an object", _with(message={"text": "fine"})),
     "odd-more-keys": respelled(
-        "pages and more", _with(total_count=1, total_page_number=1, meta={})
+        "page counts and another key", _with(total_count=1, total_page_number=1, meta={})
     ),
     "odd-paged": respelled(
-        "a page, which says that there are more", _with(total_count=9999, total_page_number=99)
+        "page counts of a listing with more pages", _with(total_count=9999, total_page_number=99)
     ),
     "odd-bare": respelled("a write's `data` is empty", _bare),
     "odd-201": _status(201),
     "odd-202": _status(202),
     "unknown-fields": elements(
-        "fields that no document names", _with(region={"code": "DEL"}, labels=["a"])
+        "images with fields that no document mentions", _with(region={"code": "DEL"}, labels=["a"])
     ),
     "missing-fields": elements(
-        "nothing but ids", lambda image: {"image_id": image.get("image_id")}
+        "images with nothing but their ids", lambda image: {"image_id": image.get("image_id")}
     ),
-    "wobbly-types": elements("numbers for text and text for numbers", _wobble),
+    "wobbly-types": elements("images with numbers as text and text as numbers", _wobble),
     "wrong-types": elements(
-        "values of types that make no sense",
+        "images with values of impossible types",
         _with(creation_time=[1], image_size={}, template_id="x", running_vms="many", vm_info=7),
     ),
     "missing-ids": elements("images without ids", _without("image_id")),
-    "bad-ids": elements("ids that are none", _with(image_id=True)),
+    "bad-ids": elements("images with invalid ids", _with(image_id=True)),
 }
 
 _DEEP = b'{"code": 200, "message": "Success", "errors": {}, "data": %b%b}' % (
@@ -146,6 +150,8 @@ _UNPRINTABLE = "no\r\n\x1b[31mred\x00\x07 \u202eabc\u2028 \ud800 \udfff end"
 
 def _typed(content_type: str | None) -> Kind:
     summary = f"the right JSON, labelled {content_type}"
+    if content_type is None:
+        summary = "the right JSON without a Content-Type"
     return changed(summary, ALWAYS, lambda reply: attrs.evolve(reply, content_type=content_type))
 
 
@@ -160,14 +166,14 @@ def _says(summary: str, text: bytes) -> Kind:
 
 def _nothing(body: bytes) -> Kind:
     """A body that is no envelope."""
-    return fixed(f"200 with {body.decode()!r}", EITHER, WireReply(200, body))
+    return fixed(f"200 with the body {body.decode()!r}", EITHER, WireReply(200, body))
 
 
-#: Bodies that cannot be read, or nearly so.
+#: Bodies that are hard or impossible to read.
 _BODIES: Rows = {
-    "html-200": fixed("a page with 200", EITHER, _PAGE),
-    "html-202": fixed("a page with 202", EITHER, attrs.evolve(_PAGE, status=202)),
-    "html-as-json": fixed("a page that says it is JSON", EITHER, WireReply(200, _PAGE.body)),
+    "html-200": fixed("200 with an HTML page", EITHER, _PAGE),
+    "html-202": fixed("202 with an HTML page", EITHER, attrs.evolve(_PAGE, status=202)),
+    "html-as-json": fixed("an HTML page labelled as JSON", EITHER, WireReply(200, _PAGE.body)),
     "json-as-html": _typed("text/html"),
     "json-as-text": _typed("text/plain"),
     "json-as-octets": _typed("application/octet-stream"),
@@ -182,14 +188,16 @@ _BODIES: Rows = {
     "body-null": _nothing(b"null"),
     "body-number": _nothing(b"200"),
     "json-truncated": rewritten(
-        "half of the JSON, whole as HTTP", EITHER, lambda body: body[: len(body) // 2]
+        "the first half of the JSON in a complete HTTP reply",
+        EITHER,
+        lambda body: body[: len(body) // 2],
     ),
     "json-and-more": rewritten(
-        "JSON with something behind it", EITHER, lambda body: body + b"<!-- 7 -->"
+        "the right JSON with something after it", EITHER, lambda body: body + b"<!-- 7 -->"
     ),
-    # A refusal stays one: this would be a yes to a reader with a deep enough stack.
+    # A refusal stays one: to a reader with a deep enough stack this is a success.
     "json-deep": changed(
-        "100,000 lists in each other", ALWAYS, lambda r: WireReply(200, _DEEP) if r.ok else r
+        "100,000 nested lists", ALWAYS, lambda r: WireReply(200, _DEEP) if r.ok else r
     ),
     "json-digits": rewritten(
         "a number of 6,000 digits", ALWAYS, lambda body: body[:-1] + b', "n": %b}' % (b"9" * 6000)
@@ -198,21 +206,27 @@ _BODIES: Rows = {
         "NaN and Infinity", ALWAYS, lambda body: body[:-1] + b', "n": NaN, "m": -Infinity}'
     ),
     "json-duplicate-keys": rewritten(
-        "keys that come twice", ALWAYS, lambda body: b'{"code": 200, "errors": {}, ' + body[1:]
+        "duplicate keys", ALWAYS, lambda body: b'{"code": 200, "errors": {}, ' + body[1:]
     ),
-    "utf8-bom": rewritten("a byte order mark", ALWAYS, lambda body: b"\xef\xbb\xbf" + body),
+    "utf8-bom": rewritten(
+        "the right JSON after a byte order mark", ALWAYS, lambda body: b"\xef\xbb\xbf" + body
+    ),
     "utf8-invalid": _says("bytes that are not UTF-8", b"Succ\xff\xfe\xc3ess"),
     "utf8-surrogates": _says("lone surrogates", b"\\ud800Success\\udfff"),
-    "utf16": rewritten("UTF-16", ALWAYS, lambda body: body.decode().encode("utf-16")),
+    "utf16": rewritten(
+        "the right JSON in UTF-16", ALWAYS, lambda body: body.decode().encode("utf-16")
+    ),
     "message-controls": fixed(
         "a refusal with control characters", NEVER, refusal(400, _UNPRINTABLE)
     ),
     "message-long": fixed("a refusal of 500,000 characters", NEVER, refusal(400, "no " * 166_666)),
     "gzip-broken": changed(
-        "says gzip, is not", ALWAYS, lambda reply: reply.with_headers(("Content-Encoding", "gzip"))
+        "the right reply, wrongly labelled as gzip",
+        ALWAYS,
+        lambda reply: reply.with_headers(("Content-Encoding", "gzip")),
     ),
     "set-cookie": changed(
-        "cookies",
+        "the right reply with cookies",
         ALWAYS,
         lambda r: r.with_headers(("Set-Cookie", "a=1; Path=/"), ("Set-Cookie", "b=2")),
     ),

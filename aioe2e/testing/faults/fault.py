@@ -25,14 +25,15 @@ def _kind(name: str, value: object) -> None:
         name,
         value,
         KINDS,
-        more=f"docs/fault-kinds.md and aioe2e.testing.KINDS list the {len(KINDS)} that there are",
+        more=f"docs/fault-kinds.md and aioe2e.testing.KINDS list all {len(KINDS)}",
     )
 
 
 def _applied(name: str, value: object) -> None:
-    # Not `in`: 1 equals True.
-    if value is not None and not isinstance(value, bool) and value != "late":
-        checks.refuse(name, "True, False or 'late', or None for what its kind does first", value)
+    # Not a membership test: 1 equals True.
+    if isinstance(value, bool | None) or value == "late":
+        return
+    checks.refuse(name, "True, False or 'late', or None for the default of its kind", value)
 
 
 def _seconds(name: str, value: object) -> None:
@@ -41,8 +42,8 @@ def _seconds(name: str, value: object) -> None:
 
 
 def _value(name: str, value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
-        checks.refuse(name, "text or a whole number, or None for the kind's own", value)
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        checks.refuse(name, "text or a whole number, or None for the default of its kind", value)
 
 
 @attrs.frozen
@@ -78,10 +79,10 @@ class Fault:
 
     def __attrs_post_init__(self) -> None:
         row = self.row
-        if self.applied is not None and _EFFECTS[self.applied] not in row.effects:
+        if self.effect not in row.effects:
             can = ", ".join(repr(_APPLIED[effect]) for effect in row.effects)
             raise UsageError(f"Fault.applied of {self.kind!r} can be {can}, not {self.applied!r}")
-        if row.lag and self.seconds is not None and self.seconds > LONGEST_LAG:
+        if self.lag > LONGEST_LAG:
             checks.refuse(
                 f"Fault.seconds of {self.kind!r}", f"{LONGEST_LAG:g} or less", self.seconds
             )
@@ -91,7 +92,7 @@ class Fault:
     def _check_value(self, taken: type[Any] | None) -> None:
         name = f"Fault.value of {self.kind!r}"
         if taken is None:
-            checks.refuse(name, "left out, as the kind makes nothing of it", self.value)
+            checks.refuse(name, "left out, as this kind does not use it", self.value)
         if taken is int:
             checks.whole(name, self.value)
 
@@ -108,8 +109,9 @@ class Fault:
     @property
     def lag(self) -> float:
         """Seconds by which the listing is out of date."""
-        lags = self.row.lag > 0
-        return self.seconds if lags and self.seconds is not None else self.row.lag
+        if self.seconds is None or not self.row.lag:
+            return self.row.lag
+        return self.seconds
 
     @classmethod
     def of(cls, fault: object) -> Fault | None:

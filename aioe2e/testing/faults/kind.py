@@ -1,4 +1,4 @@
-"""What there is to know about a kind of fault."""
+"""What defines a kind of fault."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Effect(enum.Enum):
 
 
 class Answer(enum.Enum):
-    """What the client gets of a reply."""
+    """How much of a reply the client gets."""
 
     #: A whole HTTP reply.
     REPLY = "reply"
@@ -32,7 +32,7 @@ class Answer(enum.Enum):
 
 @attrs.frozen
 class Scene:
-    """What a fault works with."""
+    """What a fault is played on."""
 
     #: The connection.
     wire: Wire
@@ -46,23 +46,23 @@ class Scene:
     value: str | int | None = None
 
     def lasting(self, default: float) -> float:
-        """How long it takes, in seconds."""
+        """`Fault.seconds`, or the default of the kind."""
         return default if self.seconds is None else self.seconds
 
     def size(self, default: int) -> int:
-        """How many (bytes, connections) it is about."""
+        """`Fault.value` as a number of bytes or connections, or the default of the kind."""
         return default if self.value is None else int(self.value)
 
 
 Play: TypeAlias = Callable[[Scene], Awaitable[None]]
 
-#: Anything may have happened; the client cannot know.
+#: The client cannot know whether the write took effect, or still will.
 ANY = (Effect.NOT, Effect.BEFORE, Effect.LATE)
-#: A reply came, so the effect is there already or never will be.
+#: A reply came, so the write has taken effect already or never will.
 EITHER = (Effect.NOT, Effect.BEFORE)
-#: A plain no.
+#: A plain refusal.
 NEVER = (Effect.NOT,)
-#: A reply that a tolerant client reads as a yes.
+#: A reply that a tolerant client reads as a success.
 ALWAYS = (Effect.BEFORE,)
 
 
@@ -72,17 +72,17 @@ class Kind:
 
     #: What happens, in a few words.
     summary: str
-    #: Does it.
+    #: Plays it.
     play: Play
     #: When the write may take effect; the first is the default. Reads have no effect.
     effects: tuple[Effect, ...]
     #: What the client gets.
     answers: Answer
-    #: Left out of random faults unless named: it takes long, or much of a careless client's
-    #: memory, or tells the client what was true a while ago.
+    #: Whether random faults leave it out unless it is named. It is slow, or takes much memory of a
+    #: careless client, or shows the client an old state.
     opt_in: bool = False
     #: Seconds by which the listing is out of date.
     lag: float = 0.0
-    #: What `Fault.value` may be: ``int`` for a whole number of 0 or more, ``str`` for text or a
+    #: What `Fault.value` may be. ``int`` is a whole number of 0 or more, ``str`` is text or a
     #: number.
     value: type[int | str] | None = None

@@ -32,35 +32,37 @@ _TEXTS = {
 #: Refusals and gateways.
 _STATUSES: Rows = {
     **{
-        f"{status}-json": fixed(f"{status}", NEVER, refusal(status, text))
+        f"{status}-json": fixed(f"{status} with a JSON error", NEVER, refusal(status, text))
         for status, text in _TEXTS.items()
     },
     **{
-        f"{status}-html": fixed(f"{status} as a page", EITHER, html(status))
+        f"{status}-html": fixed(f"{status} with an HTML page", EITHER, html(status))
         for status in (400, 403, 404, 413)
     },
     **{
-        f"{status}-json": fixed(f"{status}", ANY, refusal(status, "Try again"))
+        f"{status}-json": fixed(f"{status} with a JSON error", ANY, refusal(status, "Try again"))
         for status in (500, 502, 503, 504, 520)
     },
     **{
-        f"{status}-html": fixed(f"{status} as a page", ANY, html(status))
+        f"{status}-html": fixed(f"{status} with an HTML page", ANY, html(status))
         for status in (500, 502, 503, 504, 520)
     },
-    # A gateway may send this, too, but only for a request that it did not pass on.
-    "405-html": fixed("405 as a page", NEVER, html(405)),
+    # A gateway may send this as well, but only for a request that it did not pass on.
+    "405-html": fixed("405 with an HTML page", NEVER, html(405)),
     "412-json-try-later": fixed(
-        "412 that passes",
+        "412 with a temporary refusal",
         NEVER,
         refusal(412, "Another action is in progress, please try again later"),
     ),
     "412-json-saving": fixed(
-        "412 of a node that is being saved",
+        "412 because the node is being saved",
         NEVER,
         refusal(412, "Node is already in Saving state, please try again later"),
     ),
     "date-missing": changed(
-        "the right reply without Date", ALWAYS, lambda reply: attrs.evolve(reply, date_offset=None)
+        "the right reply without a Date",
+        ALWAYS,
+        lambda reply: attrs.evolve(reply, date_offset=None),
     ),
     "date-wrong": made(
         "the right reply with a Date that is `value` (3600) seconds ahead",
@@ -68,21 +70,27 @@ _STATUSES: Rows = {
         lambda s: attrs.evolve(s.reply, date_offset=float(s.size(3600))),
         value=int,
     ),
-    "408-json": fixed("408", EITHER, refusal(408, "Request Timeout")),
-    "408-html": fixed("408 as a page", EITHER, html(408)),
-    "503-retry-after": fixed("503 with Retry-After", EITHER, html(503, "", ("Retry-After", "1"))),
+    "408-json": fixed("408 with a JSON error", EITHER, refusal(408, "Request Timeout")),
+    "408-html": fixed("408 with an HTML page", EITHER, html(408)),
+    "503-retry-after": fixed(
+        "503 with an HTML page and Retry-After", EITHER, html(503, "", ("Retry-After", "1"))
+    ),
     "500-empty": fixed("500 without a body", EITHER, WireReply(500, b"", None)),
     "502-text": fixed(
-        "502 as plain text", EITHER, WireReply(502, b"upstream gone\n", "text/plain")
+        "502 with plain text", EITHER, WireReply(502, b"upstream gone\n", "text/plain")
     ),
-    "304": fixed("304", NEVER, WireReply(304, b"", None)),
+    "304": fixed("304 without a body", NEVER, WireReply(304, b"", None)),
     "204": made(
-        "204, for a write",
+        "204 without a body, for a write",
         ALWAYS,
         lambda s: WireReply(204, b"", None) if _wrote(s.reply, s.call) else s.reply,
     ),
     "stale-listing": made(
-        "a listing `seconds` (5) out of date", ALWAYS, lambda s: s.reply, lag=5.0, opt_in=True
+        "a listing that is `seconds` (5) out of date",
+        ALWAYS,
+        lambda s: s.reply,
+        lag=5.0,
+        opt_in=True,
     ),
 }
 
@@ -98,7 +106,7 @@ def _date(seconds: float, form: str | None = None) -> str:
     return moment.strftime(form)
 
 
-#: What stands in Retry-After, by the name of the spelling; made when it is sent, since dates age.
+#: The values of Retry-After, by the name of the spelling; made when they are sent, as dates age.
 _RETRY_AFTERS: Mapping[str, Callable[[], tuple[str, ...]]] = {
     "seconds": lambda: ("1",),
     "decimals": lambda: ("0.5",),
@@ -117,19 +125,20 @@ _RETRY_AFTERS: Mapping[str, Callable[[], tuple[str, ...]]] = {
     "twice": lambda: ("1", "2"),
     "none": lambda: (),
 }
-#: Those for which a client can only give up.
+#: Those that leave a client nothing but to give up.
 _LONG = frozenset({"35-digits", "long", "infinite"})
 _Shape: TypeAlias = Callable[[int, str], WireReply]
 
 
-#: A gateway's page was seen although the request had been carried out; the API's own JSON means no.
+#: A gateway's page was seen after requests that had been carried out; the API's own JSON never.
 _THROTTLED = {"json": NEVER, "html": EITHER}
+_BODIES = {"json": "a JSON error", "html": "an HTML page"}
 
 
 def _throttle(name: str, shape: _Shape, spelling: str) -> Kind:
     reply = shape(429, "Request was throttled.")
     return made(
-        f"429 as {name}, Retry-After: {spelling} (or `value`)",
+        f"429 with {_BODIES[name]}, Retry-After: {spelling} (or `value`)",
         _THROTTLED[name],
         lambda scene: reply.with_headers(
             *(
@@ -147,7 +156,7 @@ def _throttle(name: str, shape: _Shape, spelling: str) -> Kind:
 def _throttle_in_words(name: str, shape: _Shape) -> Kind:
     text = "Request was throttled. Expected available in {} seconds."
     return made(
-        f"429 as {name} that says only in its text to wait `value` (1) seconds",
+        f"429 with {_BODIES[name]} that gives the wait, `value` (1) seconds, only in its text",
         _THROTTLED[name],
         lambda scene: shape(429, text.format(1 if scene.value is None else scene.value)),
         value=str,
@@ -211,7 +220,7 @@ def _secrets(call: RecordedRequest) -> str:
     return f"{call.query.get('apikey')} {call.headers.get('Authorization')}"
 
 
-#: How a server may spell the secrets of a request when it talks about it.
+#: How a reply may spell the secrets of its request.
 _SPELLINGS: Mapping[str, Callable[[RecordedRequest], str]] = {
     "plain": lambda call: f"bad request {call.url} {_secrets(call)}",
     "percent": lambda call: f"bad request {quote(_secrets(call), safe='')}",
@@ -222,7 +231,7 @@ _SPELLINGS: Mapping[str, Callable[[RecordedRequest], str]] = {
 
 
 def _echo(reply: WireReply, text: str) -> WireReply:
-    """The right reply with a message of our own."""
+    """The right reply with another message."""
     return in_json(reply, lambda body: json.dumps(json.loads(body) | {"message": text}).encode())
 
 
@@ -230,16 +239,20 @@ def _echoes(name: str, spell: Callable[[RecordedRequest], str]) -> Rows:
     """The secrets of a request in one spelling, in each kind of reply that may hold them."""
     return {
         f"echo-{name}-400": made(
-            f"400, secrets {name}", NEVER, lambda s: refusal(400, spell(s.call))
+            f"400 that echoes the secrets ({name})", NEVER, lambda s: refusal(400, spell(s.call))
         ),
         f"echo-{name}-500": made(
-            f"500, secrets {name}", EITHER, lambda s: refusal(500, spell(s.call))
+            f"500 that echoes the secrets ({name})", EITHER, lambda s: refusal(500, spell(s.call))
         ),
         f"echo-{name}-html": made(
-            f"502 page, secrets {name}", EITHER, lambda s: html(502, spell(s.call))
+            f"502 with an HTML page that echoes the secrets ({name})",
+            EITHER,
+            lambda s: html(502, spell(s.call)),
         ),
         f"echo-{name}-success": made(
-            f"a yes, secrets {name}", ALWAYS, lambda s: _echo(s.reply, spell(s.call))
+            f"a success that echoes the secrets ({name})",
+            ALWAYS,
+            lambda s: _echo(s.reply, spell(s.call)),
         ),
     }
 

@@ -1,4 +1,4 @@
-"""How rows of faults that are whole HTTP replies are written down."""
+"""Makes the rows of faults that are whole HTTP replies."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def changed(summary: str, effects: _Effects, change: Callable[[WireReply], WireR
 
 
 def rewritten(summary: str, effects: _Effects, rewrite: Callable[[bytes], bytes]) -> Kind:
-    """The right reply with other bytes in its JSON; a page stays as it is."""
+    """The right reply with other bytes in its JSON; an HTML page stays as it is."""
     return changed(summary, effects, lambda reply: in_json(reply, rewrite))
 
 
@@ -60,7 +60,7 @@ def in_json(reply: WireReply, rewrite: Callable[[bytes], bytes]) -> WireReply:
 
 
 def respelled(summary: str, respell: Callable[[dict[str, Any]], Any]) -> Kind:
-    """The right envelope in another spelling that says the same."""
+    """The right envelope in another spelling of the same meaning."""
     return rewritten(summary, ALWAYS, lambda body: json.dumps(respell(json.loads(body))).encode())
 
 

@@ -1,4 +1,4 @@
-"""Which request meets which fault: by script, by rule, by seeded chance, or by a function."""
+"""Chooses the fault of each request: by a script, a rule, seeded chance, or a function."""
 
 from __future__ import annotations
 
@@ -22,39 +22,43 @@ Chooser: TypeAlias = Callable[[RecordedRequest], FaultLike]
 
 @attrs.define(eq=False)
 class FaultRule:
-    """A fault for the requests that fit it: so many of them, after so many others."""
+    """A fault for the requests that match: a number of them, after a number of others."""
 
-    #: What they meet.
+    #: The fault.
     fault: Fault
-    #: Of which actions they are; None for all.
+    #: Their actions; None for all.
     actions: frozenset[str] | None = None
     #: The id that they are about; None for all.
     target: str | None = None
     #: Their HTTP method; None for all.
     method: str | None = None
-    #: The first so many that fit pass.
+    #: How many matching requests to let through first.
     skip: int = 0
-    #: How many meet it; None for all.
+    #: How many meet the fault; None for all.
     times: int | None = 1
     _seen: int = attrs.field(default=0, init=False)
 
     def __call__(self, call: RecordedRequest) -> Fault | None:
         """The fault for a request."""
-        if self.actions is not None and call.action not in self.actions:
-            return None
-        if self.target not in (None, call.target) or self.method not in (None, call.method):
+        if not self._matches(call):
             return None
         self._seen += 1
-        if self._seen <= self.skip or self._beyond(self._seen - 1):
+        if self._seen <= self.skip or self._is_spent_after(self._seen - 1):
             return None
         return self.fault
+
+    def _matches(self, call: RecordedRequest) -> bool:
+        if not _is_among(call.action, self.actions):
+            return False
+        return self.target in (None, call.target) and self.method in (None, call.method)
 
     @property
     def spent(self) -> bool:
         """Whether no further request can meet it."""
-        return self._beyond(self._seen)
+        return self._is_spent_after(self._seen)
 
-    def _beyond(self, seen: int) -> bool:
+    def _is_spent_after(self, seen: int) -> bool:
+        """Whether no further request can meet it once so many have matched."""
         return self.times is not None and seen >= self.skip + self.times
 
     @classmethod
@@ -71,7 +75,7 @@ class FaultRule:
         """A rule from what `Faults.on` takes.
 
         Raises:
-            UsageError: Something that no request can ever fit.
+            UsageError: No request can ever match.
         """
         if (chosen := Fault.of(fault)) is None:
             checks.refuse("fault", "a Fault or the name of a kind", fault)
@@ -87,12 +91,17 @@ class FaultRule:
         )
 
 
+def _is_among(action: str, actions: frozenset[str] | None) -> bool:
+    """Whether an action is one of some; None stands for all."""
+    return actions is None or action in actions
+
+
 def _actions(actions: Collection[str]) -> frozenset[str]:
     names = checks.words("actions", actions)
     if not names:
         checks.refuse("actions", "at least one action, or None for all", actions)
     return frozenset(
-        checks.known("action", name, ACTIONS, more=f"there are {', '.join(ACTIONS)}")
+        checks.known("action", name, ACTIONS, more=f"the actions are {', '.join(ACTIONS)}")
         for name in names
     )
 
@@ -106,19 +115,19 @@ def _target(target: object) -> str | None:
 
 
 def _method(method: object) -> str | None:
-    if method is not None and not isinstance(method, str):
-        checks.refuse("method", "the name of an HTTP method", method)
-    return method and method.upper()
+    if method is None:
+        return None
+    return checks.text("method", method).upper()
 
 
 class Injected:
-    """Faults for the next requests that fit them: first in, first out, and gone once played."""
+    """Faults for the next requests that match. First in, first out; each is gone once played."""
 
     def __init__(self) -> None:
         self._rules: list[FaultRule] = []
 
     def add(self, rule: FaultRule) -> None:
-        """Put a rule behind the others."""
+        """Add a rule after the others."""
         self._rules.append(rule)
 
     def __call__(self, call: RecordedRequest) -> Fault | None:
@@ -132,7 +141,7 @@ class Injected:
 
 
 def _is_script(faults: object) -> TypeGuard[Iterable[FaultLike]]:
-    """Whether these may be faults in order; a set or a mapping has none."""
+    """Whether these may be faults in an order; a set or a mapping has none."""
     return checks.is_several(faults) and not isinstance(faults, AbstractSet)
 
 
@@ -245,7 +254,7 @@ class Faults:
         chosen = None if actions is None else _actions(actions)
 
         def choose(call: RecordedRequest) -> Fault | None:
-            if (chosen is not None and call.action not in chosen) or dice.random() >= rate:
+            if not _is_among(call.action, chosen) or dice.random() >= rate:
                 return None
             kind = dice.choice(names)
             if call.action not in WRITES:

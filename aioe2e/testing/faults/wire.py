@@ -1,4 +1,4 @@
-"""Faults below HTTP: connections that end, stall, or carry bytes that no server should send."""
+"""Faults below HTTP: connections that end or stall, and bytes that no server should send."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aioe2e.testing.net import Wire, WireReply, as_json, reset, success
 from .bomb import packed_behind_spaces
 from .kind import ALWAYS, ANY, NEVER, Answer, Effect, Kind, Play, Scene
 
-#: A success that answers no request: what a stray reply looks like.
+#: A success that no request asked for.
 _STRAY = success({"status": True, "message": "Image name changed successfully"}).wire()
 _MIB = 1024 * 1024
 
@@ -135,7 +135,7 @@ def _bombed(coding: str) -> Play:
 
 
 def _after(*, wait: float, act: Callable[[Wire], None]) -> Play:
-    """The right reply, and then something on a connection that the client believes to be idle."""
+    """The right reply, then something on the connection, which the client takes to be idle."""
 
     async def play(scene: Scene) -> None:
         scene.wire.send(scene.reply.wire())
@@ -169,7 +169,7 @@ def _many_headers(reply: WireReply) -> bytes:
 
 
 def _ends_on_next(end: Callable[[asyncio.Transport], None]) -> Play:
-    """The right reply on a connection that ends when its next request comes."""
+    """The right reply on a connection that ends when its next request arrives."""
 
     async def play(scene: Scene) -> None:
         scene.wire.send(scene.reply.wire())
@@ -203,61 +203,73 @@ def _counting(kind: Kind) -> Kind:
     return attrs.evolve(kind, value=int)
 
 
-_BOMB = "`value` (256 MiB) bytes of space before the JSON, compressed a thousandfold"
+_BOMB = "`value` (256 MiB) bytes of white space before the JSON, compressed a thousandfold"
 
 #: Faults of the connection, by name.
 WIRE_KINDS: Mapping[str, Kind] = {
-    "refuse": _lost(_refuse, "resets, and takes no connections for `seconds` (0.1)", NEVER),
+    "refuse": _lost(
+        _refuse, "resets the connection, and refuses new ones for `seconds` (0.1)", NEVER
+    ),
     "slam": _counting(
         _lost(
             _reset_next,
-            "resets, and resets the next `value` (2) connections as soon as they are made",
+            "resets the connection, and the next `value` (2) ones as soon as they are made",
             NEVER,
         )
     ),
     "close-unread": _lost(
-        _now(lambda scene: scene.wire.reset()), "resets before doing anything", NEVER
+        _now(lambda scene: scene.wire.reset()),
+        "resets the connection before anything is done",
+        NEVER,
     ),
-    "close": _lost(_now(lambda scene: scene.wire.close()), "closes without a reply"),
-    "reset": _lost(_now(lambda scene: scene.wire.reset()), "resets without a reply"),
+    "close": _lost(_now(lambda scene: scene.wire.close()), "closes the connection without a reply"),
+    "reset": _lost(_now(lambda scene: scene.wire.reset()), "resets the connection without a reply"),
     "hang": attrs.evolve(
-        _lost(_hang, "says nothing for `seconds` (3600), then closes"), opt_in=True
+        _lost(_hang, "sends nothing for `seconds` (3600), then closes the connection"), opt_in=True
     ),
     "hang-in-body": _broken(
         _hang_after_head, "stops in the middle of the body for `seconds` (3600)", opt_in=True
     ),
     "partial-status": _broken(
-        _part(lambda reply: reply.head()[:9], Wire.close), "closes within the status line"
+        _part(lambda reply: reply.head()[:9], Wire.close),
+        "closes the connection within the status line",
     ),
     "partial-head": _broken(
-        _part(lambda reply: _half(reply.head()), Wire.close), "closes within the headers"
+        _part(lambda reply: _half(reply.head()), Wire.close),
+        "closes the connection within the headers",
     ),
     "partial-body": _broken(
-        _part(lambda r: r.head() + _half(r.body), Wire.close), "closes within the body"
+        _part(lambda r: r.head() + _half(r.body), Wire.close),
+        "closes the connection within the body",
     ),
     "reset-in-head": _broken(
-        _part(lambda reply: _half(reply.head()), Wire.reset), "resets within the headers"
+        _part(lambda reply: _half(reply.head()), Wire.reset),
+        "resets the connection within the headers",
     ),
     "reset-in-body": _broken(
-        _part(lambda r: r.head() + _half(r.body), Wire.reset), "resets within the body"
+        _part(lambda r: r.head() + _half(r.body), Wire.reset),
+        "resets the connection within the body",
     ),
     "head-only": _broken(
-        _part(lambda reply: reply.head(), Wire.close), "closes between headers and body"
+        _part(lambda reply: reply.head(), Wire.close),
+        "closes the connection between headers and body",
     ),
-    "length-too-large": _broken(_too_long, "Content-Length says more than there is", ALWAYS),
-    "length-too-small": _broken(_too_short, "Content-Length says half of what there is"),
+    "length-too-large": _broken(_too_long, "a Content-Length that is larger than the body", ALWAYS),
+    "length-too-small": _broken(_too_short, "a Content-Length of half the body"),
     "length-twice": _broken(
-        _part(_two_lengths, Wire.close), "two Content-Lengths that differ", ALWAYS
+        _part(_two_lengths, Wire.close), "two different Content-Length headers", ALWAYS
     ),
     "length-text": _broken(
         _part(lambda r: r.head(length="many") + r.body, Wire.close),
-        "Content-Length is no number",
+        "a Content-Length that is not a number",
         ALWAYS,
     ),
-    "chunk-size": _broken(_part(_bad_size, Wire.close), "the size of a chunk is no number", ALWAYS),
-    "chunk-cut": _broken(_part(_cut_chunk, Wire.close), "closes within a chunk"),
+    "chunk-size": _broken(
+        _part(_bad_size, Wire.close), "a chunk size that is not a number", ALWAYS
+    ),
+    "chunk-cut": _broken(_part(_cut_chunk, Wire.close), "closes the connection within a chunk"),
     "chunk-last-missing": _broken(
-        _part(_no_last_chunk, Wire.close), "closes before the last chunk", ALWAYS
+        _part(_no_last_chunk, Wire.close), "closes the connection before the last chunk", ALWAYS
     ),
     "garbage": _broken(
         _part(lambda _: b"\x00\xff\x16\x03garbage\r\n\r\n", Wire.close), "bytes that are not HTTP"
@@ -267,7 +279,7 @@ WIRE_KINDS: Mapping[str, Kind] = {
     ),
     "garbage-header": _broken(
         _part(lambda r: r.head()[:-2] + b"no colon\x00here\r\n\r\n" + r.body, Wire.close),
-        "a header that is none",
+        "a malformed header",
         ALWAYS,
     ),
     "headers-many": _odd(_part(_many_headers, Wire.close), "20,000 headers", opt_in=True),
@@ -277,37 +289,37 @@ WIRE_KINDS: Mapping[str, Kind] = {
         opt_in=True,
     ),
     "body-endless": _counting(
-        _broken(_endless, "a body without an end (up to `value` bytes, 1 GiB)", opt_in=True)
+        _broken(_endless, "an endless body (up to `value` bytes, 1 GiB)", opt_in=True)
     ),
-    "drip-forever": _broken(_drip_forever, "a byte now and then for `seconds` (3600)", opt_in=True),
-    "drip": _odd(_drip, "the reply in twenty pieces over `seconds` (0.2)"),
-    "slow": _odd(_slow, "the reply `seconds` (0.2) late"),
-    "slow-head": _odd(_slow_head, "`seconds` (0.2) of silence within the status line"),
+    "drip-forever": _broken(_drip_forever, "a byte every 0.02 s for `seconds` (3600)", opt_in=True),
+    "drip": _odd(_drip, "the right reply in twenty pieces over `seconds` (0.2)"),
+    "slow": _odd(_slow, "the right reply after `seconds` (0.2)"),
+    "slow-head": _odd(_slow_head, "a pause of `seconds` (0.2) within the status line"),
     "body-huge": _counting(
-        _odd(_huge, "`value` (64 MiB) bytes of space before the JSON", opt_in=True)
+        _odd(_huge, "`value` (64 MiB) bytes of white space before the JSON", opt_in=True)
     ),
     "gzip-bomb": _counting(_odd(_bombed("gzip"), _BOMB, opt_in=True)),
     "deflate-bomb": _counting(_odd(_bombed("deflate"), _BOMB, opt_in=True)),
     "close-idle": _odd(
-        _after(wait=0.001, act=Wire.close), "closes the kept connection right after the reply"
+        _after(wait=0.001, act=Wire.close), "closes the idle connection right after the reply"
     ),
     "reset-idle": _odd(
-        _after(wait=0.001, act=Wire.reset), "resets the kept connection right after the reply"
+        _after(wait=0.001, act=Wire.reset), "resets the idle connection right after the reply"
     ),
     "close-on-next": _odd(
         _ends_on_next(lambda transport: transport.close()),
-        "closes the kept connection when the next request arrives",
+        "closes the idle connection when the next request arrives",
     ),
     "reset-on-next": _odd(
-        _ends_on_next(reset), "resets the kept connection when the next request arrives"
+        _ends_on_next(reset), "resets the idle connection when the next request arrives"
     ),
     "stray-at-once": _odd(
         _now(lambda scene: scene.wire.send(scene.reply.wire() + _STRAY)),
-        "a second reply that was not asked for, at once",
+        "the right reply and, at once, another that no request asked for",
     ),
     "stray-later": _odd(
         _after(wait=0.01, act=lambda wire: wire.send(_STRAY)),
-        "a reply that was not asked for, on the idle connection",
+        "a reply that no request asked for, on the idle connection",
     ),
     "stray-timeout": _odd(
         _after(
@@ -322,13 +334,15 @@ WIRE_KINDS: Mapping[str, Kind] = {
     ),
     "http-1.0": _odd(
         _part(lambda r: r.head(version="1.0", framing=False) + r.body, Wire.close),
-        "HTTP/1.0, ended by closing",
+        "an HTTP/1.0 reply, ended by closing the connection",
     ),
-    "interim-100": _odd(_interim("100 Continue"), "100 before the reply"),
-    "interim-102": _odd(_interim("102 Processing"), "102 before the reply"),
-    "interim-103": _odd(_interim("103 Early Hints\r\nLink: </style.css>"), "103 before the reply"),
+    "interim-100": _odd(_interim("100 Continue"), "an interim 100 before the reply"),
+    "interim-102": _odd(_interim("102 Processing"), "an interim 102 before the reply"),
+    "interim-103": _odd(
+        _interim("103 Early Hints\r\nLink: </style.css>"), "an interim 103 before the reply"
+    ),
     "connection-close": _odd(
         _part(lambda r: r.with_headers(("Connection", "close")).wire(), Wire.close),
-        "the last reply of its connection",
+        "the right reply with `Connection: close`",
     ),
 }
