@@ -281,6 +281,20 @@ class FakeE2E:
         }
         return Session(options.pop("credentials", self.credentials), **(defaults | options))
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables with which ``Session.from_env()`` uses this server.
+
+        A test of an application sets them, with ``monkeypatch.setenv`` for example.
+        """
+        return {
+            "E2E_API_KEY": self.credentials.api_key,
+            "E2E_AUTH_TOKEN": self.credentials.auth_token,
+            "E2E_PROJECT_ID": str(self.project_id),
+            "E2E_LOCATION": self.location,
+            "E2E_MYACCOUNT_BASE_URL": self.url.rstrip("/").removesuffix("/api/v1"),
+        }
+
     async def settle(self) -> None:
         """Wait until nothing is on its way any more: no request inside, no late effect to come."""
         while self._service.tasks or self._service.pending:  # noqa: ASYNC110  # may be another loop's
