@@ -15,9 +15,18 @@ import os
 import sys
 import tempfile
 import time
+from asyncio.subprocess import Process
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +50,10 @@ LIMIT: Final = 16
 #: Seconds that every reply of the emulator takes; a request over the internet takes about as long.
 LATENCY: Final = 0.04
 #: Seconds that the emulator takes for a save. The real API takes minutes.
-SAVE_SECONDS: Final = 0.6
+SAVE_SECONDS: Final = 0.2
+#: Seconds after which the image of the lost save appears: by then its outcome must be unknown, on a
+#: busy machine, too.
+LATE: Final = 0.5
 #: Requests that are sent one after the other, to see how long that takes.
 SAMPLE: Final = 5
 #: Deletes of the run that is killed, and how many of them the server has carried out by then.
@@ -189,8 +201,8 @@ class Demo:
         """A save whose outcome is unknown until a listing shows its image."""
         self.screen.line("3. The reply to a save is lost, and the image appears only later")
         [node, *_] = self.fake.nodes
-        hasty = self.session.with_options(retry=RetryPolicy(base=0.01, look=0.1))
-        self.fake.inject(Fault("reset", applied="late", late=0.5), "save")
+        hasty = self.session.with_options(retry=RetryPolicy(base=0.01, look=0.01))
+        self.fake.inject(Fault("reset", applied="late", late=LATE), "save")
         report = await hasty.images.run(Plan.save({node: "after-hours"}))
         self.screen.line(f"   {report[0].status.name}. It is not sent again: that could make two.")
         await _until(lambda: self.fake.ledger[-1].name == "after-hours")
@@ -199,14 +211,18 @@ class Demo:
         self.expected.add(await self._ready(report.saved()))
         self.screen.line(f"   Reconciled with a listing: {report[0].status.name}. Saved once.")
 
-    async def killed_run(self) -> None:
-        """A run in another process that is killed, and finished by its journal."""
+    async def killed_run(self, other: Process) -> None:
+        """A run in another process that is killed, and finished by its journal.
+
+        Args:
+            other: The process; it waits for what to do.
+        """
         self.screen.line(f"4. kill -9 in the middle of {KILLED_RUN} deletes, and a new start")
         plan = Plan.delete(self._spare[1:])
         applied = len(self.fake.ledger)
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder, "deletes.journal")
-            await self._start_and_kill(plan, journal, applied + KILLED_AFTER)
+            await self._start_and_kill(other, plan, journal, applied + KILLED_AFTER)
             done = len(self.fake.ledger) - applied
             self.screen.line(f"   Killed after {done} of {KILLED_RUN}. The journal knows the rest.")
             rest = Plan.resume(journal)
@@ -216,9 +232,10 @@ class Demo:
         said = self.reports[-1].counts()[Status.DONE]
         self.screen.line(f"   Resumed: {said} of {KILLED_RUN} DONE. Each of them deleted once.")
 
-    async def _start_and_kill(self, plan: Plan, journal: Path, applied: int) -> None:
-        """Let another process run a plan until the server has carried out so many writes."""
-        safely = ["-P"] if sys.flags.safe_path else []
+    async def _start_and_kill(
+        self, other: Process, plan: Plan, journal: Path, applied: int
+    ) -> None:
+        """Let a process run a plan until the server has carried out so many writes."""
         order = {
             "api_key": self.fake.credentials.api_key,
             "auth_token": self.fake.credentials.auth_token,
@@ -228,19 +245,12 @@ class Demo:
             "plan": plan.to_dict(),
             "journal": str(journal),
         }
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, *safely, "-m", "aioe2e._demo"),
-            stdin=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        ended = asyncio.create_task(child.communicate(json.dumps(order).encode()))
-        try:
-            await _until(lambda: len(self.fake.ledger) >= applied or ended.done())
-        finally:
-            with suppress(ProcessLookupError):
-                child.kill()
-            await ended
-            await self.fake.settle()
+        ended = asyncio.create_task(other.communicate(json.dumps(order).encode()))
+        await _until(lambda: len(self.fake.ledger) >= applied or ended.done())
+        with suppress(ProcessLookupError):
+            other.kill()
+        await ended
+        await self.fake.settle()
 
     async def _one_by_one(self, images: Sequence[SavedImage]) -> float:
         """Seconds that a write takes when each waits for the one before it.
@@ -266,7 +276,7 @@ class Demo:
 
     async def _ready(self, actions: Sequence[SaveAction]) -> list[SavedImage]:
         """The images that saves have made, once all are ready."""
-        waits = (self.images.wait_saved(action, timeout=30, interval=0.1) for action in actions)
+        waits = (self.images.wait_saved(action, timeout=30, interval=0.05) for action in actions)
         return await asyncio.gather(*waits)
 
 
@@ -292,9 +302,10 @@ async def _shown(screen: Screen, images: Sequence[Mapping[str, Any]], now: datet
         shown = Demo(fake, session, screen)
         try:
             await shown.many_at_once(now)
-            await shown.lost_reply()
-            await shown.unknown_save()
-            await shown.killed_run()
+            async with _other_process() as other:
+                await shown.lost_reply()
+                await shown.unknown_save()
+                await shown.killed_run(other)
             problems = _untrue(fake, shown.expected)
         except E2EError as error:
             problems = [f"{type(error).__name__}: {error}"]
@@ -308,6 +319,23 @@ async def _shown(screen: Screen, images: Sequence[Mapping[str, Any]], now: datet
     for problem in problems:
         screen.verdict(f"NOT OK: {problem}", good=False)
     return not problems
+
+
+@asynccontextmanager
+async def _other_process() -> AsyncGenerator[Process]:
+    """A process that will carry out a plan. It loads the library while other things are shown."""
+    safely = ["-P"] if sys.flags.safe_path else []
+    other = await asyncio.create_subprocess_exec(
+        *(sys.executable, *safely, "-m", "aioe2e._demo"),
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield other
+    finally:
+        with suppress(ProcessLookupError):
+            other.kill()
+        await other.wait()
 
 
 @contextmanager
@@ -343,20 +371,7 @@ def _good(fake: FakeE2E, expected: Expected) -> str:
 
 def _untrue(fake: FakeE2E, expected: Expected) -> list[str]:
     """What the emulator's state has otherwise than it should be."""
-    found = {image_id: str(record["name"]) for image_id, record in fake.images.items()}
-    names = expected.names
-    problems = [f"image {image_id} is gone" for image_id in names.keys() - found.keys()]
-    problems += [f"image {image_id} should be gone" for image_id in found.keys() - names.keys()]
-    problems += [
-        f"image {image_id} is called {found[image_id]!r}, not {names[image_id]!r}"
-        for image_id in names.keys() & found.keys()
-        if found[image_id] != names[image_id]
-    ]
-    problems += [
-        f"{record['name']!r} is not ready"
-        for record in fake.images.values()
-        if ImageState.of(record["image_state"]) is ImageState.CREATING
-    ]
+    problems = [*_wrong_images(fake, expected.names)]
     applied = Counter((entry.action, entry.target, entry.name) for entry in fake.ledger)
     problems += [f"{count} times: {write}" for write, count in applied.items() if count > 1]
     if len(fake.ledger) != expected.writes:
@@ -365,6 +380,20 @@ def _untrue(fake: FakeE2E, expected: Expected) -> list[str]:
     if fake.max_in_flight > LIMIT:
         problems.append(f"{fake.max_in_flight} requests were in flight, more than {LIMIT}")
     return problems
+
+
+def _wrong_images(fake: FakeE2E, names: Mapping[str, str]) -> Iterator[str]:
+    """What the images have otherwise than these names, by id, say."""
+    for image_id in names.keys() - fake.images.keys():
+        yield f"image {image_id} is gone"
+    for image_id, record in fake.images.items():
+        name = str(record["name"])
+        if image_id not in names:
+            yield f"image {image_id} should be gone"
+        elif name != names[image_id]:
+            yield f"image {image_id} is called {name!r}, not {names[image_id]!r}"
+        if ImageState.of(record["image_state"]) is ImageState.CREATING:
+            yield f"{name!r} is not ready"
 
 
 async def _until(true: Callable[[], bool]) -> None:

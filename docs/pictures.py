@@ -161,6 +161,7 @@ ROOMS: Mapping[str, str] = {
     "_plain": "values as JSON",
     "_text": "what may be shown",
     "_clock": "time",
+    "_lazy": "loads on first use",
 }
 #: Rooms that users import from.
 PUBLIC = {"cli", "fleet", "otel", "testing", "session", "images", "nodes", "bulk", "select"}

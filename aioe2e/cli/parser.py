@@ -379,12 +379,14 @@ class Parser:
         return [path, f"{self._aliases[group]}{space}{rest}"]
 
     def _place_of(self, command: Command) -> Place:
-        positional = [item for item in self._arguments(command) if item.index is not None]
+        arguments = self._arguments(command)
+        positional = [item for item in arguments if item.index is not None]
+        options = [_option_of(item) for item in arguments if item.index is None]
         words = [(word, "") for item in positional for word in item.get_choices() or ()]
         return Place(
             tuple(self._names_of(command.name)),
             tuple(words),
-            (*self.options(command), _HELP_OPTION),
+            (*options, _HELP_OPTION),
             takes_file=any(item.parameter.metavar == "JOURNAL" for item in positional),
         )
 

@@ -68,6 +68,8 @@ class TestService:
             async with client.put(f"/images/{chosen}", json={"name": "golden"}) as reply:
                 assert reply.status == 200
             assert fake.images[chosen]["name"] == "golden"
+            async with client.get(f"/images/{chosen}") as reply:
+                assert (await reply.json())["name"] == "golden"
             async with client.post(
                 f"/nodes/{next(iter(fake.nodes))}/images", json={"name": "new"}
             ) as reply:
@@ -300,6 +302,13 @@ class TestBot:
             await bot.answer("yes")
             assert await bot.answer("status") == "idle"
             assert not fake.ledger
+
+    async def test_it_saves_a_node_and_says_when_the_image_is_ready(self) -> None:
+        async with FakeE2E(nodes=1, save_seconds=0.02) as fake, fake.session() as session:
+            bot = example("bot").Bot(session, interval=0.02)
+            [node] = fake.nodes
+            assert await bot.answer(f"save {node} golden") == "golden is ready"
+            assert [entry.action for entry in fake.ledger] == ["save"]
 
     def test_it_talks_to_the_terminal_until_bye(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
