@@ -63,6 +63,8 @@ __all__ = [
 #: Says which group an image belongs to; None for none.
 Key = Callable[[SavedImage], Hashable]
 
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+
 _UNITS: Final = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION: Final = re.compile(r"(?:\s*\d+(?:\.\d+)?\s*[wdhms])+\s*")
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([wdhms])")
@@ -155,7 +157,7 @@ def older_than(age: timedelta | str, *, now: datetime | None = None) -> Predicat
 
     def is_older(image: SavedImage) -> bool:
         made = _aware(image.creation_time)
-        return made is not None and limit is not None and made < limit
+        return made is not None and made < limit
 
     return Predicate(is_older, f"older than {age}")
 
@@ -174,25 +176,26 @@ def newer_than(age: timedelta | str, *, now: datetime | None = None) -> Predicat
 
     def is_newer(image: SavedImage) -> bool:
         made = _aware(image.creation_time)
-        return made is not None and (limit is None or made >= limit)
+        return made is not None and made >= limit
 
     return Predicate(is_newer, f"newer than {age}")
 
 
-def _moment(age: object, now: datetime | None) -> datetime | None:
-    """The moment that so much time before `now` is; None if no image can be older.
+def _moment(age: object, now: datetime | None) -> datetime:
+    """The moment that so much time before `now` is; the earliest of all if that is too long ago.
 
     Raises:
         UsageError: The age cannot be read or is below 0, or `now` has no time zone.
     """
     span = _span(age)
-    if now is not None and _aware(now) is None:
+    if now is None:
+        now = datetime.now(UTC)
+    elif _aware(now) is None:
         raise UsageError(f"now: a datetime with a time zone is needed, not {_check.quoted(now)}")
-    start = now or datetime.now(UTC)
     try:
-        return start - span
+        return now - span
     except OverflowError:
-        return None
+        return _EARLIEST
 
 
 def _span(age: object) -> timedelta:

@@ -124,7 +124,7 @@ def test_an_async_iterable_cannot_be_planned() -> None:
         Plan.delete(images())  # type: ignore[arg-type]  # what is refused
 
 
-def test_all_faults_are_said_at_once_each_with_its_step_or_place() -> None:
+def test_all_problems_are_told_at_once_each_with_its_step_or_place() -> None:
     pairs: list[Any] = [
         ("1", "a"),
         ("a/b", "c"),
@@ -156,21 +156,21 @@ def test_all_faults_are_said_at_once_each_with_its_step_or_place() -> None:
         assert part in text
 
 
-def test_the_text_of_many_faults_stays_readable() -> None:
-    with pytest.raises(UsageError, match="1000 faults in this plan") as caught:
+def test_the_text_of_many_problems_stays_readable() -> None:
+    with pytest.raises(UsageError, match="1000 problems in this plan") as caught:
         Plan.delete(["no id"] * 1000)
     assert len(caught.value.problems) == 1000
     assert len(str(caught.value)) < 2000
-    assert str(caught.value).count("is no id") == 1  # the same fault is told once
+    assert str(caught.value).count("is no id") == 1  # the same problem is told once
     assert "item 1, item 2, item 3 and 997 more: " in str(caught.value)
     assert pickle.loads(pickle.dumps(caught.value)).problems == caught.value.problems
 
 
-def test_steps_with_the_same_fault_share_a_sentence_and_problems_has_each() -> None:
+def test_steps_with_the_same_problem_share_a_sentence_and_problems_has_each() -> None:
     with pytest.raises(UsageError) as caught:
         Plan.save(dict.fromkeys(range(1, 21), "n"))
     assert str(caught.value) == (
-        "19 faults in this plan: save node 2 as 'n', save node 3 as 'n', save node 4 as 'n'"
+        "19 problems in this plan: save node 2 as 'n', save node 3 as 'n', save node 4 as 'n'"
         " and 16 more: the name goes to another step already (save node 1 as 'n')"
     )
     assert len(caught.value.problems) == 19
@@ -179,9 +179,9 @@ def test_steps_with_the_same_fault_share_a_sentence_and_problems_has_each() -> N
     )
 
 
-def test_different_faults_beyond_the_tenth_are_counted_in_items() -> None:
+def test_different_problems_beyond_the_tenth_are_counted_in_items() -> None:
     pairs = [(f"{number}!", "n") for number in range(12)] + [("x!", "n")] * 3
-    with pytest.raises(UsageError, match=r"15 faults in this plan: item 1: .* and 5 more \("):
+    with pytest.raises(UsageError, match=r"15 problems in this plan: item 1: .* and 5 more \("):
         Plan.rename(pairs)
 
 
