@@ -44,36 +44,39 @@ _WINDOW: Final = 10.0
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Progress(Value):
-    """How far a run has got."""
+    """How far a run has got. It is the argument of the ``progress`` callback."""
 
-    #: Steps in all; None when they come from an iterable of unknown length.
+    #: The number of steps; None if they come from an iterable of unknown length.
     total: int | None
-    #: Steps that have ended, well or not. One that was skipped has not.
+    #: Steps that have ended, successfully or not. Skipped steps are not counted.
     finished: int
-    #: Those among them that ended FAILED or UNKNOWN.
+    #: Finished steps that are FAILED or UNKNOWN.
     failed: int
-    #: Steps under way now.
+    #: Steps that are in progress now.
     in_flight: int
-    #: Steps that may be under way now: the limit of the run, or that of a throttled session if it
-    #: is lower.
+    #: Steps that may be in progress now. It is the limit of the run, or that of a throttled session
+    #: if that is lower.
     limit: int
-    #: Steps finished in a second, over the last ten seconds.
+    #: Steps finished per second, over the last ten seconds.
     rate: float
-    #: Whether the run holds back: because step after step met a fault that passes, or because the
-    #: request budget is used up.
+    #: Whether the run is waiting, because of repeated transient errors or because the request
+    #: budget is used up.
     paused: bool = False
-    #: Seconds left at this rate; None where that cannot be said.
+    #: Estimated seconds until the end at this rate; None if it is unknown.
     eta: float | None = None
-    #: When the run goes on, where the request budget is used up; with its zone (UTC).
+    #: When a run that waits for the request budget resumes, in UTC; else None.
     paused_until: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The value in a form that JSON can hold."""
+        """Return the value as ``json.dumps`` takes it."""
         return {name: as_json(getattr(self, name)) for name in _STORED}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` wrote, equal to the one that was written.
+        """Rebuild a value from the result of `to_dict`. It is equal to the original.
+
+        Args:
+            data: The result of `to_dict`.
 
         Raises:
             UsageError: It is damaged.
