@@ -158,7 +158,7 @@ ROOMS: Mapping[str, str] = {
     "_check": "arguments",
     "errors": "all errors",
     "events": "what hooks are told",
-    "_plain": "values as JSON",
+    "_plain": "values, JSON",
     "_text": "what may be shown",
     "_clock": "time",
     "_lazy": "loads on first use",
