@@ -106,7 +106,7 @@ def is_json(body: bytes) -> bool:
     return True
 
 
-def test_every_row_has_a_summary_and_a_name_of_small_letters() -> None:
+def test_every_kind_has_a_summary_and_a_lower_case_name() -> None:
     assert len(KINDS) > 200
     for kind, row in KINDS.items():
         assert re.fullmatch(r"[a-z0-9.-]+", kind)
