@@ -137,10 +137,8 @@ async def _retries(base: str, scale: Scale) -> list[Row]:
         found = await interleaved(
             {name: partial(batch, method) for name, method in methods.items()}, scale.rounds
         )
-    what = "a call that is not retried, over its one attempt"
+    what = "retries when nothing fails, per call: all that a call adds to its one attempt"
     return [
         amount(what, found.difference("run", "attempt"), "µs"),
-        amount(
-            f"{what}, without the check of the session", found.difference("run", "checked"), "µs"
-        ),
+        amount(f"{what} but the check of the session", found.difference("run", "checked"), "µs"),
     ]
