@@ -6,6 +6,7 @@ import inspect
 import operator
 import os
 import re
+from collections.abc import Iterable
 from typing import Final, SupportsIndex, TypeGuard, cast
 
 from ._text import escape, shorten
@@ -56,6 +57,11 @@ def as_str(text: str) -> str:
     was checked.
     """
     return text if type(text) is str else str.__str__(text)
+
+
+def is_collection(value: object) -> TypeGuard[Iterable[object]]:
+    """Whether it has items. A text has letters, and is never meant as a collection."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes)
 
 
 def require_bool(argument: str, value: object) -> bool:

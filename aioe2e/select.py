@@ -397,9 +397,9 @@ def all_but_newest(
 
 
 def _images(images: object) -> list[SavedImage]:
-    if isinstance(images, str | bytes) or not isinstance(images, Iterable):
+    if not _check.is_collection(images):
         raise UsageError(f"images: SavedImages are needed, not {_check.quoted(images)}")
-    found = list(cast("Iterable[object]", images))
+    found = list(images)
     for place, image in enumerate(found, 1):
         if not isinstance(image, SavedImage):
             raise UsageError(

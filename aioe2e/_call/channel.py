@@ -67,6 +67,21 @@ class ChannelSettings:
     guard: Guard | None = None
 
 
+class _Process:
+    """This process. Asking the system for its number costs more than all else in `enter`."""
+
+    number: int = os.getpid()
+
+    @classmethod
+    def renew(cls) -> None:
+        """A forked child begins."""
+        cls.number = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_Process.renew)
+
+
 class Channel:
     """Pool, gate, budget, tokens and hooks: what the calls of any resource need.
 
@@ -132,7 +147,7 @@ class Channel:
             )
         if self._transport is None:
             return self._open()
-        if os.getpid() != self._process:
+        if _Process.number != self._process:
             raise SessionError(
                 "this session was carried into a forked process: build a new one there"
             )
@@ -157,7 +172,7 @@ class Channel:
         if isinstance(settings.credentials.auth_token, str):
             self._transport.authorize(settings.credentials.auth_token)
         self._loop = asyncio.get_running_loop()
-        self._process = os.getpid()
+        self._process = _Process.number
         self._finalizer = weakref.finalize(self, _forgotten, self._transport, self._process)
         return self._transport
 
@@ -284,7 +299,7 @@ class Channel:
         if transport is None or loop is None:
             return
         self._finalizer.detach()
-        if os.getpid() != self._process:
+        if _Process.number != self._process:
             return  # a forked child shares the parent's sockets: they are not its to close
         if asyncio.get_running_loop() is loop:
             await self._close_here(transport)
@@ -335,7 +350,7 @@ def _forgotten(transport: Transport, process: int) -> None:
 
     It is a finalizer, because it must come before those of aiohttp.
     """
-    if os.getpid() != process:
+    if _Process.number != process:
         return  # a forked child shares the parent's sockets: they are not its to close
     transport.abandon()
     if transport.sent:

@@ -79,6 +79,7 @@ class Verdict:
     http_status: int | None = None
     data: Any = None
     message: str = ""
+    #: Why it is no success; None exactly where the fate is DONE.
     error: E2EError | None = None
     #: Seconds that the server asked for, where it did.
     retry_after: float | None = None

@@ -260,12 +260,12 @@ def _listing(existing: Any) -> dict[str, SavedImage] | None:
     """The images of a listing by id; None when no listing was given."""
     if existing is None:
         return None
-    if isinstance(existing, str | bytes) or not isinstance(existing, Iterable):
+    if not _check.is_collection(existing):
         raise UsageError(
             f"existing: a listing of SavedImages is needed, not {_check.quoted(existing)}"
         )
     found: dict[str, SavedImage] = {}
-    for index, image in enumerate(cast("Iterable[object]", existing)):
+    for index, image in enumerate(existing):
         if not isinstance(image, SavedImage):
             raise UsageError(
                 f"existing: {_place(index)} must be a SavedImage, not {_check.quoted(image)}"

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import attrs
 
@@ -16,6 +16,7 @@ from aioe2e import _check, events
 from aioe2e._clock import Clock
 from aioe2e._plain import (
     Reader,
+    Value,
     as_json,
     checked_fields,
     instant,
@@ -41,8 +42,8 @@ _numbers: Final = itertools.count(1)
 _WINDOW: Final = 10.0
 
 
-@attrs.frozen(kw_only=True)
-class Progress:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Progress(Value):
     """How far a run has got. It is the argument of the ``progress`` callback."""
 
     #: The number of steps; None if they come from an iterable of unknown length.
@@ -98,8 +99,7 @@ _STORED: Final[Mapping[str, Reader]] = {
 }
 
 
-@attrs.frozen
-class Standing:
+class Standing(NamedTuple):
     """The part of a `Progress` that the engine counts; the rest follows from it and the time."""
 
     total: int | None

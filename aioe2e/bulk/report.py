@@ -218,40 +218,49 @@ def _error_of_record(step: Step, record: StepRecord) -> E2EError:
     return error_of_json(stored)
 
 
-@attrs.frozen(eq=False, repr=False)
 class _PlanOutcomes:
     """The outcomes of all steps of a plan.
 
     Those of the steps that a run did not come to are made when they are asked for: a run of many
     thousand steps whose deadline is over has no time for them.
+
+    Args:
+        steps: All steps of the plan.
+        ended: The outcomes of those that ended, by index.
+        reason: Why the others did not.
+        halves: Those of the others of which the first half is done, by index.
+        over_at: Loop time at which the run was over.
     """
 
-    #: All steps of the plan.
-    steps: Sequence[Step]
-    #: The outcomes of those that ended, by index.
-    ended: Mapping[int | None, Outcome]
-    #: Why the others did not.
-    reason: str
-    #: Those of the others of which the first half is done, by index.
-    halves: Mapping[int | None, FirstHalf]
-    #: Loop time at which the run was over.
-    over_at: float
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        ended: Mapping[int | None, Outcome],
+        reason: str,
+        halves: Mapping[int | None, FirstHalf],
+        over_at: float,
+    ) -> None:
+        self._steps = steps
+        self._ended = ended
+        self._reason = reason
+        self._halves = halves
+        self._over_at = over_at
 
     def __len__(self) -> int:
-        return len(self.steps)
+        return len(self._steps)
 
     def __iter__(self) -> Iterator[Outcome]:
-        for step in self.steps:
-            ended = self.ended.get(step.index)
+        for step in self._steps:
+            ended = self._ended.get(step.index)
             yield self._outcome(step) if ended is None else ended
 
     def of_the_others(self) -> Iterator[Outcome]:
         """The outcomes of the steps that did not end."""
-        return (self._outcome(step) for step in self.steps if step.index not in self.ended)
+        return (self._outcome(step) for step in self._steps if step.index not in self._ended)
 
     def _outcome(self, step: Step) -> Outcome:
-        ending = skipped(self.reason)
-        half = self.halves.get(step.index)
+        ending = skipped(self._reason)
+        half = self._halves.get(step.index)
         if half is None:
             return Outcome(step, ending.status, error=ending.error)
         ending = of_second_half(step, ending, half.attempts)
@@ -260,7 +269,7 @@ class _PlanOutcomes:
             ending.status,
             error=ending.error,
             attempts=ending.attempts,
-            elapsed=self.over_at - half.began,
+            elapsed=self._over_at - half.began,
             halfway=True,
         )
 

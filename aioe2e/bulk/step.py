@@ -11,6 +11,7 @@ import attrs
 
 from aioe2e import _check
 from aioe2e._actions import ACTIONS, Repeatability
+from aioe2e._plain import Value
 from aioe2e._record import CallRecord
 from aioe2e.errors import E2EError, UsageError
 from aioe2e.models import (
@@ -120,8 +121,8 @@ _STORED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
 }
 
 
-@attrs.frozen
-class Step:
+@attrs.frozen(eq=False, repr=False)
+class Step(Value):
     """One action on one image, or on one node for a save.
 
     Make one with `Step.rename`, `Step.delete` or `Step.save`. A `Plan` fills in the fields after

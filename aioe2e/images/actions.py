@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
-from typing import Any, Final, TypeVar, Unpack
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from aioe2e import _check, bulk
 from aioe2e._call import Channel, Options
@@ -26,11 +26,12 @@ from aioe2e.models import (
 
 from .listing import Listing
 from .memory import ImageMemory
-from .naming import named, similar
-from .proof import proven_outcomes
-from .verify import Verification
+from .naming import named, several, similar
 from .waits import WaitTold, poll
 from .writes import Writes
+
+if TYPE_CHECKING:
+    from .runs import Runs
 
 __all__ = ["Images"]
 
@@ -38,8 +39,6 @@ T = TypeVar("T")
 
 #: States in which an image does not become another one by waiting.
 _FINISHED: Final = frozenset({ImageState.READY, ImageState.ERROR, ImageState.DISABLED})
-#: Candidates that an error names.
-_MOST_NAMED: Final = 5
 
 
 class Images:
@@ -62,6 +61,12 @@ class Images:
         self._memory = memory
         self._options = options
         self._writes = Writes(channel, memory, options)
+
+    @cached_property
+    def _runs(self) -> Runs:
+        from .runs import Runs  # noqa: PLC0415  # loads with the first run
+
+        return Runs(self._channel, self._memory, self._options)
 
     async def list(self, match: Callable[[SavedImage], object] | None = None) -> list[SavedImage]:
         """Return all saved images, in the server's order.
@@ -268,13 +273,11 @@ class Images:
 
         def found(listing: Listing) -> SavedImage | None:
             shown = listing.by_id.get(wanted)
-            if shown is None and self._may_be_new(wanted, listing):
+            if shown is not None:
+                return self._arrived(shown, state)
+            if self._may_be_new(wanted, listing):
                 return None
-            if shown is None:
-                raise _absent(
-                    f"waiting for image {wanted}: it is not in the listing", "wait", listing
-                )
-            return self._arrived(shown, state)
+            raise _absent(f"waiting for image {wanted}: it is not in the listing", "wait", listing)
 
         waiting_for = f"waiting for image {wanted} to be {state.value}"
         return await self._poll(
@@ -308,7 +311,7 @@ class Images:
         """
         wanted = image_id_of(image)
         await self._poll(
-            lambda listing: None if self._may_be_there(wanted, listing) else True,
+            lambda listing: self._is_gone(wanted, listing) or None,
             lambda listing: _state_in(listing, wanted),
             waiting_for=f"waiting for image {wanted} to be gone",
             timeout=timeout,
@@ -364,11 +367,11 @@ class Images:
 
         def found(listing: Listing) -> SavedImage | None:
             candidates = self._candidates(save, listing)
-            if len(candidates) > 1 and all(image.state in _FINISHED for image in candidates):
+            if len(candidates) == 1:
+                return self._arrived(candidates[0], ImageState.READY)
+            if candidates and all(image.state in _FINISHED for image in candidates):
                 raise _ambiguous(waiting_for, candidates)
-            if len(candidates) != 1:
-                return None
-            return self._arrived(candidates[0], ImageState.READY)
+            return None
 
         def state_in(listing: Listing) -> ImageState | None:
             candidates = self._candidates(save, listing)
@@ -435,24 +438,8 @@ class Images:
             UsageError: An argument is invalid. Problems with a journal are raised by ``async
                 with``.
         """
-        stream = bulk.Stream(
-            bulk.as_plan(plan),
-            perform=partial(
-                self._writes.perform, missing_ok=_check.require_bool("missing_ok", missing_ok)
-            ),
-            session_limit=self._channel.limits.in_flight,
-            current_limit=lambda: self._channel.gate.limit,
-            rest=self._channel.rest,
-            is_closed=lambda: self._channel.closed,
-            check=Verification(self._channel, self._memory),
-            longest_wait=self._options.retry.max_retry_after,
-            clock=self._channel.clock,
-            tell=self._channel.emit if self._channel.settings.hooks else None,
-            **options,
-        )
-        if (limit := options.get("limit")) is not None:
-            self._channel.warn_of_limit(limit)
-        return stream
+        missing_ok = _check.require_bool("missing_ok", missing_ok)
+        return self._runs.stream(plan, missing_ok=missing_ok, **options)
 
     async def bulk_rename(
         self,
@@ -585,12 +572,7 @@ class Images:
         """
         if not isinstance(report, bulk.Report):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
             raise UsageError(f"report must be a Report, not {type(report).__name__}")
-        unknown = report.where(bulk.Status.UNKNOWN)
-        if not unknown:
-            return report
-        listing = await self._memory.list_with_retries(self._options, CallRecord())
-        lag = self._options.retry.look
-        return report.settle(proven_outcomes(self._channel, self._memory, unknown, listing, lag))
+        return await self._runs.reconcile(report)
 
     def _candidates(self, action: SaveAction, listing: Listing) -> Sequence[SavedImage]:
         """The images in a listing that may be that of a save."""
@@ -601,14 +583,11 @@ class Images:
 
     def _may_be_new(self, image_id: str, listing: Listing) -> bool:
         """Whether an image that a listing does not show may be too new for it."""
-        memory = self._memory
-        is_old = memory.known.is_old(image_id, listing, self._options.retry.look)
-        return not is_old or memory.saves.is_unborn(image_id)
+        return self._memory.may_be_new(image_id, listing, self._options.retry.look)
 
-    def _may_be_there(self, image_id: str, listing: Listing) -> bool:
-        return (
-            listing.partial or image_id in listing.by_id or self._memory.saves.is_unborn(image_id)
-        )
+    def _is_gone(self, image_id: str, listing: Listing) -> bool:
+        """Whether a listing shows that an image is not there, and not only that it is new."""
+        return listing.lacks(image_id) and not self._memory.saves.is_unborn(image_id)
 
     def _arrived(self, image: SavedImage, state: ImageState) -> SavedImage | None:
         """The image if it is in the state, None if it may still get there."""
@@ -673,18 +652,23 @@ def _save_waited_for(
     Raises:
         UsageError: It is neither, or both, or one of the three is missing or cannot be meant.
     """
-    told = {"node": node, "name": name, "since": since}
-    given = [argument for argument, value in told.items() if value is not None]
-    if action is not None:
-        if not isinstance(action, SaveAction):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
-            raise UsageError(
-                f"action must be the SaveAction that save() returned, not {type(action).__name__}"
-            )
-        if given:
-            raise UsageError(f"{given[0]}: give either the action, or node, name and since")
-        return action
+    if action is None:
+        return _save_of(node, name, since)
+    if not isinstance(action, SaveAction):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+        raise UsageError(
+            f"action must be the SaveAction that save() returned, not {type(action).__name__}"
+        )
+    for argument, value in (("node", node), ("name", name), ("since", since)):
+        if value is not None:
+            raise UsageError(f"{argument}: give either the action, or node, name and since")
+    return action
+
+
+def _save_of(node: NodeLike | None, name: str | None, since: datetime | None) -> SaveAction:
+    """An action made of what is known of a save."""
     if node is None or name is None or since is None:
-        missing = ", ".join(argument for argument in told if argument not in given)
+        given = {"node": node, "name": name, "since": since}
+        missing = ", ".join(argument for argument, value in given.items() if value is None)
         raise UsageError(
             "give the SaveAction that save() returned, or node, name and since"
             f" (missing: {missing})"
@@ -706,11 +690,8 @@ def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotF
 
 def _ambiguous(waiting_for: str, candidates: Sequence[SavedImage]) -> WaitTimeoutError:
     """The error for a save whose image can be any of several: waiting longer would not tell."""
-    named = ", ".join(f"{image.image_id} ({image.name!r})" for image in candidates[:_MOST_NAMED])
-    more = len(candidates) - _MOST_NAMED
-    others = f" and {more} more" if more > 0 else ""
     return WaitTimeoutError(
-        f"{len(candidates)} images may be the one, and nothing tells them apart: {named}{others}; "
-        "look which it is, and go on with its id",
+        f"{len(candidates)} images may be the one, and nothing tells them apart: "
+        f"{several(candidates)}; look which it is, and go on with its id",
         subject=waiting_for,
     )

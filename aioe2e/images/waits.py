@@ -81,20 +81,33 @@ async def poll(
             result = found(fresh)
             if result is not None:
                 return result
-        if channel.closed:
-            raise closed_error()
-        if failure is not None and not is_passing(failure):
-            raise failure
+        _require_no_end(channel, failure)
         if schedule.is_over():
-            break
-        shown = None if failure is not None else listing
+            raise _not_in_time(waiting_for, timeout, failure)
+        shown = listing
+        if failure is not None:
+            shown = None
         schedule.advance(shown)
         if told is not None:
             told.tell(shown, elapsed=schedule.elapsed(), next_look=schedule.left())
+
+
+def _require_no_end(channel: Channel, failure: E2EError | None) -> None:
+    """Raise what ends a wait: the session was closed, or a listing failed for good."""
+    if channel.closed:
+        raise closed_error()
+    if failure is not None and not is_passing(failure):
+        raise failure
+
+
+def _not_in_time(
+    waiting_for: str, timeout: float | None, failure: E2EError | None
+) -> WaitTimeoutError:
+    """The error of a wait whose time is over."""
     because = ""
     if failure is not None:
         because = f" (the last listing failed: {failure})"
-    raise WaitTimeoutError(
+    return WaitTimeoutError(
         f"not within {timeout:g} s{because}; the server may still be at it", subject=waiting_for
     )
 

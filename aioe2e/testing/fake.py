@@ -98,6 +98,8 @@ class FakeE2E:
         refuse_unknown(rules, FakeE2E)
         known = Rules(**rules)
         self.credentials: Credentials = Credentials(api_key=api_key, auth_token=auth_token)
+        self._api_key = api_key
+        self._auth_token = auth_token
         checks.integer("seed", seed)
         checks.text("host", host)
         self._listener = Listener(host, checks.whole("port", port, most=65535))
@@ -280,6 +282,20 @@ class FakeE2E:
             "retry": RetryPolicy(base=0.01, cap=0.1, look=2.0),
         }
         return Session(options.pop("credentials", self.credentials), **(defaults | options))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables with which ``Session.from_env()`` uses this server.
+
+        A test of an application sets them, with ``monkeypatch.setenv`` for example.
+        """
+        return {
+            "E2E_API_KEY": self._api_key,
+            "E2E_AUTH_TOKEN": self._auth_token,
+            "E2E_PROJECT_ID": str(self.project_id),
+            "E2E_LOCATION": self.location,
+            "E2E_MYACCOUNT_BASE_URL": self.url.rstrip("/").removesuffix("/api/v1"),
+        }
 
     async def settle(self) -> None:
         """Wait until no request is being processed and no late effect is to come."""

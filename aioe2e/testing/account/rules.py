@@ -126,7 +126,7 @@ class Rules:
     """The rules of the emulated API. They are keywords of `FakeE2E` and options of its command.
 
     Raises:
-        UsageError: A value has the wrong type or makes no sense; it names the field.
+        UsageError: A value is invalid; the text names the field.
     """
 
     #: Refuse a name that another image has, for rename and for save.

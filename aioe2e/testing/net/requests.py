@@ -14,7 +14,7 @@ from .paths import NOWHERE, Route, action_of, route_of, segments_of, split_url
 
 
 def _no_json(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 @attrs.define(kw_only=True, eq=False, slots=False, repr=False)
@@ -71,10 +71,10 @@ class RecordedRequest:
         if not self.body:
             return None, True
         try:
-            # Not from bytes: they may be UTF-16 then, too.
+            # Not from bytes, which json also takes as UTF-16.
             return json.loads(self.body.decode(), parse_constant=_no_json), True
         except (ValueError, RecursionError):
-            # The latter comes of too many lists in each other.
+            # The latter is raised for too many nested lists.
             return None, False
 
     @cached_property
@@ -115,9 +115,9 @@ class RecordedRequest:
         return cast("dict[str, Any]", body).get(key) if isinstance(body, dict) else None
 
     def forget_derived(self) -> None:
-        """Forget what was worked out of the request; it is worked out again where it is asked for.
+        """Discard what was derived from the request; it is derived again when it is asked for.
 
-        Many requests are kept, and few of them are looked at.
+        Many requests are kept, and few of them are read.
         """
         for name in _DERIVED:
             self.__dict__.pop(name, None)
@@ -133,7 +133,7 @@ class RecordedRequest:
 #: The former name of the class.
 Call = RecordedRequest
 
-#: What a request remembers of itself while it is answered.
+#: What is derived from a request and kept while it is answered.
 _DERIVED = tuple(
     name for name, value in vars(RecordedRequest).items() if isinstance(value, cached_property)
 )
