@@ -10,7 +10,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Final, Self, cast, overload
 
 import attrs
@@ -99,6 +98,8 @@ class Plan(Sequence[Step]):
     #: The journal from which `Plan.resume` made this plan, or the plan that this one remains of;
     #: else None.
     journal: str | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
+    #: The digest once it was asked for, since it takes a while; `digest` alone writes it.
+    _known_digest: str | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         indices = [step.index for step in (*self.steps, *self.unknown)]
@@ -281,11 +282,13 @@ class Plan(Sequence[Step]):
     @property
     def digest(self) -> str:
         """The SHA-256 of the steps of the first plan, by which a journal identifies the plan."""
-        return self.origin or self._digest
-
-    @cached_property
-    def _digest(self) -> str:
-        return _digest((*self.steps, *self.unknown))
+        if self.origin:
+            return self.origin
+        if self._known_digest is None:
+            found = _digest((*self.steps, *self.unknown))
+            object.__setattr__(self, "_known_digest", found)
+            return found
+        return self._known_digest
 
     @property
     def resumed(self) -> bool:

@@ -221,7 +221,7 @@ async def test_a_trial_reports_the_image_of_a_save_that_took_too_long() -> None:
     [
         ({"writes": True}, "node: writes=True needs the node"),
         ({"node": 5}, "node: it is for writes=True"),
-        ({"node": "a/b", "writes": True}, "node: 'a/b' is no id"),
+        ({"node": "a/b", "writes": True}, "node: 'a/b' is not an id"),
         ({"writes": "yes"}, "writes: True or False is needed"),
         ({"node": 5, "writes": True, "tell": 5}, "tell: a plain callable is needed"),
         ({"node": 5, "writes": True, "timeout": None}, "timeout must be"),

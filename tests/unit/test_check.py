@@ -48,7 +48,7 @@ def test_an_invalid_id_is_refused(value: object) -> None:
 
 def test_a_number_too_long_to_print_is_refused_like_any_other() -> None:
     for number in (10**5000, -(10**5000)):
-        with pytest.raises(UsageError, match="image: <int> is no id"):
+        with pytest.raises(UsageError, match="image: <int> is not an id"):
             image_id_of(number)
 
 
@@ -58,7 +58,7 @@ def test_an_image_is_refused_as_a_node() -> None:
 
 
 def test_an_image_whose_own_id_cannot_be_sent_is_refused() -> None:
-    with pytest.raises(UsageError, match="image: 'a/b' is no id"):
+    with pytest.raises(UsageError, match="image: 'a/b' is not an id"):
         image_id_of(SavedImage(image_id="a/b"))
 
 
@@ -73,7 +73,7 @@ def test_names_are_taken_as_they_are(value: str) -> None:
     ("value", "reason"),
     [
         ("", "empty"),
-        ("x" * 256, "has 256 characters; 255 are allowed"),
+        ("x" * 256, "has 256 characters; at most 255 are allowed"),
         (" a", "white space at an end"),
         ("a ", "white space at an end"),
         ("a\u3000", "white space at an end"),

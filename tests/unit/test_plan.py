@@ -145,7 +145,7 @@ def test_all_problems_are_told_at_once_each_with_its_step_or_place() -> None:
     for text, part in zip(
         found,
         [
-            "'a/b' is no id",
+            "'a/b' is not an id",
             "a pair",
             "white space",
             "another step already (rename 1 to 'a')",
@@ -161,7 +161,7 @@ def test_the_text_of_many_problems_stays_readable() -> None:
         Plan.delete(["no id"] * 1000)
     assert len(caught.value.problems) == 1000
     assert len(str(caught.value)) < 2000
-    assert str(caught.value).count("is no id") == 1  # the same problem is told once
+    assert str(caught.value).count("is not an id") == 1  # the same problem is told once
     assert "item 1, item 2, item 3 and 997 more: " in str(caught.value)
     assert pickle.loads(pickle.dumps(caught.value)).problems == caught.value.problems
 
@@ -455,7 +455,7 @@ async def test_an_async_source_gives_async_steps() -> None:
 
     steps = steps_of(Action.SAVE, pairs())
     assert await anext(steps) == Step(Action.SAVE, "5", "n", index=0)
-    with pytest.raises(UsageError, match="item 2: name: it is empty"):
+    with pytest.raises(UsageError, match="item 2: name: it must not be empty"):
         await anext(steps)
 
 
