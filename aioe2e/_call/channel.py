@@ -15,10 +15,8 @@ import weakref
 from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
-
-import attrs
 
 from aioe2e import events
 from aioe2e._clock import Clock
@@ -49,8 +47,7 @@ log: Final = logging.getLogger("aioe2e")
 _MOST_COMPLAINTS: Final = 4
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class ChannelSettings:
+class ChannelSettings(NamedTuple):
     """The settings of a session that its views cannot change, checked."""
 
     credentials: Credentials
@@ -60,9 +57,9 @@ class ChannelSettings:
     hooks: tuple[events.Hook, ...]
     user_agent: str
     trust_env: bool
+    clock: Clock
     #: The user's own TLS context.
     tls: ssl.SSLContext | None = None
-    clock: Clock
     limiter: Limiter | None = None
     guard: Guard | None = None
 

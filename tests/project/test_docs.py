@@ -29,6 +29,9 @@ ALL = [*PAGES, *REFERENCE, *sorted(ROOT.glob("*.md"))]
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeE2E]:
     monkeypatch.chdir(tmp_path)
+    # It asks the listing about a lost write for ten seconds; those of the pages are settled at once.
+    hasty = aioe2e.RetryPolicy(attempts=1, look=0.3)
+    monkeypatch.setattr(aioe2e.RetryPolicy, "none", lambda: hasty)
     with FakeE2E(
         made_images(40, today=datetime.now(INDIA)), latency=0.002, save_seconds=0.05
     ) as fake:
