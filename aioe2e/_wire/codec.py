@@ -46,7 +46,10 @@ _MONTHS: Mapping[str, int] = {
     "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
     "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
 }  # fmt: skip
-_WHOLE = re.compile(r"-?\d{1,18}(?:\.0*)?", re.ASCII)
+_WHOLE = re.compile(r"\d{1,18}(?:\.0*)?", re.ASCII)
+
+#: What a field holds that has no value.
+_EMPTY = (None, "")
 
 
 @lru_cache(maxsize=4096)
@@ -76,7 +79,7 @@ def read_date(value: Any, _: Any = None) -> Any:
 @lru_cache(maxsize=4096)
 def _count(text: str) -> int | _Unreadable:
     digits = text.strip()
-    if not _WHOLE.fullmatch(digits) or digits[0] == "-":
+    if not _WHOLE.fullmatch(digits):
         return UNREADABLE
     return int(digits.split(".")[0])
 
@@ -85,10 +88,10 @@ def read_count(value: Any, _: Any = None) -> Any:
     """A whole number of 0 or more, as a number or as text."""
     if type(value) is str:
         return _count(value) if len(value) < 64 else UNREADABLE
+    if type(value) is float and value.is_integer():
+        value = int(value)
     if type(value) is int and value >= 0:
         return value
-    if type(value) is float and value.is_integer() and value >= 0:
-        return int(value)
     return UNREADABLE
 
 
@@ -105,7 +108,7 @@ def read_text(value: Any, _: Any = None) -> Any:
 
 def read_flag(value: Any, _: Any = None) -> Any:
     """True or false, as JSON, as text or as 1 and 0."""
-    if value is True or value is False:
+    if isinstance(value, bool):
         return value
     if not isinstance(value, str | int):
         return UNREADABLE
@@ -215,7 +218,7 @@ def _read_fields(
         elif reader is read_text and type(value) is str:  # as most fields are
             if value:
                 values[key] = value
-        elif value is not None and value != "":
+        elif value not in _EMPTY:
             read = reader(value, None)
             if read is UNREADABLE:
                 extra[key] = value
@@ -228,7 +231,7 @@ def _under_its_key(
     raw: Mapping[str, Any], key: str, alias: str, reader: _Reader
 ) -> Mapping[str, Any]:
     """The object with a value under the field's own key, where only its other spelling has one."""
-    has_own = raw.get(key) not in (None, "")
+    has_own = raw.get(key) not in _EMPTY
     if has_own or _is_unreadable(reader, raw[alias]):
         return raw
     return {key: raw[alias], **{k: v for k, v in raw.items() if k not in (key, alias)}}
@@ -247,11 +250,13 @@ def _reader_of(field: attrs.Attribute[Any], converter: cattrs.Converter) -> _Rea
 
 
 def _is_unreadable(reader: _Reader, value: Any) -> bool:
-    return value is not None and value != "" and reader(value, None) is UNREADABLE
+    return value not in _EMPTY and reader(value, None) is UNREADABLE
 
 
 def _why_no_id(value: Any) -> str:
-    return "missing" if value is None or value == "" else f"{type(value).__name__} is no id"
+    if value in _EMPTY:
+        return "missing"
+    return f"{type(value).__name__} is no id"
 
 
 def _make_converter() -> cattrs.Converter:
@@ -388,25 +393,28 @@ def _in_slices(
     is_read = (model, _Odd)
     found: list[M] = []
     problems: list[str] = []
-    for start in range(0, len(data), _SLICE):
-        if start:
+    for index, raw in enumerate(data):
+        if index and index % _SLICE == 0:
             yield
-        for index, raw in enumerate(data[start : start + _SLICE], start):
-            element: M | _Odd = raw if isinstance(raw, is_read) else read(raw)
-            if isinstance(element, _Odd):
-                problems.append(f"$.data[{index}]{element.problem}")
-            else:
-                found.append(element)
-            if len(problems) >= _MOST_PROBLEMS:
-                break
-        if len(problems) >= _MOST_PROBLEMS:
+        element: M | _Odd = raw if isinstance(raw, is_read) else read(raw)
+        if not isinstance(element, _Odd):
+            found.append(element)
+            continue
+        problems.append(f"$.data[{index}]{element.problem}")
+        if len(problems) == _MOST_PROBLEMS:
             break
     if problems:
-        more = "" if len(problems) < 2 else f" (and {len(problems) - 1} more)"
-        raise ResponseError(
-            f"listing the {what}: not a list of {what}: {problems[0]}{more}", problems=problems
-        )
+        raise _no_list(what, problems)
     return found
+
+
+def _no_list(what: str, problems: Sequence[str]) -> ResponseError:
+    more = ""
+    if len(problems) > 1:
+        more = f" (and {len(problems) - 1} more)"
+    return ResponseError(
+        f"listing the {what}: not a list of {what}: {problems[0]}{more}", problems=problems
+    )
 
 
 def node_of(data: Any) -> Node:
