@@ -18,8 +18,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
-import attrs
-
 from aioe2e import events
 from aioe2e._clock import Clock
 from aioe2e._http import RequestsInFlight, Transport
@@ -51,22 +49,53 @@ log: Final = logging.getLogger("aioe2e")
 _MOST_COMPLAINTS: Final = 4
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ChannelSettings:
-    """The settings of a session that its views cannot change, checked."""
+    """The settings of a session that its views cannot change, checked. Nothing changes them.
 
-    credentials: Credentials
-    base: str
-    limits: Limits
-    dialect: Dialect
-    hooks: tuple[events.Hook, ...]
-    user_agent: str
-    trust_env: bool
-    #: The user's own TLS context.
-    tls: ssl.SSLContext | None = None
-    clock: Clock
-    limiter: Limiter | None = None
-    guard: Guard | None = None
+    Attributes:
+        tls: The user's own TLS context.
+    """
+
+    __slots__ = (
+        "base",
+        "clock",
+        "credentials",
+        "dialect",
+        "guard",
+        "hooks",
+        "limiter",
+        "limits",
+        "tls",
+        "trust_env",
+        "user_agent",
+    )
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials,
+        base: str,
+        limits: Limits,
+        dialect: Dialect,
+        hooks: tuple[events.Hook, ...],
+        user_agent: str,
+        trust_env: bool,
+        tls: ssl.SSLContext | None = None,
+        clock: Clock,
+        limiter: Limiter | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        self.credentials: Credentials = credentials
+        self.base: str = base
+        self.limits: Limits = limits
+        self.dialect: Dialect = dialect
+        self.hooks: tuple[events.Hook, ...] = hooks
+        self.user_agent: str = user_agent
+        self.trust_env: bool = trust_env
+        self.tls: ssl.SSLContext | None = tls
+        self.clock: Clock = clock
+        self.limiter: Limiter | None = limiter
+        self.guard: Guard | None = guard
 
 
 class _Process:

@@ -15,7 +15,7 @@ import operator
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -259,26 +259,25 @@ def _why_no_id(value: Any) -> str:
     return f"{type(value).__name__} is no id"
 
 
-def _make_converter() -> cattrs.Converter:
-    converter = cattrs.Converter(detailed_validation=False)
+@cache
+def converter() -> cattrs.Converter:
+    """The one converter, made when the first reply comes: an import has no use for it."""
+    made = cattrs.Converter(detailed_validation=False)
     for type_, reader in _READERS.items():
         if isinstance(type_, type):
-            converter.register_structure_hook(type_, reader)
+            made.register_structure_hook(type_, reader)
         else:  # unions and parametrised types
-            converter.register_structure_hook_func(partial(operator.eq, type_), reader)
+            made.register_structure_hook_func(partial(operator.eq, type_), reader)
 
     def is_model(kind: Any) -> bool:
         return kind in (SavedImage, SaveAction, Node)
 
     def hook(model: type[Any]) -> _Reader:
-        return _tolerant_hook(model, converter)
+        return _tolerant_hook(model, made)
 
-    # Each hook is made when the first object of its kind comes: an import has no use for it.
-    converter.register_structure_hook_factory(is_model, hook)
-    return converter
+    made.register_structure_hook_factory(is_model, hook)
+    return made
 
-
-CONVERTER: Final = _make_converter()
 
 #: Elements decoded between two yields to the loop (about a millisecond).
 _SLICE = 100
@@ -304,7 +303,7 @@ class ModelReader:
 
     def __init__(self, model: type[Any], most: int) -> None:
         self._model = model
-        self._structure = CONVERTER.get_structure_hook(model)
+        self._structure = converter().get_structure_hook(model)
         self._left = most + 1
         self._problems = 0
 
@@ -425,7 +424,7 @@ def node_of(data: Any) -> Node:
     """
     problem = ""
     try:
-        known: Node = CONVERTER.structure(data, Node)
+        known: Node = converter().structure(data, Node)
         return known
     except NotReadable as stop:
         problem = f"$.data{stop.problem}"
@@ -439,5 +438,5 @@ def save_action(data: Any, node: str, name: str) -> SaveAction:
         raw = data
     elif data is not None:
         raw = {"data": data}
-    known: SaveAction = CONVERTER.structure({**raw, "node_id": node, "name": name}, SaveAction)
+    known: SaveAction = converter().structure({**raw, "node_id": node, "name": name}, SaveAction)
     return known

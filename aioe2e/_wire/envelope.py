@@ -140,11 +140,8 @@ def paging(content: Mapping[str, Any]) -> tuple[int | None, int | None]:
     return _whole(content.get("total_count")), _whole(content.get("total_page_number"))
 
 
-_DIGITS = re.compile(r"\d{1,18}", re.ASCII)
-
-
 def _whole(value: Any) -> int | None:
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value, re.ASCII):
         return int(value)
     if is_number(value):
         return int(value)
