@@ -96,14 +96,17 @@ def _word(text: str) -> str:
     return text.strip().upper()
 
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])I?B?)?\s*", re.IGNORECASE)
+_SIZE = r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])I?B?)?\s*"
 _LONGEST_SIZE = 40
 _IN_GB = {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 
 
 @lru_cache(maxsize=4096)
 def _gigabytes(text: str) -> float | None:
-    if len(text) > _LONGEST_SIZE or (match := _SIZE.fullmatch(text)) is None:
+    if len(text) > _LONGEST_SIZE:
+        return None
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE)
+    if match is None:
         return None
     return float(match[1]) * _IN_GB[(match[2] or "G").upper()]
 

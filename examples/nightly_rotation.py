@@ -90,7 +90,8 @@ class Rotation:
 
         A save that was cut off may have been carried out. Only this job gives that name. So if the
         image does not appear in time, the save was not carried out, and the node is saved again,
-        with another journal.
+        with another journal. Once it is, the image is that of the later save: the report of the
+        earlier one is left as it is.
         """
         nodes = await self.session.nodes.list()
         names = {node.node_id: f"{node.name}{MARK}{self.tonight}" for node in nodes}
@@ -100,7 +101,8 @@ class Rotation:
             phase = f"saves-{attempt}"
             if not names and not self._journal(phase).exists():
                 break
-            report = await self._run(phase, aioe2e.Plan.save(names))
+            was_repeated = _has_begun(self._journal(f"saves-{attempt + 1}"))
+            report = await self._run(phase, aioe2e.Plan.save(names), settle=not was_repeated)
             print(f"saved: {report}")
             reports.append(report)
             names = await self._never_made(report)
@@ -128,8 +130,13 @@ class Rotation:
     def _journal(self, phase: str) -> Path:
         return self.state / f"{phase}-{self.tonight}.journal"
 
-    async def _run(self, phase: str, plan: aioe2e.Plan) -> aioe2e.Report:
+    async def _run(self, phase: str, plan: aioe2e.Plan, *, settle: bool = True) -> aioe2e.Report:
         """Run a plan, or the rest of it if an earlier run of this night has begun it.
+
+        Args:
+            phase: Names the journal.
+            plan: What to do if no run has begun.
+            settle: Whether to ask the listing about what is unknown.
 
         Returns:
             The report of all runs of this night.
@@ -140,7 +147,8 @@ class Rotation:
             plan = aioe2e.Plan.resume(journal)
         if len(plan) or not has_begun:
             await self.session.images.run(plan, limit=8, journal=journal, missing_ok=True)
-        return await self.session.images.reconcile(aioe2e.Report.from_journal(journal))
+        report = aioe2e.Report.from_journal(journal)
+        return await self.session.images.reconcile(report) if settle else report
 
     async def _is_ready(self, outcome: aioe2e.Outcome) -> bool:
         """Wait for the image of a save. Return whether it can be used; if not, print why."""

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from aioe2e import events
@@ -49,53 +49,21 @@ log: Final = logging.getLogger("aioe2e")
 _MOST_COMPLAINTS: Final = 4
 
 
-class ChannelSettings:
-    """The settings of a session that its views cannot change, checked. Nothing changes them.
+class ChannelSettings(NamedTuple):
+    """The settings of a session that its views cannot change, checked."""
 
-    Attributes:
-        tls: The user's own TLS context.
-    """
-
-    __slots__ = (
-        "base",
-        "clock",
-        "credentials",
-        "dialect",
-        "guard",
-        "hooks",
-        "limiter",
-        "limits",
-        "tls",
-        "trust_env",
-        "user_agent",
-    )
-
-    def __init__(
-        self,
-        *,
-        credentials: Credentials,
-        base: str,
-        limits: Limits,
-        dialect: Dialect,
-        hooks: tuple[events.Hook, ...],
-        user_agent: str,
-        trust_env: bool,
-        tls: ssl.SSLContext | None = None,
-        clock: Clock,
-        limiter: Limiter | None = None,
-        guard: Guard | None = None,
-    ) -> None:
-        self.credentials: Credentials = credentials
-        self.base: str = base
-        self.limits: Limits = limits
-        self.dialect: Dialect = dialect
-        self.hooks: tuple[events.Hook, ...] = hooks
-        self.user_agent: str = user_agent
-        self.trust_env: bool = trust_env
-        self.tls: ssl.SSLContext | None = tls
-        self.clock: Clock = clock
-        self.limiter: Limiter | None = limiter
-        self.guard: Guard | None = guard
+    credentials: Credentials
+    base: str
+    limits: Limits
+    dialect: Dialect
+    hooks: tuple[events.Hook, ...]
+    user_agent: str
+    trust_env: bool
+    clock: Clock
+    #: The user's own TLS context.
+    tls: ssl.SSLContext | None = None
+    limiter: Limiter | None = None
+    guard: Guard | None = None
 
 
 class _Process:

@@ -342,7 +342,7 @@ class Engine:
                 self.stop(CANCELLED)
             return
         self.error = self.error or error
-        self.stop(f"the run was ended by an exception ({type(error).__name__})")
+        self.stop(_ended_by(error))
 
     async def _work(self) -> None:
         queue, brake, pause = self._queue, self._brake, self._pause
@@ -437,9 +437,7 @@ class Engine:
                 refused, record = ending, CallRecord(orders)
                 ending = endings.of_tries(refused, await self._perform(part, record))
         except BaseException as error:
-            reason = self._cancelled
-            if not reason:
-                reason = f"the run was ended by an exception ({type(error).__name__})"
+            reason = self._cancelled or _ended_by(error)
             ending = endings.of_cancelled(step, record, reason)
             self._settle(step, number, endings.of_tries(refused, ending), began)
             raise
@@ -612,6 +610,11 @@ class Engine:
         self._queue.end(others)
         if self._meter is not None:
             self._meter.end()
+
+
+def _ended_by(error: BaseException) -> str:
+    """Why nothing new starts after an exception that is no outcome of a step."""
+    return f"the run was ended by an exception ({type(error).__name__})"
 
 
 def _is_open_save(step: Step) -> bool:

@@ -10,12 +10,12 @@ import json
 import os
 from collections import Counter
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
-from typing import Any, Final, Self, TypeGuard, cast, overload
+from typing import Any, Final, Self, cast, overload
 
 import attrs
 
 from aioe2e import _check
+from aioe2e._plain import Reader, checked_fields, sequence, text, yes_or_no
 from aioe2e._text import counted, escape, table
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage
@@ -30,6 +30,13 @@ __all__ = ["Plan", "as_plan", "plan_as_json", "remaining_plan", "steps_or_plan"]
 
 #: The version of what `Plan.to_dict` writes.
 VERSION: Final = 1
+
+#: How the fields of a stored plan are read, besides its steps.
+_STORED: Final[Mapping[str, Reader]] = {
+    "digest": text,
+    "resumed": yes_or_no,
+    "warnings": sequence(text),
+}
 
 #: Steps that are encoded at once.
 _SLICE: Final = 500
@@ -91,6 +98,8 @@ class Plan(Sequence[Step]):
     #: The journal from which `Plan.resume` made this plan, or the plan that this one remains of;
     #: else None.
     journal: str | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
+    #: The digest once it was asked for, since it takes a while; `digest` alone writes it.
+    _known_digest: str | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         indices = [step.index for step in (*self.steps, *self.unknown)]
@@ -273,11 +282,13 @@ class Plan(Sequence[Step]):
     @property
     def digest(self) -> str:
         """The SHA-256 of the steps of the first plan, by which a journal identifies the plan."""
-        return self.origin or self._digest
-
-    @cached_property
-    def _digest(self) -> str:
-        return _digest((*self.steps, *self.unknown))
+        if self.origin:
+            return self.origin
+        if self._known_digest is None:
+            found = _digest((*self.steps, *self.unknown))
+            object.__setattr__(self, "_known_digest", found)
+            return found
+        return self._known_digest
 
     @property
     def resumed(self) -> bool:
@@ -383,15 +394,17 @@ class Plan(Sequence[Step]):
                 f"this is no plan that Plan.to_dict wrote in version {VERSION}:"
                 f" {_check.quoted(data)}"
             )
-        digest, resumed, warnings = (data.get(key) for key in ("digest", "resumed", "warnings"))
-        if not isinstance(digest, str) or not isinstance(resumed, bool) or not _are_texts(warnings):
-            raise UsageError(
-                "this stored plan is damaged: its digest, resumed or warnings cannot be read"
-            )
+        fields = checked_fields(
+            "this stored plan", {key: data.get(key) for key in _STORED}, _STORED
+        )
+        digest: str = fields["digest"]
         steps, unknown = _stored(data, "steps"), _stored(data, "unknown")
         try:
             plan = cls(
-                steps, warnings=warnings, unknown=unknown, origin=digest if resumed else None
+                steps,
+                warnings=fields["warnings"],
+                unknown=unknown,
+                origin=digest if fields["resumed"] else None,
             )
         except UsageError as error:
             problem = f"this stored plan is damaged: {error}"
@@ -495,12 +508,6 @@ def _row(step: Step) -> tuple[object, ...]:
         step.previous,
         step.name,
         "; ".join(notes),
-    )
-
-
-def _are_texts(value: object) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and all(
-        isinstance(item, str) for item in cast("list[object]", value)
     )
 
 

@@ -164,7 +164,7 @@ class _Rule:
             name = step.previous
         elif record.halfway or unsure:
             name = step.via
-        if name is None or not is_temporary(name):
+        if not is_temporary(name):
             return ""
         carries = "may carry" if unsure else "carries"
         ending = f"step {step.index} of what remains finishes it"

@@ -442,18 +442,18 @@ class Report(Sequence[Outcome]):
         return [result for result in results if isinstance(result, SaveAction)]
 
     def merged(self, earlier: Report) -> Report:
-        """This report of a resumed run together with that of the run before it.
+        """Return this report of a resumed run, combined with the report of the run before it.
 
-        The result has every step of the earlier plan, as the last run left it. What an earlier run
-        left UNKNOWN stays so until a later one settles it: a step that was then skipped may still
-        have been carried out.
+        The result has every step of the earlier plan, as the last run left it. A step that an
+        earlier run left UNKNOWN stays so until a later run settles it: if it was then SKIPPED, it
+        may still have been carried out.
 
         Args:
-            earlier: The report of the run before, or one that was merged already. Of a run that was
-                killed, `from_journal` has it.
+            earlier: The report of the run before, which may be the result of `merged` itself. If
+                that run was killed, use `from_journal`.
 
         Raises:
-            UsageError: It is the report of another plan, or of a stream.
+            UsageError: The reports belong to different plans, or one is the report of a stream.
         """
         if not isinstance(cast("object", earlier), Report):
             raise UsageError(f"earlier: a Report is needed, not {quoted(earlier)}")

@@ -11,7 +11,18 @@ import attrs
 
 from aioe2e import _check
 from aioe2e._actions import ACTIONS, Repeatability
-from aioe2e._plain import Value
+from aioe2e._plain import (
+    Reader,
+    Unfit,
+    Value,
+    checked_fields,
+    instant,
+    optional,
+    sequence,
+    text,
+    whole,
+    yes_or_no,
+)
 from aioe2e._record import CallRecord
 from aioe2e.errors import E2EError, UsageError
 from aioe2e.models import (
@@ -91,33 +102,21 @@ class StepRecord(NamedTuple):
         return now.status is Status.SKIPPED or now.passing
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str | None)
+def _timestamp(value: object) -> float:
+    moment = instant(value)
+    if moment.tzinfo is None:
+        raise Unfit("a date and time of ISO 8601 with its zone")
+    return moment.timestamp()
 
 
-def _is_index(value: object) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_indices(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_index, cast("list[object]", value)))
-
-
-def _is_instant(value: object) -> bool:
-    try:
-        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False
-
-
-#: The fields that a plan fills in: what a stored step may hold there.
-_STORED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
-    "index": (_is_index, "a whole number from 0 on"),
-    "previous": (_is_text, "a string"),
-    "after": (_is_indices, "a list of indices"),
-    "via": (_is_text, "a string"),
-    "open": (lambda value: isinstance(value, bool), "true or false"),
-    "sent_at": (_is_instant, "a date and time of ISO 8601 with its zone"),
+#: How the fields of a stored step are read that a plan fills in.
+_STORED: Final[Mapping[str, Reader]] = {
+    "index": whole,
+    "previous": optional(text),
+    "after": sequence(whole),
+    "via": optional(text),
+    "open": yes_or_no,
+    "sent_at": _timestamp,
 }
 
 
@@ -260,17 +259,8 @@ class Step(Value):
         rest = {
             key: value for key, value in data.items() if key not in ("action", "target", "name")
         }
-        for key, value in rest.items():
-            check, expected = _STORED.get(key, (None, ""))
-            if check is None:
-                raise UsageError(f"a stored step has no field {_check.quoted(key)}")
-            if not check(value):
-                raise UsageError(f"{key}: {expected} is needed, not {_check.quoted(value)}")
-        if "after" in rest:
-            rest["after"] = tuple(rest["after"])
-        if "sent_at" in rest:
-            rest["sent_at"] = datetime.fromisoformat(rest["sent_at"]).timestamp()
-        return cls(_action(data.get("action")), data.get("target", ""), data.get("name"), **rest)
+        fields = checked_fields("a stored step", rest, _STORED)
+        return cls(_action(data.get("action")), data.get("target", ""), data.get("name"), **fields)
 
 
 class Ending:

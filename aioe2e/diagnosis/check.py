@@ -35,27 +35,27 @@ _ACCOUNT: Final = reading("iam/multi-crn/", "reading the account")
 
 @attrs.frozen(kw_only=True)
 class Check:
-    """What `Session.check` found. Printed, it is a few sentences."""
+    """The result of `Session.check`. ``str(check)`` is a few sentences."""
 
     #: Whether images can be listed.
     ok: bool
-    #: Whether the server takes the api key and the token; None where that is not known.
+    #: Whether the server accepts the API key and the auth token; None if that is unknown.
     credentials_accepted: bool | None = None
-    #: Whether it takes the project and the location; None where that is not known.
+    #: Whether the server accepts the project and the location; None if that is unknown.
     place_accepted: bool | None = None
-    #: How many saved images the listing shows; None where there was none.
+    #: The number of saved images in the listing; None if there was no listing.
     images: int | None = None
-    #: Seconds that the listing took.
+    #: Seconds that the listing took; None if there was no listing.
     seconds: float | None = None
-    #: Seconds by which the server's clock is ahead of the local one; None if it did not say.
+    #: Seconds by which the server's clock is ahead of the local one; None if it is unknown.
     clock_skew: float | None = None
-    #: The request budget; None if the server did not speak of one.
+    #: The request budget; None if the server did not report one.
     rate_limit: RateLimit | None = None
-    #: What is so, and what to do about what is wrong; for people.
+    #: Human-readable findings and advice.
     sentences: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as ``json.dumps`` takes it."""
+        """Return the value as ``json.dumps`` takes it."""
         found = {field.name: getattr(self, field.name) for field in attrs.fields(Check)}
         return {name: as_json(value) for name, value in found.items()}
 

@@ -19,8 +19,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-import attrs
-
 from aioe2e.models import SaveAction, SavedImage
 
 from .listing import KnownImages, Listing, trim
@@ -46,15 +44,17 @@ def _key(action: SaveAction) -> ActionKey:
     return action.action_id, action.node_id, action.name, action.created_at
 
 
-@attrs.define(eq=False, repr=False)
 class PendingSave:
     """One save of this session, from before its first request on."""
 
-    name: str
-    #: Loop time of its first request. Written again when that is sent.
-    sent_at: float
-    #: The action, once the server accepted it. Written by `SaveClaims.accepted`.
-    key: ActionKey | None = None
+    __slots__ = ("key", "name", "sent_at")
+
+    def __init__(self, name: str, sent_at: float) -> None:
+        self.name: str = name
+        #: Loop time of its first request. Written again when that is sent.
+        self.sent_at: float = sent_at
+        #: The action, once the server accepted it. Written by `SaveClaims.accepted`.
+        self.key: ActionKey | None = None
 
     @property
     def in_doubt(self) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from patience import SOON
 from snippets import INDIA, ROOT, load, use_in_environment
 
 import aioe2e
@@ -191,6 +192,28 @@ class TestNightlyRotation:
                 assert await self.rotate(session, tmp_path) == 0
             saves = [entry.target for entry in fake.ledger if entry.action == "save"]
             assert sorted(map(str, saves)) == sorted(fake.nodes)
+
+    async def test_killed_once_a_lost_save_was_made_again_it_is_finished_by_its_next_start(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class KilledError(Exception):
+            pass
+
+        async def kill(*_: object) -> bool:
+            raise KilledError
+
+        async with FakeE2E(nodes=2, save_seconds=0.05) as fake:
+            retry = RetryPolicy(base=0.01, look=0.1)
+            fake.inject(Fault("reset", False), "save")
+            with monkeypatch.context() as killed:
+                killed.setattr(example("nightly_rotation").Rotation, "_is_ready", kill)
+                async with fake.session(retry=retry) as session:
+                    with pytest.raises(KilledError):
+                        await self.rotate(session, tmp_path)
+            assert len([*tmp_path.glob("saves-*")]) == 2  # noqa: ASYNC240  # a test may block
+            async with asyncio.timeout(SOON), fake.session(retry=retry) as session:
+                assert await self.rotate(session, tmp_path) == 0
+            assert len([entry for entry in fake.ledger if entry.action == "save"]) == 2
 
     @pytest.mark.parametrize("seed", range(40 if FULL else 2))
     async def test_killed_at_any_moment_it_is_finished_by_its_next_start(

@@ -145,11 +145,11 @@ def test_all_problems_are_told_at_once_each_with_its_step_or_place() -> None:
     for text, part in zip(
         found,
         [
-            "'a/b' is no id",
+            "'a/b' is not an id",
             "a pair",
             "white space",
-            "another step already (rename 1 to 'a')",
-            "goes to another step already (rename 1 to 'a')",
+            "the image already has another step (rename 1 to 'a')",
+            "another step already takes this name (rename 1 to 'a')",
         ],
         strict=True,
     ):
@@ -161,7 +161,7 @@ def test_the_text_of_many_problems_stays_readable() -> None:
         Plan.delete(["no id"] * 1000)
     assert len(caught.value.problems) == 1000
     assert len(str(caught.value)) < 2000
-    assert str(caught.value).count("is no id") == 1  # the same problem is told once
+    assert str(caught.value).count("is not an id") == 1  # the same problem is told once
     assert "item 1, item 2, item 3 and 997 more: " in str(caught.value)
     assert pickle.loads(pickle.dumps(caught.value)).problems == caught.value.problems
 
@@ -171,11 +171,11 @@ def test_steps_with_the_same_problem_share_a_sentence_and_problems_has_each() ->
         Plan.save(dict.fromkeys(range(1, 21), "n"))
     assert str(caught.value) == (
         "19 problems in this plan: save node 2 as 'n', save node 3 as 'n', save node 4 as 'n'"
-        " and 16 more: the name goes to another step already (save node 1 as 'n')"
+        " and 16 more: another step already takes this name (save node 1 as 'n')"
     )
     assert len(caught.value.problems) == 19
     assert caught.value.problems[-1] == (
-        "save node 20 as 'n': the name goes to another step already (save node 1 as 'n')"
+        "save node 20 as 'n': another step already takes this name (save node 1 as 'n')"
     )
 
 
@@ -196,7 +196,7 @@ def test_the_same_input_twice_is_joined_with_a_warning() -> None:
 
 def test_two_nodes_cannot_be_saved_under_one_name() -> None:
     assert problems(lambda: Plan.save({"1": "n", "2": "n"})) == (
-        "save node 2 as 'n': the name goes to another step already (save node 1 as 'n')",
+        "save node 2 as 'n': another step already takes this name (save node 1 as 'n')",
     )
 
 
@@ -455,7 +455,7 @@ async def test_an_async_source_gives_async_steps() -> None:
 
     steps = steps_of(Action.SAVE, pairs())
     assert await anext(steps) == Step(Action.SAVE, "5", "n", index=0)
-    with pytest.raises(UsageError, match="item 2: name: it is empty"):
+    with pytest.raises(UsageError, match="item 2: name: it must not be empty"):
         await anext(steps)
 
 
@@ -523,12 +523,16 @@ def test_a_write_in_doubt_that_is_refused_when_it_is_sent_again_is_left_to_the_l
 
 def test_two_nodes_may_have_one_name_if_they_are_told_to() -> None:
     pairs = [("11", "n"), ("12", "n"), ("13", "m")]
-    with pytest.raises(UsageError, match="save node 12 as 'n': the name goes to another"):
+    with pytest.raises(
+        UsageError, match="save node 12 as 'n': another step already takes this name"
+    ):
         Plan.save(pairs)
     plan = Plan.save(pairs, same_names=True)
     assert [(step.target, step.name) for step in plan] == pairs
     assert Plan.from_dict(plan.to_dict()) == plan
-    with pytest.raises(UsageError, match="the node has another step"):  # but not twice on one node
+    with pytest.raises(
+        UsageError, match="the node already has another step"
+    ):  # but not twice on one node
         Plan.save([("11", "n"), ("11", "m")], same_names=True)
     with pytest.raises(UsageError, match="same_names: True or False"):
         Plan.save(pairs, same_names="yes")  # type: ignore[arg-type]  # on purpose

@@ -52,23 +52,23 @@ ANYBODY = Cause()
 
 @attrs.frozen(kw_only=True)
 class Applied:
-    """One change that was really made: a line of the ledger."""
+    """One change that was applied: an entry of `FakeE2E.ledger`."""
 
     #: ``"rename"``, ``"delete"`` or ``"save"``.
     action: str
-    #: The id of the image (of the node for a save).
+    #: The id of the image, or of the node for a save.
     target: str
-    #: The name given (the name that the image had, for a delete).
+    #: The new name, or for a delete the name that the image had.
     name: str
-    #: The image that was changed, or made.
+    #: The id of the image that was changed or made.
     image_id: str
-    #: The name before a rename.
+    #: The name before a rename; else None.
     previous: str | None = None
-    #: When, by ``time.monotonic()``.
+    #: When it was applied, by ``time.monotonic()``.
     time: float
-    #: The `RecordedRequest.index` of the request that caused it; -1 for none.
+    #: The `RecordedRequest.index` of the request that caused it; -1 if there was none.
     call: int = -1
-    #: Whether it was applied after the connection of its request had gone.
+    #: Whether it was applied after the connection of its request had been closed.
     late: bool = False
 
 

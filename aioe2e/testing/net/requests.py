@@ -19,15 +19,15 @@ def _no_json(constant: str) -> None:
 
 @attrs.define(kw_only=True, eq=False, slots=False, repr=False)
 class RecordedRequest:
-    """A request that arrived. The emulator fills in the fields that become known later."""
+    """A request that the emulator received."""
 
-    #: Its number, from 0.
+    #: The number of the request, from 0.
     index: int
-    #: ``"GET"``, ``"POST"``, …
+    #: The HTTP method, such as ``"GET"``.
     method: str
-    #: Path and query as they came.
+    #: The path and query as they were sent.
     url: str
-    #: A case-insensitive mapping.
+    #: The headers, as a case-insensitive mapping.
     headers: Mapping[str, str]
     #: The bytes of the body.
     body: bytes = b""
@@ -35,12 +35,12 @@ class RecordedRequest:
     time: float = 0.0
     #: The number of its connection.
     connection: int = 0
-    #: What was answered; None while there is no answer, and when there never will be a readable
-    #: one, as the client has left.
+    #: The HTTP status of the reply; None if there is none yet, or never will be a whole one.
     status: int | None = None
-    #: The kind of the fault that was played on it.
+    #: The kind of the fault that it met; None if it met none.
     fault: str | None = None
-    #: Seconds since a 429 was sent whose Retry-After was not yet over when this arrived.
+    #: Seconds since a 429 whose Retry-After was not over yet when this request arrived; None if
+    #: there was none.
     inside_retry_after: float | None = None
     #: Whether every part of the base URL is taken for the base; see `Rules.any_base`.
     any_base: bool = False
@@ -57,7 +57,7 @@ class RecordedRequest:
 
     @property
     def json(self) -> Any:
-        """The body as JSON; None where there is none, or none that can be read."""
+        """The body as JSON; None if there is none or it is unreadable."""
         return self._read[0]
 
     @property
@@ -85,28 +85,32 @@ class RecordedRequest:
 
     @cached_property
     def form(self) -> str:
-        """The action, or the form of it that only some dialects have."""
+        """The action, or a special form of it that only some dialects have."""
         method = "GET" if self.method == "HEAD" else self.method
         return self.route.form(method, self.json)
 
     @property
     def action(self) -> str:
-        """``list get rename delete save nodes node catalogue account``, or ``unknown``."""
+        """The action, such as ``"list"`` or ``"rename"``; ``"unknown"`` if there is none."""
         return action_of(self.form)
 
     @property
     def target(self) -> str:
-        """The id in the path, or ``""``."""
+        """The id in the path; empty if there is none."""
         return self.route.target
 
     @property
     def name(self) -> str | None:
-        """The name in the body."""
+        """The name in the body; None if there is none."""
         name = self.field("name")
         return name if isinstance(name, str) else None
 
     def field(self, key: str) -> Any:
-        """What the body has under a key; None where it has not, or is no object."""
+        """Return a value of the body; None if the body does not have it.
+
+        Args:
+            key: The key of the value.
+        """
         body = self.json
         return cast("dict[str, Any]", body).get(key) if isinstance(body, dict) else None
 
