@@ -39,9 +39,6 @@ class _Unreadable:
 
 UNREADABLE: Final = _Unreadable()
 
-_DAY_FIRST = re.compile(
-    r"(\d{1,2})-(\d{1,2}|[A-Za-z]{3})-(\d{4})[ T](\d{1,2}):(\d{2}):(\d{2})", re.ASCII
-)
 _MONTHS: Mapping[str, int] = {
     "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
     "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
@@ -52,10 +49,18 @@ _WHOLE = re.compile(r"\d{1,18}(?:\.0*)?", re.ASCII)
 _EMPTY = (None, "")
 
 
+@cache
+def _day_first() -> re.Pattern[str]:
+    """Compiled when the first time comes: an import has no use for it."""
+    return re.compile(
+        r"(\d{1,2})-(\d{1,2}|[A-Za-z]{3})-(\d{4})[ T](\d{1,2}):(\d{2}):(\d{2})", re.ASCII
+    )
+
+
 @lru_cache(maxsize=4096)
 def _date(text: str) -> datetime | _Unreadable:
     try:
-        if match := _DAY_FIRST.fullmatch(text.strip()):
+        if match := _day_first().fullmatch(text.strip()):
             day, month, year, hour, minute, second = match.groups()
             number = int(month) if month.isdigit() else _MONTHS[month.lower()]
             moment = datetime(
