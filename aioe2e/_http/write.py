@@ -1,6 +1,6 @@
 """The one write: a request's bytes, once, whole, and only to a connection that is silent.
 
-aiohttp, and with it every tool that watches aiohttp, is given URLs without the api key and headers
+aiohttp, and with it every tool that watches aiohttp, is given URLs without the API key and headers
 without credentials. Both are added here, in the step that hands the bytes to the socket, and no
 other value holds them.
 
@@ -38,7 +38,7 @@ class Head:
 
     Args:
         headers: The headers of every request but the credentials, ``Host`` included.
-        api_key: The api key.
+        api_key: The API key.
         key_in: Whether the key goes into the query or into the header ``X-API-Key``.
     """
 
@@ -64,7 +64,7 @@ class Head:
         Args:
             method: The method.
             path: The path, encoded.
-            query: The query, encoded, without the api key.
+            query: The query, encoded, without the API key.
             headers: Headers that a tracer has added or changed, checked; empty where there is none.
             body: The body.
         """
@@ -163,7 +163,7 @@ async def write_once(
         in_flight: Learns whether the request was sent.
         method: The method.
         path: The path, encoded.
-        query: The query, encoded, without the api key.
+        query: The query, encoded, without the API key.
         headers: Headers that a tracer has added or changed, checked.
         body: The body.
 

@@ -234,7 +234,7 @@ def _checked_path(path: object) -> str:
         climbs = not _DOTS.isdisjoint(path.split("/"))
         if re.fullmatch(_PATH, path) and not climbs:
             return as_str(path)
-        path = path.partition("?")[0]  # what follows a question mark may be an api key
+        path = path.partition("?")[0]  # what follows a question mark may be an API key
     raise UsageError(f"path must be relative, without query, such as 'nodes/', not {quoted(path)}")
 
 
@@ -247,7 +247,7 @@ def _checked_query(query: Mapping[Any, Any]) -> dict[str, str]:
 def _checked_key(key: object) -> str:
     if not isinstance(key, str) or key.lower() == "apikey" or not is_text(key):
         raise UsageError(
-            f"query: {quoted(key)} cannot be a parameter; the api key is added by the session"
+            f"query: {quoted(key)} cannot be a parameter; the API key is added by the session"
         )
     return as_str(key)
 

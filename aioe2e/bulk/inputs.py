@@ -422,7 +422,7 @@ class _Checks:
         if lost:
             yield (
                 "not ordered, since the current name is not known:"
-                f" {', '.join(lost)}; existing= or SavedImages would tell it"
+                f" {', '.join(lost)}; to order them, pass existing= or SavedImages"
             )
 
 

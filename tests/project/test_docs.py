@@ -255,7 +255,7 @@ def test_code_on_the_pages_fits_the_column_of_the_site() -> None:
 #: Words that read like a riddle or an old book; the pages for users do without them.
 RIDDLES = re.compile(
     r"\b(whoever|surely|nobody|somebody|all the same|what became of|of whatever|beside"
-    r"|faults? that pass(es)?|cannot be meant|cannot be right|makes no sense|stands? above)\b",
+    r"|the makers|told of|look(s|ed)? into|in doubt|faults? that pass(es)?|cannot be meant|cannot be right|makes no sense|stands? above)\b",
     re.IGNORECASE,
 )
 

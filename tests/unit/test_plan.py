@@ -13,6 +13,7 @@ from bulk_model import Run, Store, images_named, renamings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aioe2e import select
 from aioe2e.bulk import Plan, Status, Step
 from aioe2e.bulk.inputs import is_planned, steps_of
 from aioe2e.bulk.plan import remaining_plan
@@ -235,10 +236,24 @@ def test_warnings_name_what_looks_wrong() -> None:
     ]
     for warning, part in zip(
         plan.warnings,
-        ["not in the listing", "has a space", "is that of image 3", ": 8; existing="],
+        [
+            "not in the listing",
+            "has a space",
+            "is that of image 3",
+            ": 8; to order them, pass existing=",
+        ],
         strict=True,
     ):
         assert part in warning
+
+
+def test_items_without_a_step_are_counted_from_one_everywhere() -> None:
+    with pytest.raises(UsageError, match="existing: item 2 must be a SavedImage"):
+        Plan.delete(["1"], existing=[A, "2"])  # type: ignore[list-item]  # on purpose
+    with pytest.raises(UsageError, match="images: item 2 must be a SavedImage"):
+        select.newest(1, [A, "2"])  # type: ignore[list-item]  # on purpose
+    with pytest.raises(UsageError, match="item 1: image: 'a/b' is no id"):
+        next(steps_of(Action.DELETE, iter(["a/b"])))
 
 
 def test_a_good_plan_has_no_warnings() -> None:
