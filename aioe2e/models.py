@@ -276,9 +276,12 @@ class SavedImage(_Stored):
         read. An image counts as in use unless the server clearly reports otherwise. Even so, the
         server may refuse to delete an image that looks unused.
         """
-        counted = self.running_vms or self.cloning_ops or self.scaler_group_count or self.vm_info
-        unread = not _USES.isdisjoint(self.extra)
-        return bool(counted) or unread or _word(self.image_state) in _WORDS_OF_USE
+        uses = (self.running_vms, self.cloning_ops, self.scaler_group_count, self.vm_info)
+        if any(uses):
+            return True
+        if not _USES.isdisjoint(self.extra):  # one that could not be read
+            return True
+        return _word(self.image_state) in _WORDS_OF_USE
 
     def __hash__(self) -> int:
         return hash(self.image_id)

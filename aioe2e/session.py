@@ -486,9 +486,12 @@ def _given(name: str, value: Any, type_: type[Any]) -> Any:
 
 
 def _hooks(hooks: Iterable[events.Hook]) -> tuple[events.Hook, ...]:
-    found = tuple(hooks) if hasattr(hooks, "__iter__") else ()
-    if not hasattr(hooks, "__iter__") or not all(map(callable, found)):
-        raise ConfigError("hooks must be a list of callables of one argument")
+    expected = "hooks must be a list of callables of one argument"
+    if not hasattr(hooks, "__iter__"):
+        raise ConfigError(expected)
+    found = tuple(hooks)
+    if not all(map(callable, found)):
+        raise ConfigError(expected)
     if any(map(_is_async, found)):
         raise ConfigError(
             "hooks must be plain callables: an async function would never run;"

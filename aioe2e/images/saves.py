@@ -158,10 +158,13 @@ class SaveClaims:
         return found[0]
 
     def _may_be_of(self, image: SavedImage, pending: PendingSave, listing: Listing) -> bool:
-        if not fits(image, pending.name) or image.image_id in self._claimed:
+        if image.image_id in self._claimed:
             return False
-        is_new = self._is_new(image, pending)
-        return is_new and self._creation.was_made_since(image, pending.sent_at, listing)
+        if not fits(image, pending.name):
+            return False
+        return self._is_new(image, pending) and self._creation.was_made_since(
+            image, pending.sent_at, listing
+        )
 
     def _is_new(self, image: SavedImage, pending: PendingSave) -> bool:
         """Whether no listing from before a save showed an image."""
@@ -171,8 +174,10 @@ class SaveClaims:
     def _rivals(self, pending: PendingSave) -> Iterator[PendingSave]:
         """Other saves without an image that may have made what this one is taken for."""
         for other in self._pending:
+            if other is pending:
+                continue
             is_near = abs(other.sent_at - pending.sent_at) < _RIVALRY
-            if other is not pending and (other.in_doubt or is_near):
+            if other.in_doubt or is_near:
                 yield other
 
     def recall(self, name: str, sent_at: float) -> None:
