@@ -252,7 +252,7 @@ def test_items_without_a_step_are_counted_from_one_everywhere() -> None:
         Plan.delete(["1"], existing=[A, "2"])  # type: ignore[list-item]  # on purpose
     with pytest.raises(UsageError, match="images: item 2 must be a SavedImage"):
         select.newest(1, [A, "2"])  # type: ignore[list-item]  # on purpose
-    with pytest.raises(UsageError, match="item 1: image: 'a/b' is no id"):
+    with pytest.raises(UsageError, match="item 1: image: 'a/b' is not an id"):
         next(steps_of(Action.DELETE, iter(["a/b"])))
 
 
