@@ -25,6 +25,7 @@ from emulator_client import (
     request_bytes,
     save,
 )
+from patience import SOON
 
 import aioe2e
 from aioe2e.testing import FakeE2E, Fault
@@ -33,7 +34,7 @@ from aioe2e.testing import FakeE2E, Fault
 def on_one_connection(fake: FakeE2E, *requests: bytes) -> list[Answer]:
     """The replies to requests that are sent one after the other on one connection."""
     answers: list[Answer] = []
-    with socket.create_connection(("127.0.0.1", fake.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", fake.port), timeout=SOON) as connection:
         rest = b""
         for request in requests:
             connection.sendall(request)
