@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Where a base URL names none.
+_PORTS: Final = {"http": 80, "https": 443}
 #: Seconds after which a loop that was asked to close a session is looked at again.
 _LOOP_CHECK: Final = 0.2
 
@@ -127,7 +129,7 @@ class Channel:
     def server(self) -> tuple[str, int]:
         """Host and port of the base URL."""
         parts = urlsplit(self.settings.base)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        return parts.hostname or "", parts.port or _PORTS[parts.scheme]
 
     def enter(self) -> Transport:
         """The pool, opened on first use.

@@ -70,14 +70,15 @@ class Head:
         """
         key = self._key_parameter
         target = f"{path}?{key}&{query}" if key and query else f"{path}?{key}{query}"
+        content = body or b""
         length = ""
-        if body is not None or method not in _WITHOUT_BODY:
-            length = f"Content-Length: {len(body or b'')}\r\n"
+        if content or method not in _WITHOUT_BODY:
+            length = f"Content-Length: {len(content)}\r\n"
         lines = self._merged(headers) if headers else self._plain
         credentials = f"{self._authorization}{self._key_header}"
         head = f"{method} {target} HTTP/1.1\r\n{lines}{credentials}{length}\r\n"
         whole = bytearray(head, "utf-8")
-        whole += body or b""
+        whole += content
         return whole
 
     def _merged(self, headers: Mapping[str, str]) -> str:

@@ -179,7 +179,8 @@ def describe(request: Request) -> str:
     return f"{request.subject} {request.target}"
 
 
-_PATH = re.compile(r"[A-Za-z0-9_~.-]+(/[A-Za-z0-9_~.-]+)*/?")
+_PATH = r"[A-Za-z0-9_~.-]+(/[A-Za-z0-9_~.-]+)*/?"
+_DOTS = frozenset({".", ".."})
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"})
 _READS = frozenset({"GET", "HEAD"})
 #: No parameter is a larger number, and Python writes none of thousands of digits.
@@ -229,9 +230,10 @@ def _checked_method(method: object) -> str:
 
 
 def _checked_path(path: object) -> str:
-    if isinstance(path, str) and _PATH.fullmatch(path) and not {".", ".."} & set(path.split("/")):
-        return as_str(path)
     if isinstance(path, str):
+        climbs = not _DOTS.isdisjoint(path.split("/"))
+        if re.fullmatch(_PATH, path) and not climbs:
+            return as_str(path)
         path = path.partition("?")[0]  # what follows a question mark may be an API key
     raise UsageError(f"path must be relative, without query, such as 'nodes/', not {quoted(path)}")
 

@@ -148,12 +148,12 @@ RATE_LIMIT_HEADERS: Final = tuple(
     family + name for family in _FAMILIES for name in ("limit", "remaining", "reset")
 )
 #: Some servers write the window behind the number: ``100, 100;w=60``.
-_COUNT = re.compile(r"\s*(\d{1,15})\s*(?:[,;].*)?", re.ASCII)
+_COUNT = r"\s*(\d{1,15})\s*(?:[,;].*)?"
 
 
 def _count(headers: Mapping[str, Sequence[str]], name: str) -> int | None:
     for text in headers.get(name, ()):
-        if found := _COUNT.fullmatch(text):
+        if found := re.fullmatch(_COUNT, text, re.ASCII):
             return int(found[1])
     return None
 
