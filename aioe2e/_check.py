@@ -1,4 +1,4 @@
-"""What an argument may be: checked before it is sent, explained when it is refused."""
+"""Checks of arguments, made before anything is sent; an error explains what is wrong."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import inspect
 import operator
 import os
 import re
+from collections.abc import Iterable
 from typing import Final, SupportsIndex, TypeGuard, cast
 
 from ._text import escape, shorten
@@ -27,16 +28,16 @@ __all__ = [
 
 LONGEST_NAME: Final = 255
 LONGEST_SHOWN: Final = 80
-#: Seconds between two looks of a wait, at the least and at the most.
+#: The shortest and the longest time between two polls of a wait, in seconds.
 SHORTEST_INTERVAL: Final = 0.01
 LONGEST_INTERVAL: Final = 60.0
-#: Thirty years: longer than any wait that is meant, short enough to reckon with.
+#: Thirty years in seconds: longer than any sensible wait, short enough to calculate with.
 _LONGEST_TIMEOUT: Final = 1e9
 
 _TOO_LARGE: Final = 10**128
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
-#: C0 and C1 controls, line separators, lone surrogates: none of them survives a listing or a
-#: terminal. Compiled when a name first needs it, as most never do.
+#: C0 and C1 controls, line separators, lone surrogates: a listing or a terminal would change them.
+#: The pattern is compiled when a name first needs it, as most never do.
 _NOT_IN_NAMES: Final = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
 
@@ -50,19 +51,24 @@ def is_text(value: str) -> bool:
 
 
 def as_str(text: str) -> str:
-    """The characters of a string as a string and nothing else.
+    """The same characters as a plain ``str``.
 
-    A subclass (a member of an enum, a string of NumPy) may say something else of itself than what
-    was checked.
+    A subclass (a member of an enum, a string of NumPy) may convert itself to another text than the
+    one that was checked.
     """
     return text if type(text) is str else str.__str__(text)
 
 
+def is_collection(value: object) -> TypeGuard[Iterable[object]]:
+    """Whether a value has items. A text does not count: it would be read letter by letter."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes)
+
+
 def require_bool(argument: str, value: object) -> bool:
-    """A yes or a no. Anything else that counts as true is refused, since ``"no"`` does.
+    """True or False. Anything else is refused: ``"no"`` would count as true.
 
     Raises:
-        UsageError: It is no bool.
+        UsageError: It is not a bool.
     """
     if not isinstance(value, bool):
         raise UsageError(f"{argument}: True or False is needed, not {quoted(value)}")
@@ -73,7 +79,7 @@ def require_callable(argument: str, value: object, example: str) -> None:
     """Refuse what cannot be called, and async functions: a coroutine would count as true.
 
     Raises:
-        UsageError: It is no plain callable.
+        UsageError: It is not a plain callable.
     """
     if not callable(value) or inspect.iscoroutinefunction(value):
         raise UsageError(
@@ -82,11 +88,11 @@ def require_callable(argument: str, value: object, example: str) -> None:
 
 
 def require_wait_times(timeout: object, interval: object) -> None:
-    """Refuse times of a wait that cannot be meant.
+    """Refuse an invalid timeout or poll interval of a wait.
 
     Raises:
-        UsageError: `timeout` is no number from above 0 to thirty years nor None, or `interval` is
-            not from 0.01 to 60.
+        UsageError: `timeout` is neither None nor a number above 0 and up to thirty years, or
+            `interval` is not from 0.01 to 60.
     """
     if not _is_timeout(timeout):
         raise UsageError(
@@ -111,10 +117,10 @@ def _is_interval(value: object) -> bool:
 
 
 def require_whole(argument: str, value: object, least: int) -> int:
-    """A whole number, not below the least one.
+    """A whole number, not below `least`.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is anything else.
     """
     if not is_whole(value, least=least):
         raise UsageError(
@@ -124,14 +130,14 @@ def require_whole(argument: str, value: object, least: int) -> int:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a number. A bool is none."""
+    """Whether a value is a number. A bool does not count."""
     if isinstance(value, bool):
         return False
     return isinstance(value, int | float)
 
 
 def is_whole(value: object, *, least: int = 0) -> TypeGuard[int]:
-    """Whether a value is a whole number, not below the least one. A bool is none."""
+    """Whether a value is a whole number, not below `least`. A bool does not count."""
     if isinstance(value, bool):
         return False
     return isinstance(value, int) and value >= least
@@ -140,11 +146,11 @@ def is_whole(value: object, *, least: int = 0) -> TypeGuard[int]:
 def quoted(value: object) -> str:
     """A value as an error may show it: its repr, escaped and short."""
     if isinstance(value, str):
-        # Shortened before the repr: that of a megabyte is not worth making.
+        # Shortened before the repr, which would be slow for a megabyte.
         value = shorten(as_str(value), LONGEST_SHOWN)
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001  # the value is the user's, and so is a repr that does not work
+    except Exception:  # noqa: BLE001  # the repr of a user's value may fail
         text = f"<{type(value).__name__}>"
     return shorten(escape(text), LONGEST_SHOWN)
 
@@ -158,12 +164,12 @@ def identifier(value: object, argument: str, takes: str) -> str:
         takes: What the argument takes, for the text of the error.
 
     Raises:
-        UsageError: It is none of these.
+        UsageError: It is anything else.
     """
     if isinstance(value, str):
         if _ID.fullmatch(value) is None:
             raise UsageError(
-                f"{argument}: {quoted(value)} is no id;"
+                f"{argument}: {quoted(value)} is not an id;"
                 " an id has 1 to 128 letters, digits, '-' or '_'"
             )
         return as_str(value)
@@ -172,8 +178,8 @@ def identifier(value: object, argument: str, takes: str) -> str:
     number = operator.index(value)
     if not 0 < number < _TOO_LARGE:
         raise UsageError(
-            f"{argument}: {quoted(number)} is no id;"
-            f" a number must be above 0 and have up to 128 digits"
+            f"{argument}: {quoted(number)} is not an id;"
+            " a number must be above 0 and have up to 128 digits"
         )
     return int.__repr__(number)
 
@@ -181,28 +187,28 @@ def identifier(value: object, argument: str, takes: str) -> str:
 def checked_name(value: object) -> str:
     """A name that can be sent, exactly as it was given.
 
-    Nothing is trimmed or changed: what the report says is what the server was sent.
+    Nothing is trimmed or changed: the name in a report is the one that was sent.
 
     Raises:
-        UsageError: It is no string, empty, longer than 255 characters, has white space at either
+        UsageError: It is not a string, empty, longer than 255 characters, has white space at either
             end, or holds a control character or half of a surrogate pair.
     """
     if not isinstance(value, str):
         raise UsageError(f"name: a str is needed, not {quoted(value)}")
     if not value:
-        raise UsageError("name: it is empty; 1 to 255 characters are needed")
+        raise UsageError("name: it must not be empty (1 to 255 characters)")
     if len(value) > LONGEST_NAME:
         raise UsageError(
-            f"name: {quoted(value)} has {len(value)} characters; {LONGEST_NAME} are allowed"
+            f"name: {quoted(value)} has {len(value)} characters; at most {LONGEST_NAME} are allowed"
         )
     if value != value.strip():
         raise UsageError(
             f"name: {quoted(value)} has white space at an end;"
-            " strip it, since names are sent as given"
+            " remove it, since names are sent as given"
         )
     if not value.isprintable() and (match := re.search(_NOT_IN_NAMES, value)) is not None:
         raise UsageError(
-            f"name: {quoted(value)} holds {escape(match[0])} at position {match.start()};"
+            f"name: {quoted(value)} contains {escape(match[0])} at position {match.start()};"
             " control characters and lone surrogates are not allowed"
         )
     return as_str(value)
@@ -212,7 +218,7 @@ def path_text(argument: str, value: object) -> str:
     """A path as text.
 
     Raises:
-        UsageError: It is no path.
+        UsageError: It is not a path.
     """
     try:
         text: object = os.fspath(cast("os.PathLike[str]", value))

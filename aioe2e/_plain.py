@@ -1,4 +1,4 @@
-"""Public values: compared, shown, told as plain JSON and made of it again.
+"""Public values: compared, shown, written as plain JSON and read from it again.
 
 Instants are ISO 8601 text with their zone, enums are their values, tuples are lists.
 """
@@ -33,12 +33,12 @@ __all__ = [
     "text",
 ]
 
-#: Gives the value that a JSON value stands for, or raises `Unfit`.
+#: Converts a JSON value, or raises `Unfit`.
 Reader = Callable[[Any], Any]
 
 
-class Unfit(Exception):  # noqa: N818  # not an error: how a reader says what it takes
-    """A value that a reader cannot take; `expected` says what it can."""
+class Unfit(Exception):  # noqa: N818  # not an error: how a reader refuses a value
+    """A value that a reader does not accept; `expected` describes what it does."""
 
     def __init__(self, expected: str) -> None:
         super().__init__(expected)
@@ -134,14 +134,14 @@ def checked_fields(
     """The fields of a stored value, each read and checked.
 
     Args:
-        what: What is stored, for the text of an error: ``"a saved image"``.
+        what: What is stored, for the text of an error, such as ``"a saved image"``.
         data: The stored object.
         readers: The reader of each field.
         required: Fields that must be there.
-        ignored: Fields that may be there and are not read: those that follow from others.
+        ignored: Fields that may be there and are not read, since they follow from others.
 
     Raises:
-        UsageError: It is no object, lacks a field, has an unknown one, or one cannot be read.
+        UsageError: It is not an object, lacks a field, has an unknown one, or one is invalid.
     """
     if not is_mapping(data):
         raise UsageError(f"{what}: an object is needed, not {quoted(data)}")
@@ -232,7 +232,7 @@ def mapping(value: Any) -> dict[str, Any]:
 
 
 def optional(reader: Reader) -> Reader:
-    """A reader that takes null, too."""
+    """A reader that also accepts null."""
 
     def read(value: Any) -> Any:
         return None if value is None else reader(value)
@@ -278,7 +278,7 @@ READERS: Mapping[Any, Reader] = {
     Any: as_json,
 }
 
-#: Attributes of errors that have another name in JSON, where theirs is taken or a private one.
+#: Attributes of errors that have another name in JSON, since theirs is taken or private.
 _NAMES_IN_JSON: Mapping[str, str] = {"message": "server_message", "__notes__": "notes"}
 _NAMES_IN_ERRORS: Mapping[str, str] = {there: here for here, there in _NAMES_IN_JSON.items()}
 
@@ -299,10 +299,10 @@ def error_as_json(error: E2EError) -> dict[str, Any]:
 
 
 def error_of_json(data: object) -> E2EError:
-    """The error that `error_as_json` told, of the same class where this version has it.
+    """The error that `error_as_json` wrote, of the same class if this version has it.
 
     Raises:
-        UsageError: It is no stored error.
+        UsageError: It is not a stored error.
     """
     stored: Mapping[Any, Any] = data if is_mapping(data) else {}
     name, message = stored.get("type"), stored.get("message")
@@ -321,7 +321,7 @@ def error_of_json(data: object) -> E2EError:
 
 
 def _error_class(name: str) -> type[E2EError]:
-    """The class of that name; the most general one for a name of a newer version."""
+    """The class of that name; `E2EError` if only a newer version has it."""
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, E2EError):
         return kind
@@ -336,6 +336,6 @@ def _attribute(value: Any) -> Any:
 
 @lru_cache(maxsize=64)
 def _defaults(kind: Any) -> Mapping[str, Any]:
-    """What the attributes of an error are where its maker says nothing."""
+    """The defaults of the attributes of an error."""
     parameters = inspect.signature(kind.__init__).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}

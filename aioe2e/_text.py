@@ -1,8 +1,7 @@
-"""What a person may read: no secrets, no control characters, no endless text; and text tables.
+"""Text for people: without secrets, without control characters, short; and text tables.
 
-Servers echo requests: a refusal may hold the api key as it stood in the URL (percent-encoded), as
-it stood in a header, or as JSON wrote it. `Redactor` knows every such spelling of the secrets of
-one session.
+Servers echo requests: a refusal may contain the API key as it was in the URL (percent-encoded), in
+a header, or in JSON. `Redactor` finds the secrets of one session in all these spellings.
 """
 
 from __future__ import annotations
@@ -15,27 +14,27 @@ from itertools import repeat
 from typing import Any, cast
 from urllib.parse import quote
 
-#: Longest text of a server that an error shows, in characters.
+#: Characters of a server's text that an error shows at the most.
 LONGEST = 500
 HIDDEN = "[hidden]"
-#: Texts of fewer characters are remembered once they are cleaned, and so many of them.
+#: Texts shorter than this are remembered once they are cleaned; and how many of them.
 _SHORT = 200
 _MOST_CLEANED = 100
-#: Characters of a server's text that are looked at to show the first `LONGEST` of it: secrets in
-#: them become shorter.
+#: Characters of a server's text that are searched to show `LONGEST` of them: hidden secrets make it
+#: shorter.
 _LOOKED_AT = 4 * LONGEST
-#: Characters from which long runs of backslashes are taken before that.
+#: Characters in which long runs of backslashes are shortened before that.
 _WINDOW = 64 * 1024
-#: Characters that are looked through for secrets between two yields (about a millisecond), and the
-#: bytes that are searched for one.
+#: Characters that are cleaned between two yields (about a millisecond), and bytes that are searched
+#: for a secret.
 _SLICE = 8 * 1024
 _SEARCHED = 1024 * 1024
-#: Levels of a reply that are looked through for secrets; what lies deeper is hidden whole.
+#: Levels of a reply that are cleaned; what is nested deeper is hidden as a whole.
 _DEEPEST = 50
 
 # Patterns are compiled when a text first needs them, so that an import does not wait for them.
 _UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
-#: Query parameters and headers that carry a secret even when it is none of this session's.
+#: Query parameters and headers that carry a secret, even if it is not one of this session.
 _CARRIERS = r"(?i)(apikey=|x-api-key[\"']?\s*[:=]\s*[\"']?|bearer\s+)[^\s&\"'<>,;]+"
 #: More backslashes than any encoding of a secret has.
 _LONGEST_RUN = 64
@@ -45,21 +44,26 @@ _RUNS = r"\\+|[^\\]+"
 
 #: Characters before which JSON and Python may put backslashes.
 _SLASHED = frozenset("/\"'")
-#: What HTML has names for.
+#: Characters with a name in HTML.
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 
 def _spellings(secret: str) -> str:
-    """A pattern for every way in which a secret of printable ASCII may come back.
+    """A pattern for every spelling in which a secret of printable ASCII may come back.
 
-    Any character may stand percent-encoded (which ones are is a matter of the encoder, and so is
-    the case of the digits), as a JSON escape, or behind backslashes.
+    Any character may be percent-encoded (encoders differ in which, and in the case of the digits),
+    written as a JSON escape, or preceded by backslashes.
     """
     # Quantifiers are possessive (nothing is tried twice), so that no text can make the search long.
     return "".join(
         f"{_spelling(run[0])}{{{len(run)},}}+" if run[0] == "\\" else "".join(map(_spelling, run))
         for run in re.findall(_RUNS, secret)
     )
+
+
+def _spellings_of_base64(core: str) -> str:
+    """The same for base64, whose letters and digits no encoder touches."""
+    return "".join(c if c.isalnum() else _spelling(c) for c in core)
 
 
 def _spelling(c: str) -> str:
@@ -78,10 +82,10 @@ def _longest_spelling(secret: str) -> int:
 
 
 def _in_base64(secret: str) -> list[str]:
-    """What base64 makes of a secret, wherever in the encoded text it stands.
+    """The spellings of a secret in base64, at any position of the encoded text.
 
-    Three characters become four, so there are three ways in which a secret can lie; those of the
-    characters that its neighbours have a part in are left out. There are two alphabets.
+    Three characters become four, so a secret can begin at three offsets. Encoded characters that
+    also depend on its neighbours are left out. There are two alphabets.
     """
     found: list[str] = []
     for before in range(3):
@@ -93,17 +97,17 @@ def _in_base64(secret: str) -> list[str]:
 
 
 def _pattern_of(secrets: Iterable[str]) -> re.Pattern[str]:
-    """A pattern for any of some secrets in any spelling; the first that fits is taken."""
+    """A pattern for any of some secrets in any spelling; the first that matches wins."""
     spelt: list[str] = []
     beginnings = {"%", "\\", "&"}
     for secret in secrets:
         spelt.append(_spellings(secret))
         beginnings.add(secret[0])
         for core in _in_base64(secret):
-            # What follows is the part that the secret shares with its neighbour, and the padding.
-            spelt.append(_spellings(core) + "[A-Za-z0-9+/_-]?(?:=|%3d){0,2}+")
+            # Then the character that the secret shares with its neighbour, and the padding.
+            spelt.append(_spellings_of_base64(core) + "[A-Za-z0-9+/_-]?(?:=|%3d){0,2}+")
             beginnings.add(core[0])
-    # Few characters can begin any of them: all others are passed over at once.
+    # Only few characters can begin one of them: all others are skipped at once.
     can_begin = "".join(map(re.escape, sorted(beginnings)))
     return re.compile(f"(?=[{can_begin}])(?:{'|'.join(spelt)})", re.IGNORECASE)
 
@@ -117,7 +121,7 @@ def _common(secret: str) -> tuple[str, ...]:
 
 def escape(text: str) -> str:
     r"""Write control characters, direction marks and lone surrogates as escapes (``\x1b``)."""
-    if text.isprintable():  # as most texts are; then none of them is in it
+    if text.isprintable():  # as most texts are; then it has none of them
         return text
     return re.sub(
         _UNPRINTABLE, lambda match: match[0].encode("unicode_escape").decode("ascii"), text
@@ -132,7 +136,7 @@ def shorten(text: str, longest: int = LONGEST) -> str:
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Lines of aligned columns; columns without a single value are left out.
 
-    Names come from a server and go to a terminal, so control characters in them are escaped.
+    Control characters are escaped: names come from a server and go to a terminal.
     """
     lines = [header, *(map(_cell, row) for row in rows)]
     columns = [column for column in zip(*lines, strict=True) if any(column[1:])]
@@ -160,12 +164,12 @@ def _without_long_runs(text: str) -> str:
 
 
 def _without_carried(text: str) -> str:
-    """A text without the secrets of others that stand in parameters and headers."""
+    """A text without the secrets that parameters and headers in it carry."""
     return re.sub(_CARRIERS, lambda match: match[1] + HIDDEN, text)
 
 
 class _Meter:
-    """Counts what was looked through since the latest yield."""
+    """Counts what was cleaned since the latest yield."""
 
     __slots__ = ("_count",)
 
@@ -174,7 +178,7 @@ class _Meter:
 
     def is_full(self, length: int) -> bool:
         """Whether it is time to yield; a text of that length comes next."""
-        self._count += length + 20  # a short text costs something, too
+        self._count += length + 20  # a short text also costs something
         if self._count < _SLICE:
             return False
         self._count = 0
@@ -182,62 +186,68 @@ class _Meter:
 
 
 class Redactor:
-    """Takes the secrets of one session out of any text."""
+    """Removes the secrets of one session from any text."""
 
     __slots__ = ("_cleaned", "_common", "_pattern", "_room", "_secrets", "_shortest")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
-        #: Characters that the longest and the shortest spelling of a secret have.
+        #: The length of the longest and of the shortest spelling of a secret.
         self._room = 0
         self._shortest = 0
-        #: The spellings that an echo in a reply has, as bytes.
+        #: The spellings that an echo in a reply may have, as bytes.
         self._common: tuple[bytes, ...] = ()
-        #: A server says the same few sentences thousands of times.
+        #: Cleaned texts, as a server sends the same few sentences thousands of times.
         self._cleaned: dict[str, str] = {}
         for secret in secrets:
             self.add(secret)
 
     def add(self, secret: str) -> None:
-        """Know one more secret (a token that was fetched later, for one)."""
+        """Add a secret (such as a token that was fetched later)."""
         if secret and secret not in self._secrets:
             self._secrets.add(secret)
             self._cleaned.clear()
-            # The longest first: one secret may begin like another.
+            # The longest first, as one secret may begin with another.
             longest_first = sorted(self._secrets, key=len, reverse=True)
-            self._pattern = _pattern_of(longest_first)
+            self._pattern = None
             self._room = max(map(_longest_spelling, longest_first))
             self._shortest = len(longest_first[-1])
             self._common = tuple(
                 dict.fromkeys(spelt.encode() for each in longest_first for spelt in _common(each))
             )
 
+    def _spelt(self) -> re.Pattern[str]:
+        """The pattern of all secrets, made for the first text: that of a long token takes long."""
+        if self._pattern is None:
+            self._pattern = _pattern_of(sorted(self._secrets, key=len, reverse=True))
+        return self._pattern
+
     def hide(self, text: str) -> str:
         """The text without secrets, whole and unescaped."""
         return _without_carried(self._without_secrets(text))
 
     def _without_secrets(self, text: str) -> str:
-        if self._pattern is None or len(text) < self._shortest:
+        if not self._secrets or len(text) < self._shortest:
             return text
-        return self._pattern.sub(HIDDEN, _without_long_runs(text))
+        return self._spelt().sub(HIDDEN, _without_long_runs(text))
 
     def scrub(self, content: Any, body: bytes) -> Any:
-        """The same as `scrub_in_slices`, in one go: for a reply of no great size."""
+        """The same as `scrub_in_slices` in one go, for a small reply."""
         for spelt in self._common:
             if spelt in body:
                 return self.without_secrets(content)
         return content
 
     def scrub_in_slices(self, content: Any, body: bytes) -> Generator[None, None, Any]:
-        """What a reply says, without secrets: a server may echo a request in its success, too.
+        """The content of a reply without secrets: even a success may echo the request.
 
         Args:
             content: The parsed reply.
-            body: The same as it came. Only where a secret stands in that is anything looked at.
+            body: Its bytes. The content is cleaned only if they contain a secret.
 
         Yields:
-            Whenever it is time to let others run.
+            When it is time to let other tasks run.
         """
         echoed = yield from self.is_echoed(body)
         if not echoed:
@@ -245,7 +255,7 @@ class Redactor:
         return (yield from self._scrubbed(content, _DEEPEST, _Meter()))
 
     def without_secrets(self, content: Any) -> Any:
-        """Parsed JSON of no great size without secrets."""
+        """Small parsed JSON without secrets."""
         work = self._scrubbed(content, _DEEPEST, _Meter())
         while True:
             try:
@@ -254,7 +264,7 @@ class Redactor:
                 return stop.value
 
     def is_echoed(self, body: bytes) -> Generator[None, None, bool]:
-        """Whether a secret stands in the bytes of a reply, in a spelling that an echo has."""
+        """Whether the bytes of a reply contain a secret in a spelling of an echo."""
         longest = max(map(len, self._common), default=0)
         for start in range(0, len(body), _SEARCHED):
             if start:
@@ -287,8 +297,7 @@ class Redactor:
     def clean(self, text: str, longest: int = LONGEST) -> str:
         """The text as an error may show it: without secrets, escaped, short.
 
-        Of a long text only the beginning is looked at, and no part of a secret that stands at its
-        end is shown.
+        Only the beginning of a long text is searched; a secret at its end is not shown in part.
         """
         if longest != LONGEST:
             return self._cleaned_to(longest, text)
@@ -309,7 +318,7 @@ class Redactor:
         self._cleaned[text] = cleaned
 
     def _beginning(self, text: str) -> str:
-        """The beginning of a text without secrets; all of it, where it is short."""
+        """The beginning of a text without secrets; all of a short one."""
         room = self._room
         if len(text) <= _LOOKED_AT + room:
             return self.hide(text)
@@ -318,7 +327,7 @@ class Redactor:
         end = max(0, len(window) - room)
         parts: list[str] = []
         begin = 0
-        for match in self._pattern.finditer(window) if self._pattern is not None else ():
+        for match in self._spelt().finditer(window) if self._secrets else ():
             if match.start() >= end:
                 break
             parts += [window[begin : match.start()], HIDDEN]

@@ -1,8 +1,7 @@
-"""Every error the library raises, as one tree under `E2EError`.
+"""All errors that the library raises, as one tree under `E2EError`.
 
-An error is made for the person who reads it: what was tried, on what, what the server said, what to
-do next. All of them survive `pickle` and `copy`, and none of them holds a credential or a URL with
-a query: text from a server passes through `aioe2e._text` first.
+Each text states what was tried, on what, what the server replied, and what to do next. All errors
+survive pickling and copying. None of them contains a credential or a URL with a query.
 """
 
 from __future__ import annotations
@@ -52,14 +51,15 @@ def _rebuild(cls: type[E2EError], args: tuple[Any, ...], state: dict[str, Any]) 
 
 
 class E2EError(Exception):
-    """Base of every error of this library: ``except aioe2e.E2EError`` catches them all.
+    """The base class of all errors of this library.
 
-    Its text says what was tried, a colon, and why it failed.
+    ``except aioe2e.E2EError`` catches them all. The text is what was tried, a colon, and why it
+    failed.
 
     Attributes:
-        subject: What was tried, such as ``rename of image 2292``; empty where the text says it
-            otherwise.
-        attempts: How many requests had been sent for the call when it ended.
+        subject: What was tried, such as ``rename of image 2292``; empty if the text has another
+            form.
+        attempts: The number of requests that were sent for the call.
     """
 
     subject: str = ""
@@ -106,18 +106,17 @@ def extended(error: _E, note: str, *, subject: str = "", **attributes: object) -
 
 
 class ConfigError(E2EError, ValueError):
-    """A setting has a value that cannot work.
+    """A setting is invalid.
 
-    The text names the field, the value and what would be right.
+    The text names the setting, the value and what would be valid.
     """
 
 
 class UsageError(E2EError, ValueError):
-    """An argument cannot be sent. Raised before any request.
+    """An argument is invalid. Raised before any request.
 
     Attributes:
-        problems: Every fault that was found, one sentence each; a single fault gives a tuple of
-            one.
+        problems: All problems that were found, one sentence each.
     """
 
     problems: tuple[str, ...] = ()
@@ -128,17 +127,17 @@ class UsageError(E2EError, ValueError):
 
 
 class SessionError(E2EError, RuntimeError):
-    """The session cannot be used like this.
+    """The session cannot be used: it is closed, or belongs to another event loop or process.
 
-    It is closed, bound to another event loop, or was carried into a forked child.
+    A session belongs to the event loop of its first request, and cannot be used in a forked child.
     """
 
 
 class TransportError(E2EError):
-    """No reply was read.
+    """The request failed before a reply was read.
 
     Attributes:
-        sent: False when the request did not leave, so that the server cannot have acted on it.
+        sent: Whether the request may have left. If it is False, the server cannot have acted on it.
     """
 
     sent: bool = True
@@ -149,12 +148,12 @@ class TransportError(E2EError):
 
 
 class ConnectError(TransportError):
-    """No connection could be made: DNS, refused, TLS, or the connect timeout. Nothing was sent.
+    """No connection could be made (DNS, refused, TLS, or the connect timeout). Nothing was sent.
 
     Attributes:
-        reason: Why, without the words on what was tried.
-        proxy_status: The HTTP status with which a proxy refused, such as 407 or 502; None if it
-            was no proxy.
+        reason: Why it failed, without what was tried.
+        proxy_status: The HTTP status with which a proxy refused, such as 407 or 502; None if no
+            proxy did.
     """
 
     reason: str = ""
@@ -176,7 +175,7 @@ class ConnectError(TransportError):
 
 
 class ConnectionLostError(TransportError):
-    """The connection broke, or what came back was not HTTP."""
+    """The connection broke, or the reply was not HTTP."""
 
 
 class AttemptTimeoutError(TransportError, TimeoutError):
@@ -184,15 +183,16 @@ class AttemptTimeoutError(TransportError, TimeoutError):
 
 
 class OutcomeUnknownError(E2EError):
-    """A write was sent, and it is not known whether the server carried it out.
+    """A write was sent, and it is unknown whether the server carried it out.
 
-    Never answer it with a blind repeat of a save: list the images, or call `Images.reconcile`.
+    Do not repeat a save: list the images, or call `Images.reconcile`. A rename can be repeated, and
+    so can a delete with ``missing_ok=True``.
 
     Attributes:
         action: ``"rename"``, ``"delete"``, ``"save"`` or ``"request"``.
-        target: The id of the image (of the node for a save, the path for a plain request).
-        last: The error that ended the last attempt.
-        looked: Whether listings were read for as long as `RetryPolicy.look` says, and proved
+        target: The id of the image, of the node for a save, or the path for `Session.request`.
+        last: The error of the last attempt; None if there was none.
+        looked: Whether the listing was checked for the time of `RetryPolicy.look` and proved
             nothing.
     """
 
@@ -219,10 +219,10 @@ class OutcomeUnknownError(E2EError):
 class DeadlineExceededError(E2EError, TimeoutError):
     """The time for the whole call is over, and nothing was applied.
 
-    It is that of `Timeouts.total`, or the deadline of a run.
+    The time is that of `Timeouts.total`, or the deadline of a run.
 
     Attributes:
-        last: The error of the last attempt, if there was one.
+        last: The error of the last attempt; None if there was none.
     """
 
     def __init__(
@@ -236,18 +236,18 @@ class APIError(E2EError):
     """The server refused the request.
 
     Attributes:
-        status: The HTTP status, or the envelope's own code where HTTP said 2xx and the envelope did
-            not.
-        code: The ``code`` or ``status_code`` of the envelope, where there was one.
-        message: What the server said, redacted, escaped and shortened to 500 characters.
-        errors: The ``errors`` of the envelope, flattened to redacted sentences.
-        retry_after: Seconds the server asked to wait, where it did.
-        action: What was tried: ``"list"``, ``"get"``, ``"wait"``, ``"save"``, ``"rename"``,
-            ``"delete"`` or ``"request"``.
-        passing: Whether the server said that the refusal passes by itself ("try again later"), so
-            that the same request is worth sending again in a while.
-        headers: Headers of the reply by lower-case name: its date, its request id, Retry-After and
-            the rate limit, as far as they were there.
+        status: The HTTP status, or the envelope's own code if the HTTP status was 2xx and the
+            envelope's was not.
+        code: The ``code`` or ``status_code`` of the envelope; None if there was none.
+        message: The server's message, redacted, escaped and shortened to 500 characters.
+        errors: The ``errors`` of the envelope, as redacted sentences.
+        retry_after: Seconds that the server asked to wait; None if it did not.
+        action: ``"list"``, ``"get"``, ``"wait"``, ``"save"``, ``"rename"``, ``"delete"`` or
+            ``"request"``.
+        passing: Whether the server reported a temporary refusal ("try again later"), so that the
+            same request may succeed later.
+        headers: Some headers of the reply by lower-case name: the date, the request id, Retry-After
+            and the rate limit.
     """
 
     passing: bool = False
@@ -285,22 +285,22 @@ class APIError(E2EError):
 
 
 class BadRequestError(APIError):
-    """400 or 422: the server did not accept what was sent."""
+    """The server did not accept the input (HTTP 400 or 422)."""
 
 
 class AuthenticationError(APIError):
-    """401, or a 403 that speaks of credentials: check the api key and the token."""
+    """The API key or auth token was refused (HTTP 401, or a 403 that mentions credentials)."""
 
 
 class PermissionDeniedError(APIError):
-    """403: the token is good and may not do this (a read-only token, for one)."""
+    """The auth token is valid but does not allow this, for example a read-only one (HTTP 403)."""
 
 
 class NotFoundError(APIError):
-    """404 or 410, or a 412 that says so: no such image, node or project.
+    """There is no such image, node or project (HTTP 404 or 410, or a 412 with that meaning).
 
     Attributes:
-        confirmed: Whether a readable listing does not show the image either; never of a node or a
+        confirmed: Whether a listing does not show the image either. Always False for a node or a
             project.
     """
 
@@ -308,23 +308,23 @@ class NotFoundError(APIError):
 
 
 class ConflictError(APIError):
-    """409, or a 412 that says so: the name is taken or the image is in use."""
+    """The name is taken or the image is in use (HTTP 409, or a 412 with that meaning)."""
 
 
 class RateLimitedError(APIError):
-    """429: too many requests. `retry_after` says how long the server wants to be left alone."""
+    """Too many requests were sent (HTTP 429). ``retry_after`` is how long to wait."""
 
 
 class ServerError(APIError):
-    """500 and above."""
+    """The server failed (HTTP 5xx)."""
 
 
 class ResponseError(E2EError):
-    """The reply could not be read: not JSON, too large, cut off, or not of the documented shape.
+    """The reply could not be read: it is not JSON, too large, cut off, or has another shape.
 
     Attributes:
         problems: What is wrong and where, each with its JSON path (``$.data[3].image_id``).
-        headers: Headers of the reply, as for `APIError`; empty where there was no whole reply.
+        headers: Some headers of the reply, as for `APIError`; empty if there was no whole reply.
     """
 
     problems: tuple[str, ...] = ()
@@ -350,10 +350,10 @@ class ResponseError(E2EError):
 
 
 class ImageFailedError(E2EError):
-    """An image that was waited for cannot come to that state any more: it turned ERROR, for one.
+    """An image can no longer reach the state that a wait is for, for example because it is ERROR.
 
     Attributes:
-        image_id: The image.
+        image_id: The id of the image.
     """
 
     def __init__(self, message: str, *, image_id: str) -> None:
@@ -362,10 +362,10 @@ class ImageFailedError(E2EError):
 
 
 class AmbiguousNameError(E2EError):
-    """Several images may be meant by a name.
+    """A name matches several images.
 
     Attributes:
-        image_ids: Their ids.
+        image_ids: The ids of the images.
     """
 
     image_ids: tuple[str, ...] = ()
@@ -376,10 +376,10 @@ class AmbiguousNameError(E2EError):
 
 
 class NodeFailedError(E2EError):
-    """A node that was waited for went to the state FAILED.
+    """A node became FAILED during a wait.
 
     Attributes:
-        node_id: The node.
+        node_id: The id of the node.
     """
 
     def __init__(self, message: str, *, node_id: str) -> None:
@@ -388,24 +388,24 @@ class NodeFailedError(E2EError):
 
 
 class WaitTimeoutError(E2EError, TimeoutError):
-    """An image or a node did not reach the state that was waited for in time.
+    """An image or a node did not reach the state that a wait is for in time.
 
-    The server goes on working at it.
+    The server may still finish the operation.
     """
 
 
 class GuardError(E2EError):
-    """The guard did not let a write begin: another process writes, or the guard does not work.
+    """The guard did not allow a write: another process is writing, or the guard failed.
 
     Nothing was sent, so the call may be repeated. In a run, the step is SKIPPED.
     """
 
 
 class SkippedError(E2EError):
-    """A step of a run was not carried out.
+    """A step of a run was not sent, because the run ended or a step that it depends on failed.
 
     Attributes:
-        reason: Why, in a sentence.
+        reason: The reason, as a sentence.
     """
 
     def __init__(self, reason: str) -> None:
@@ -413,19 +413,26 @@ class SkippedError(E2EError):
         self.reason = reason
 
 
-#: Below 500: the server waited too long for the request, or throttled it.
-_PASSING_STATUSES = frozenset({408, 429})
+#: The statuses below 500 of transient errors: the server waited too long for the request, or
+#: throttled it. What each proves of a write is in `STATUS_FATES` of `aioe2e._wire`.
+TRANSIENT_STATUSES: Final = frozenset({408, 429})
+
+
+def is_transient_status(status: int) -> bool:
+    """Return whether a request that was answered with it may succeed a little later."""
+    return status in TRANSIENT_STATUSES or status >= 500
 
 
 def is_passing(error: E2EError | None) -> bool:
-    """Whether what ended a step is a fault that passes, so that the step is worth running again.
+    """Return whether an error is transient, so that the step is worth running again.
 
-    Refusals (a name taken, a bad id, no permission) are for good, unless their text says that they
-    pass; lost connections, throttles, server errors, unreadable replies and deadlines pass; so does
-    a `ConfigError`, which a call raises only where the callable that gives the token failed.
+    Refusals (a name is taken, an id is wrong, permission is missing) are not, unless the server
+    reported them as temporary. Lost connections, throttles, server errors, unreadable replies and
+    deadlines are. So is a `ConfigError`, which a call raises only if a callable that gives the auth
+    token, or a limiter, failed.
     """
     if isinstance(error, APIError):
-        return error.passing or error.status in _PASSING_STATUSES or error.status >= 500
+        return error.passing or is_transient_status(error.status)
     return isinstance(
         error,
         TransportError | ResponseError | DeadlineExceededError | OutcomeUnknownError | ConfigError,

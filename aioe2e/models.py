@@ -39,35 +39,43 @@ __all__ = [
 
 
 class Action(enum.StrEnum):
-    """A change of a saved image (`SAVE` makes one of a node)."""
+    """A change that a `Step` makes."""
 
+    #: Give an image another name.
     RENAME = "rename"
+    #: Delete an image.
     DELETE = "delete"
+    #: Save a new image of a node.
     SAVE = "save"
 
 
 class ImageState(enum.Enum):
-    """Where an image is in its life. The server's own word stands in `SavedImage.image_state`.
+    """The lifecycle state of an image, as the library reads it.
 
-    Known are the words of the vendor's clients, and those of OpenNebula, which seems to stand
-    behind the API: ``USED``, ``CLONE`` and ``LOCKED_USED`` are ready images in use, ``INIT`` and
-    ``LOCKED`` are being made.
+    The server's own value is in `SavedImage.image_state`. The library knows the values that the
+    vendor's clients use, and those of OpenNebula, on which the API appears to be built. ``USED``,
+    ``CLONE`` and ``LOCKED_USED`` mean a ready image that is in use; ``INIT`` and ``LOCKED`` mean an
+    image that is being made.
     """
 
+    #: The image can be used.
     READY = "READY"
+    #: The image is being made.
     CREATING = "CREATING"
+    #: Making the image has failed.
     ERROR = "ERROR"
-    #: Taken out of use; it does not become ready by itself.
+    #: The image was taken out of use. It does not become ready by itself.
     DISABLED = "DISABLED"
-    #: A delete was accepted and is not carried out yet: the name is still taken.
+    #: A delete was accepted and has not been carried out yet. The name is still taken.
     DELETING = "DELETING"
+    #: The image is deleted, and the server still lists it.
     DELETED = "DELETED"
-    #: A word that no known source uses.
+    #: A value that no known source uses.
     UNKNOWN = "UNKNOWN"
 
     @classmethod
     def of(cls, text: str) -> ImageState:
-        """The state that a word of the server stands for, in any case."""
+        """Return the state that a value of the server means. Upper and lower case are the same."""
         return _STATES.get(_word(text), cls.UNKNOWN)
 
 
@@ -88,14 +96,17 @@ def _word(text: str) -> str:
     return text.strip().upper()
 
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])I?B?)?\s*", re.IGNORECASE)
+_SIZE = r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])I?B?)?\s*"
 _LONGEST_SIZE = 40
 _IN_GB = {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 
 
 @lru_cache(maxsize=4096)
 def _gigabytes(text: str) -> float | None:
-    if len(text) > _LONGEST_SIZE or (match := _SIZE.fullmatch(text)) is None:
+    if len(text) > _LONGEST_SIZE:
+        return None
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE)
+    if match is None:
         return None
     return float(match[1]) * _IN_GB[(match[2] or "G").upper()]
 
@@ -136,34 +147,38 @@ def _extra(items: Mapping[str, Any]) -> Extra:
 
 
 class _Told(Value):
-    """What can be told as JSON."""
+    """A value that can be converted to JSON."""
 
     __slots__ = ()
     #: Properties that `to_dict` adds to the fields, from which they follow.
     _derived: ClassVar[tuple[str, ...]] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as ``json.dumps`` takes it, with what follows from its fields.
+        """Return the value as ``json.dumps`` takes it, with its derived attributes.
 
-        Instants are ISO 8601 text with their zone, enums are their values.
+        Dates are ISO 8601 text with their time zone; enums are their values.
         """
         names = (*_field_names(cast("Any", type(self))), *self._derived)
         return {name: as_json(getattr(self, name)) for name in names}
 
 
 class _Stored(_Told):
-    """What can be told as JSON, and made of it again."""
+    """A value that can be converted to JSON and back."""
 
     __slots__ = ()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` told; it is equal to the original.
+        """Rebuild a value from the result of `to_dict`. It is equal to the original.
 
-        What follows from other fields is not read, and what is left out has its default.
+        Derived attributes are ignored. A field that is missing gets its default, if it has one.
+
+        Args:
+            data: The result of `to_dict`.
 
         Raises:
-            UsageError: A field is missing, unknown, or of another type.
+            UsageError: A field that has no default is missing, a field is unknown, or one has the
+                wrong type.
         """
         readers, required = _reading(cast("Any", cls))
         what = f"a stored {cls.__name__}"
@@ -195,46 +210,54 @@ _USES = frozenset({"running_vms", "cloning_ops", "scaler_group_count", "vm_info"
 class SavedImage(_Stored):
     """One saved image, as a listing shows it.
 
-    Only `image_id` is certain to be there. A field that the server left out, sent as null or sent
-    as ``""`` has its default. One that it sent in a form that cannot be read has its default too,
-    and the raw value is in `extra`.
+    Only `image_id` is always set. A field that the server left out or sent as null or ``""`` has
+    its default. A field that could not be read also has its default; its raw value is in `extra`.
     """
 
     _derived = ("state", "in_use", "size_gb")
 
-    #: The id that rename and delete take. Never the `template_id`, nor the id of the save action.
+    #: The id that rename and delete take. It is neither the `template_id` nor the id of the save
+    #: action.
     image_id: str
-    #: May differ from the name that the save asked for: the server appends ``-disk-0`` or
-    #: ``_<digits>``.
+    #: The name. It may differ from the one that was asked for when the image was saved: the server
+    #: may append ``-disk-0`` or ``_<digits>``.
     name: str = ""
-    #: The server's word: ``"Ready"``, ``"available"``, ``"Creating"``, ``"Error"``, …
+    #: The server's own value, such as ``"Ready"``, ``"available"``, ``"Creating"`` or ``"Error"``.
     image_state: str = ""
-    #: Aware. The server writes Indian time without a zone; that is taken into account.
+    #: When the image was made, with a time zone. The server sends Indian time without a zone; the
+    #: library adds it.
     creation_time: datetime | None = None
-    #: The server's text, such as ``"57 GB"``.
+    #: The size in the server's own text, such as ``"57 GB"``.
     image_size: str | None = None
-    #: On the wire this is the name that the save asked for, often behind a location prefix; not an
-    #: OS.
+    #: The name that the save asked for, often after a location prefix. Despite its name it is not
+    #: an operating system.
     os_distribution: str | None = None
     #: The operating system, such as ``"CentOS-7.5"``.
     distro: str | None = None
-    #: What creating a node from the image takes.
+    #: The id that is needed to create a node from the image.
     template_id: int | None = None
+    #: The number of running VMs that were made from the image.
     running_vms: int = 0
-    #: One object for each running VM; the vendor does not document what is in it.
+    #: One object for each running VM. The vendor does not document its content.
     vm_info: tuple[Any, ...] = attrs.field(default=(), hash=False)
+    #: The number of clones of the image that are being made.
     cloning_ops: int = 0
+    #: The number of autoscaling groups that use the image.
     scaler_group_count: int = 0
+    #: The server's own text for the type of the image.
     image_type: str | None = None
+    #: The server's own text for the type of node (SKU).
     sku_type: str | None = None
+    #: Whether the operating system is Windows.
     is_windows: bool | None = None
+    #: The name of the project that the image belongs to.
     project_name: str | None = None
     #: Unknown keys, and the raw value of every field that could not be read.
     extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False, converter=_extra)
 
     @property
     def state(self) -> ImageState:
-        """`image_state` as one of the known states."""
+        """The state that `image_state` means."""
         return ImageState.of(self.image_state)
 
     @property
@@ -247,15 +270,18 @@ class SavedImage(_Stored):
 
     @property
     def in_use(self) -> bool:
-        """Whether VMs run from it, clones are under way, or autoscaling groups need it.
+        """Whether VMs, clones that are being made, or autoscaling groups use the image.
 
-        Also true where its state says so, and where the server said something of these that cannot
-        be read: an image is free only if that is known. The other way round there is no proof: the
-        server may refuse to delete an image that is free by all that it shows.
+        It is also true if the image's state means a use, or if a value about its use could not be
+        read. An image counts as in use unless the server clearly reports otherwise. Even so, the
+        server may refuse to delete an image that looks unused.
         """
-        counted = self.running_vms or self.cloning_ops or self.scaler_group_count or self.vm_info
-        unread = not _USES.isdisjoint(self.extra)
-        return bool(counted) or unread or _word(self.image_state) in _WORDS_OF_USE
+        uses = (self.running_vms, self.cloning_ops, self.scaler_group_count, self.vm_info)
+        if any(uses):
+            return True
+        if not _USES.isdisjoint(self.extra):  # one that could not be read
+            return True
+        return _word(self.image_state) in _WORDS_OF_USE
 
     def __hash__(self) -> int:
         return hash(self.image_id)
@@ -263,46 +289,49 @@ class SavedImage(_Stored):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class SaveAction(_Stored):
-    """A save that the server accepted.
+    """A save that the server has accepted.
 
-    The image is not finished yet: `Images.wait_saved` waits for it.
+    The image is not finished yet. `Images.wait_saved` waits for it.
     """
 
-    #: The id of the action, not of an image. None when the reply was lost and a listing proved the
-    #: save.
+    #: The id of the action, which is not the id of an image. None if the reply was lost and the
+    #: listing confirmed the save.
     action_id: str | None = None
-    #: The node that is being saved.
+    #: The id of the node that is being saved.
     node_id: str
-    #: The name asked for.
+    #: The name that was asked for.
     name: str
-    #: The server's word: ``"done"`` and ``"In Progress"`` both mean accepted.
+    #: The server's own value. ``"done"`` and ``"In Progress"`` both mean accepted.
     status: str = ""
+    #: When the server accepted the save, with a time zone; None if it did not report that.
     created_at: datetime | None = None
-    #: The image, where the server says it at once (most do not).
+    #: The id of the image, if the server reports it at once. Most servers do not.
     image_id: str | None = None
+    #: Unknown keys, and the raw value of every field that could not be read.
     extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False, converter=_extra)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class ActionResult(_Stored):
-    """A rename or a delete that is done."""
+    """The result of a rename or a delete that was carried out."""
 
-    #: What the server said; empty when a listing proved it after a lost reply.
+    #: The server's message. It is empty if the reply was lost and the listing confirmed the change.
     message: str = ""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Reply(_Told):
-    """What `Session.request` returns: the reply of any other route of the API."""
+    """The result of `Session.request`."""
 
     #: The HTTP status, 200 to 299.
     status: int
     #: The ``data`` of the envelope; None for an empty reply.
     data: Any = attrs.field(default=None, hash=False)
+    #: The ``message`` of the envelope; empty if there was none.
     message: str = ""
-    #: How many requests were sent for it.
+    #: The number of requests that were sent for the call.
     attempts: int = 1
-    #: Headers of the reply by lower-case name, but for cookies.
+    #: The headers of the reply by lower-case name, without cookies.
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
 
     @property
@@ -313,38 +342,43 @@ class Reply(_Told):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class RateLimit(_Stored):
-    """The account's request budget, as the latest reply that spoke of it told it.
+    """The account's request budget, as reported by the latest reply with rate-limit headers.
 
-    Each of the three numbers is None where the server did not say it.
+    Each of the three values is None if the server did not report it.
     """
 
-    #: Requests that the server allows in one of its windows (the vendor documents 5,000 an hour).
+    #: The number of requests that the server allows in one window. The vendor documents 5,000 an
+    #: hour.
     limit: int | None = None
-    #: Requests that are left in this window.
+    #: The number of requests that are left in this window.
     remaining: int | None = None
-    #: When the next window begins. Aware, by the local clock.
+    #: When the next window begins, with a time zone, by the local clock.
     reset_at: datetime | None = None
-    #: When that reply was read. Aware, by the local clock.
+    #: When that reply was read, with a time zone, by the local clock.
     seen_at: datetime
 
 
 class NodeState(enum.Enum):
-    """Where a node is in its life. The server's own word stands in `Node.status`."""
+    """The lifecycle state of a node. The server's own value is in `Node.status`."""
 
+    #: The node is running.
     RUNNING = "RUNNING"
+    #: The node is being made.
     CREATING = "CREATING"
-    #: An image of it is being made.
+    #: An image of the node is being made.
     SAVING = "SAVING"
+    #: The node is powered off.
     POWERED_OFF = "POWERED_OFF"
-    #: On its way from one state to another: powering on or off, stopping, being reinstalled.
+    #: The node is between two states: powering on or off, stopping, or being reinstalled.
     CHANGING = "CHANGING"
+    #: The node has failed.
     FAILED = "FAILED"
-    #: A word that no known source uses.
+    #: A value that no known source uses.
     UNKNOWN = "UNKNOWN"
 
     @classmethod
     def of(cls, text: str) -> NodeState:
-        """The state that a word of the server stands for, in any case."""
+        """Return the state that a value of the server means. Upper and lower case are the same."""
         word = _word(text).replace(" ", "_")
         if word.startswith("POWERING"):
             return cls.CHANGING
@@ -363,37 +397,45 @@ _NODE_STATES = {
 class Node(_Stored):
     """One node (a virtual machine), as the API shows it.
 
-    Only `node_id` is sure to be there. A list shows less of a node than `Nodes.get`: `location`,
-    `created_at`, `vm_id`, `disk`, `memory` and `label` are None there. What could not be read
-    stands in `extra` as it came.
+    Only `node_id` is always set. A listing shows less of a node than `Nodes.get`: there `location`,
+    `created_at`, `vm_id`, `disk`, `memory` and `label` are None. A value that could not be read is
+    in `extra`.
     """
 
     _derived = ("state",)
 
-    #: The id that a save takes. Never the `vm_id`.
+    #: The id that a save takes. It is not the `vm_id`.
     node_id: str
+    #: The name.
     name: str = ""
-    #: The server's word: ``"Running"``, ``"Saving"``, ``"Powered off"``, …
+    #: The server's own value, such as ``"Running"``, ``"Saving"`` or ``"Powered off"``.
     status: str = ""
+    #: The server's own name of the node's plan (its size).
     plan: str | None = None
+    #: The public IP address.
     public_ip: str | None = None
+    #: The private IP address.
     private_ip: str | None = None
+    #: Whether the server reports the node as locked.
     is_locked: bool | None = None
+    #: The location, such as ``"Delhi"``.
     location: str | None = None
+    #: When the node was made, with a time zone.
     created_at: datetime | None = None
-    #: The id of the virtual machine behind the node: another number than `node_id`.
+    #: The id of the virtual machine behind the node. It differs from `node_id`.
     vm_id: str | None = None
-    #: The server's text, such as ``"100 GB"``.
+    #: The size of the disk in the server's own text, such as ``"100 GB"``.
     disk: str | None = None
-    #: The server's text, such as ``"8 GB"``.
+    #: The size of the memory in the server's own text, such as ``"8 GB"``.
     memory: str | None = None
+    #: The node's label.
     label: str | None = None
     #: Unknown keys, and the raw value of every field that could not be read.
     extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False, converter=_extra)
 
     @property
     def state(self) -> NodeState:
-        """`status` as one of the known states."""
+        """The state that `status` means."""
         return NodeState.of(self.status)
 
     def __hash__(self) -> int:
@@ -402,13 +444,13 @@ class Node(_Stored):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class WaitProgress(Value):
-    """How far a wait has got: what its ``progress`` callback is told after each look."""
+    """The argument of a wait's ``progress`` callback, which is called after each poll."""
 
-    #: The state that was seen; None where the look failed or showed nothing.
+    #: The state that was seen; None if the poll failed or did not show the image or node.
     state: ImageState | NodeState | None = None
     #: Seconds since the wait began.
     elapsed: float
-    #: Seconds until the next look.
+    #: Seconds until the next poll.
     next_look: float
 
 
@@ -419,10 +461,10 @@ NodeLike = Node | str | int
 
 
 def image_id_of(value: object) -> str:
-    """The id that stands for an image.
+    """Return the id of an image.
 
     Args:
-        value: A `SavedImage`, an id of 1 to 128 letters, digits, ``-`` or ``_``, or a number above
+        value: A `SavedImage`; an id of 1 to 128 letters, digits, ``-`` or ``_``; or a number above
             0.
 
     Raises:
@@ -433,10 +475,10 @@ def image_id_of(value: object) -> str:
 
 
 def node_id_of(value: object) -> str:
-    """The id that stands for a node.
+    """Return the id of a node.
 
     Args:
-        value: A `Node`, or an id of the same form as that of an image; no `SavedImage`.
+        value: A `Node`, or an id of the same form as that of an image. A `SavedImage` is refused.
 
     Raises:
         UsageError: It is none of these.

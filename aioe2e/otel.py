@@ -1,14 +1,13 @@
-"""Spans and metrics of a session for OpenTelemetry (``pip install 'aioe2e[otel]'``).
+"""Spans and metrics of a session for OpenTelemetry.
 
-::
+Needs the extra ``otel`` (``pip install '.[otel]'`` in a clone)::
 
     hook = OpenTelemetryHook()
     async with aioe2e.Session.from_env(hooks=[hook]) as session:
         ...
 
-Only ``opentelemetry-api`` is needed here; the SDK and its exporters are the application's. Names
-follow the semantic conventions for HTTP clients where these have one; what is special to this
-library begins with ``aioe2e.``.
+Only ``opentelemetry-api`` is needed. The application brings the SDK and its exporters. Names follow
+the semantic conventions for HTTP clients if these have one; the others start with ``aioe2e.``.
 """
 
 from __future__ import annotations
@@ -80,14 +79,14 @@ class _OpenCall:
 class OpenTelemetryHook:
     """A hook of `Session` that makes spans and metrics. One may serve several sessions.
 
-    Each call is an INTERNAL span, a child of the caller's current span, and each of its requests a
-    CLIENT span below that. Of ids, a span has the URL's (``url.full``, without the query); metrics
-    have none.
+    Each call is an INTERNAL span, a child of the caller's current span. Each of its requests is a
+    CLIENT span below that. A span has the URL without the query (``url.full``), which contains an
+    id. Metrics contain no ids.
 
     Args:
-        tracer_provider: By default the global one.
-        meter_provider: By default the global one.
-        targets: Whether the spans of calls have the id of the image or node as ``aioe2e.target``.
+        tracer_provider: The provider of tracers; by default the global one.
+        meter_provider: The provider of meters; by default the global one.
+        targets: Whether the spans of calls have the id of the image or node, as ``aioe2e.target``.
     """
 
     def __init__(

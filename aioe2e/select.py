@@ -1,11 +1,11 @@
-"""Says which images are meant, in words that read like the sentence.
+"""Predicates and groups to select images.
 
-Predicates are made by functions such as `older_than` and put together with ``&``, ``|`` and ``~``.
-`newest` and `all_but_newest` look at many images at once, a group at a time. All of it is pure: no
-clock is read after a predicate is made, and no request is sent.
+Functions such as `older_than` make predicates, which ``&``, ``|`` and ``~`` combine. `newest` and
+`all_but_newest` work on groups of images. Nothing here sends a request, and no clock is read after
+a predicate is made.
 
-The nightly rotation, "keep the newest 7 of each server, delete the rest that are unused and older
-than 30 days":
+To keep the newest 7 images of each server, and delete the others that are unused and older than 30
+days:
 
 >>> from datetime import UTC, datetime, timedelta
 >>> from aioe2e import Plan, SavedImage
@@ -17,14 +17,14 @@ than 30 days":
 ... ]
 
 >>> surplus = all_but_newest(7, images, per=by_name(until="-nightly"))
->>> doomed = where(not_in_use() & older_than("30d", now=now), surplus)
->>> plan = Plan.delete(doomed)
+>>> expired = where(not_in_use() & older_than("30d", now=now), surplus)
+>>> plan = Plan.delete(expired)
 
 >>> len(surplus), [step.target for step in plan][:3], len(plan)
 (33, ['31', '32', '33'], 10)
 
-What is not known never counts against an image: one without a readable date is not older than
-anything, and neither that one nor one without a group is ever surplus.
+Missing data never selects an image for deletion. An image without a readable date is neither older
+nor newer than anything. An image without a date or without a group is never surplus.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ __all__ = [
 #: Says which group an image belongs to; None for none.
 Key = Callable[[SavedImage], Hashable]
 
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+
 _UNITS: Final = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION: Final = re.compile(r"(?:\s*\d+(?:\.\d+)?\s*[wdhms])+\s*")
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([wdhms])")
@@ -70,13 +72,16 @@ _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([wdhms])")
 
 @attrs.frozen(repr=False)
 class Predicate:
-    """A question about an image, to be called with one.
+    """A test of an image that can be combined with others.
 
-    ``&`` asks both, ``|`` asks either, ``~`` asks the opposite; any callable will do on the other
-    side. Its repr is the sentence.
+    Call it with a `SavedImage`. ``a & b`` is true if both are, ``a | b`` if either is, and ``~a``
+    if ``a`` is not. The other operand may be any callable that takes an image. ``and``, ``or`` and
+    ``not`` raise `UsageError`.
     """
 
+    #: The test.
     test: Callable[[SavedImage], bool]
+    #: The test in words, for the repr.
     sentence: str = "a test of your own"
 
     def __call__(self, image: SavedImage) -> bool:
@@ -120,19 +125,31 @@ def _joined(word: str, tests: Iterable[Predicate]) -> str:
 
 
 def all_of(*tests: Callable[[SavedImage], bool]) -> Predicate:
-    """Images that pass every test; without a test, all images."""
+    """Return a predicate for images that pass every test; without tests, for all images.
+
+    Args:
+        tests: Predicates, or callables that take a `SavedImage`.
+    """
     parts = tuple(map(_predicate, tests))
     return Predicate(lambda image: all(part(image) for part in parts), _joined("and", parts))
 
 
 def any_of(*tests: Callable[[SavedImage], bool]) -> Predicate:
-    """Images that pass at least one test; without a test, no image."""
+    """Return a predicate for images that pass at least one test; without tests, for no image.
+
+    Args:
+        tests: Predicates, or callables that take a `SavedImage`.
+    """
     parts = tuple(map(_predicate, tests))
     return Predicate(lambda image: any(part(image) for part in parts), _joined("or", parts))
 
 
 def none_of(*tests: Callable[[SavedImage], bool]) -> Predicate:
-    """Images that pass none of the tests."""
+    """Return a predicate for images that pass none of the tests.
+
+    Args:
+        tests: Predicates, or callables that take a `SavedImage`.
+    """
     parts = tuple(map(_predicate, tests))
     return Predicate(
         lambda image: not any(part(image) for part in parts), "not " + _joined("or", parts)
@@ -140,59 +157,64 @@ def none_of(*tests: Callable[[SavedImage], bool]) -> Predicate:
 
 
 def older_than(age: timedelta | str, *, now: datetime | None = None) -> Predicate:
-    """Images made longer ago than that. One without a readable date is not: its age is not known.
+    """Return a predicate for images that were created longer ago.
+
+    An image without a readable date does not pass.
 
     Args:
-        age: A `timedelta`, or a text such as ``"30d"``, ``"12h"``, ``"2w"`` or ``"1d 12h"`` (weeks,
-            days, hours, minutes, seconds).
-        now: What to count from, with a time zone; the moment of this call by default. It is fixed
-            here, so the predicate says the same of an image whenever it is asked.
+        age: A ``timedelta``, or a text such as ``"30d"``, ``"12h"``, ``"2w"`` or ``"1d 12h"``
+            (weeks, days, hours, minutes, seconds).
+        now: The time from which the age is counted, with a time zone. By default it is the time of
+            this call; the predicate does not read the clock again.
 
     Raises:
-        UsageError: The age cannot be read or is below 0, or `now` has no time zone.
+        UsageError: The age is unreadable or negative, or ``now`` has no time zone.
     """
     limit = _moment(age, now)
 
     def is_older(image: SavedImage) -> bool:
         made = _aware(image.creation_time)
-        return made is not None and limit is not None and made < limit
+        return made is not None and made < limit
 
     return Predicate(is_older, f"older than {age}")
 
 
 def newer_than(age: timedelta | str, *, now: datetime | None = None) -> Predicate:
-    """Images made at that time or since. One without a readable date is not: its age is not known.
+    """Return a predicate for images that were created within that time.
+
+    An image without a readable date does not pass.
 
     Args:
         age: As for `older_than`.
         now: As for `older_than`.
 
     Raises:
-        UsageError: The age cannot be read or is below 0, or `now` has no time zone.
+        UsageError: The age is unreadable or negative, or ``now`` has no time zone.
     """
     limit = _moment(age, now)
 
     def is_newer(image: SavedImage) -> bool:
         made = _aware(image.creation_time)
-        return made is not None and (limit is None or made >= limit)
+        return made is not None and made >= limit
 
     return Predicate(is_newer, f"newer than {age}")
 
 
-def _moment(age: object, now: datetime | None) -> datetime | None:
-    """The moment that so much time before `now` is; None if no image can be older.
+def _moment(age: object, now: datetime | None) -> datetime:
+    """The moment that so much time before `now` is; the earliest of all if that is too long ago.
 
     Raises:
         UsageError: The age cannot be read or is below 0, or `now` has no time zone.
     """
     span = _span(age)
-    if now is not None and _aware(now) is None:
+    if now is None:
+        now = datetime.now(UTC)
+    elif _aware(now) is None:
         raise UsageError(f"now: a datetime with a time zone is needed, not {_check.quoted(now)}")
-    start = now or datetime.now(UTC)
     try:
-        return start - span
+        return now - span
     except OverflowError:
-        return None
+        return _EARLIEST
 
 
 def _span(age: object) -> timedelta:
@@ -219,12 +241,14 @@ def _aware(moment: datetime | None) -> datetime | None:
 
 
 def name_matches(*globs: str) -> Predicate:
-    """Images whose whole name matches one of the patterns.
+    """Return a predicate for images whose whole name matches one of the patterns.
 
-    They are as in a shell: ``ci-*``, ``web-?``, ``[ab]*``. Upper and lower case differ.
+    Args:
+        globs: Patterns as in a shell, such as ``ci-*``, ``web-?`` or ``[ab]*``. They are
+            case-sensitive.
 
     Raises:
-        UsageError: A pattern is no string, or there is none.
+        UsageError: A pattern is not a string, or there is none.
     """
     if not globs or not all(isinstance(glob, str) for glob in globs):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(
@@ -239,10 +263,13 @@ def name_matches(*globs: str) -> Predicate:
 
 
 def state_is(*states: ImageState) -> Predicate:
-    """Images in one of these states.
+    """Return a predicate for images in one of these states.
+
+    Args:
+        states: One or more states.
 
     Raises:
-        UsageError: One is no `ImageState`, or there is none.
+        UsageError: A state is not an `ImageState`, or there is none.
     """
     if not states or not all(isinstance(state, ImageState) for state in states):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(
@@ -254,40 +281,66 @@ def state_is(*states: ImageState) -> Predicate:
 
 
 def in_use() -> Predicate:
-    """Images that VMs run from, that are being cloned, or that autoscaling groups need."""
+    """Return a predicate for images that are in use; see `SavedImage.in_use`."""
     return Predicate(lambda image: image.in_use, "in use")
 
 
 def not_in_use() -> Predicate:
-    """Images that nothing uses, as far as the listing says."""
+    """Return a predicate for images that are not in use; see `SavedImage.in_use`."""
     return Predicate(lambda image: not image.in_use, "not in use")
 
 
 def where(test: Callable[[SavedImage], bool], images: Iterable[SavedImage]) -> list[SavedImage]:
-    """Those of the images that pass the test, in their order."""
+    """Return the images that pass a test, in their order.
+
+    Args:
+        test: A predicate, or any callable that takes a `SavedImage`.
+        images: The images.
+
+    Raises:
+        UsageError: The test is not callable, or an item is not a `SavedImage`.
+    """
     test = _predicate(test)
     return [image for image in _images(images) if test(image)]
 
 
 def by_distro(image: SavedImage) -> str | None:
-    """Groups images by their operating system (`SavedImage.distro`)."""
+    """Return the operating system of an image as its group, for ``per=``.
+
+    Args:
+        image: The image.
+
+    Returns:
+        `SavedImage.distro`; None, which is no group, if it is empty.
+    """
     return image.distro or None
 
 
 def by_name(*, until: str) -> Key:
-    """Groups images by what stands in their name before a text, such as ``"-nightly"``.
+    """Return a function for ``per=`` that groups images by the part of the name before a text.
 
-    An image without that text belongs to no group: a ``web`` made by hand is none of the
-    ``web-nightly-…``.
+    An image whose name does not contain the text has no group. It is unrelated to `Images.by_name`.
+
+    Args:
+        until: The text, such as ``"-nightly"``.
+
+    Raises:
+        UsageError: The text is empty or not a string.
     """
     return _until(until, lambda image: image.name)
 
 
 def by_os_distribution(*, until: str) -> Key:
-    """Groups images by what stands before a text in `os_distribution`.
+    """Return a function for ``per=`` that groups images by the part of a field before a text.
 
-    On the wire, that is the name that the save asked for. It survives a rename. An image without
-    that text belongs to no group.
+    The field is `SavedImage.os_distribution`. It has the name that the save asked for, which
+    survives a rename.
+
+    Args:
+        until: The text, such as ``"-nightly"``.
+
+    Raises:
+        UsageError: The text is empty or not a string.
     """
     return _until(until, lambda image: image.os_distribution or "")
 
@@ -304,15 +357,16 @@ def _until(marker: str, read: Callable[[SavedImage], str]) -> Key:
 
 
 def newest(count: int, images: Iterable[SavedImage], *, per: Key | None = None) -> list[SavedImage]:
-    """The newest of each group, in the order given.
+    """Return the newest images of each group, in the order given.
 
     Args:
-        count: How many of each group; 0 or more.
-        images: The images.
-        per: Says which group an image belongs to; without it, all are one group.
+        count: The number of images of each group, 0 or more.
+        images: The images. An image that is given twice counts once.
+        per: A function that takes a `SavedImage` and returns its group, or None for no group. By
+            default all images are one group.
 
     Raises:
-        UsageError: The count is no number of 0 or more.
+        UsageError: The count is not a whole number of 0 or more.
     """
     images = _distinct(images)
     count = _check.require_whole("count", count, 0)
@@ -323,17 +377,18 @@ def newest(count: int, images: Iterable[SavedImage], *, per: Key | None = None) 
 def all_but_newest(
     count: int, images: Iterable[SavedImage], *, per: Key | None = None
 ) -> list[SavedImage]:
-    """The rest of each group, in the order given: what `newest` leaves.
+    """Return all images except the newest of each group, in the order given.
 
-    Images that have no readable date, or that `per` gives no group (None), are never among them.
+    Images without a readable date, and images without a group, are never returned.
 
     Args:
-        count: How many of each group are kept; 0 or more.
-        images: The images.
-        per: Says which group an image belongs to; without it, all are one group.
+        count: The number of images of each group to keep, 0 or more.
+        images: The images. An image that is given twice counts once.
+        per: A function that takes a `SavedImage` and returns its group, or None for no group. By
+            default all images are one group.
 
     Raises:
-        UsageError: The count is no number of 0 or more.
+        UsageError: The count is not a whole number of 0 or more.
     """
     images = _distinct(images)
     count = _check.require_whole("count", count, 0)
@@ -342,9 +397,9 @@ def all_but_newest(
 
 
 def _images(images: object) -> list[SavedImage]:
-    if isinstance(images, str | bytes) or not isinstance(images, Iterable):
+    if not _check.is_collection(images):
         raise UsageError(f"images: SavedImages are needed, not {_check.quoted(images)}")
-    found = list(cast("Iterable[object]", images))
+    found = list(images)
     for place, image in enumerate(found, 1):
         if not isinstance(image, SavedImage):
             raise UsageError(

@@ -46,7 +46,7 @@ from .models import NodeLike, RateLimit, Reply, node_id_of
 
 __all__ = ["Session", "SessionOptions"]
 
-_AGENT = re.compile(r"[\x20-\x7e]{1,200}")
+_AGENT = r"[\x20-\x7e]{1,200}"
 _TOO_LARGE = 10**128
 
 
@@ -73,36 +73,42 @@ class SessionOptions(TypedDict, total=False):
 class Session:
     """A session with the MyAccount API of the E2E Networks cloud.
 
-    Building one does no I/O and needs no running loop; the first request binds it to its event
-    loop. Use it as ``async with``, or call `close` at the end. One session is made for thousands of
+    Making one does no I/O and needs no running event loop. The first request binds the session to
+    its event loop. Use ``async with``, or call `close` at the end. One session serves thousands of
     concurrent calls.
 
     Args:
-        credentials: Api key and auth token.
-        project_id: The project whose images are meant; a positive whole number. Most accounts need
-            it.
-        location: The location whose images are meant, such as ``"Delhi"``. A listing shows one
-            location only.
-        base_url: With or without ``/api/v1`` and a final slash; https only, but on loopback.
-        http: A session of your own whose connection pool is used. It is not closed, and neither its
-            cookies nor its default headers, auth, proxies and timeouts are used.
-        timeouts: Clocks of the calls.
-        retry: Attempts and delays.
-        limits: Requests in flight, sizes, the budget for retries; shared by all views.
-        dialect: With which HTTP methods actions are sent.
-        hooks: Callables that are told of every attempt and pause; see `aioe2e.events`.
-        user_agent: Put before the library's own User-Agent.
-        trust_env: Whether the proxies and certificates that the environment names are used.
-        ssl: A TLS context of your own that verifies; or the path of a file of certificates in PEM,
-            of which those and no others are trusted. By default the system's are. Not with `http`,
-            whose connector has its own.
+        credentials: The API key and the auth token.
+        project_id: The id of the project whose images and nodes are used, a positive whole number.
+            Most accounts need it. By default requests name no project.
+        location: The location whose images and nodes are used, such as ``"Delhi"``. A listing shows
+            one location only. By default requests name no location.
+        base_url: The URL of the API, with or without ``/api/v1`` and a final slash. It must be
+            https, except on loopback.
+        http: An ``aiohttp.ClientSession`` of your own whose connection pool is used. It is not
+            closed. Its cookies, default headers, auth, proxies and timeouts are not used.
+        timeouts: How long attempts, calls and connections may take. None for the defaults of
+            `Timeouts`.
+        retry: How many attempts a call may make, and with which delays. None for the defaults of
+            `RetryPolicy`.
+        limits: Requests in flight, rates, sizes and the retry budget, shared by all views. None for
+            the defaults of `Limits`.
+        dialect: The HTTP methods with which actions are sent. By default the session finds out
+            which ones the account accepts.
+        hooks: Callables that receive an event for every attempt, pause, step and run; see
+            `aioe2e.events`.
+        user_agent: Text that is put before the library's own User-Agent.
+        trust_env: Whether to use the proxies and certificates that environment variables name.
+        ssl: A TLS context that verifies certificates, or the path of a PEM file of the only
+            certificates to trust. By default the system's certificates are trusted. It cannot be
+            combined with ``http``, whose connector has its own.
         limiter: Paces the requests of all processes that share an account; see `Limiter` and
             `aioe2e.fleet.RedisLimiter`.
-        guard: Keeps the writers of all processes that share an account apart; see `Guard` and
+        guard: Lets one process at a time change an image; see `Guard` and
             `aioe2e.fleet.RedisGuard`.
 
     Raises:
-        ConfigError: A setting cannot work; the text names it.
+        ConfigError: An argument is invalid; the text names it.
     """
 
     def __init__(
@@ -169,80 +175,82 @@ class Session:
 
     @classmethod
     def from_env(cls, **overrides: Unpack[SessionOptions]) -> Self:
-        """A session from environment variables.
+        """Make a session from environment variables.
 
-        Read are ``E2E_API_KEY``, ``E2E_AUTH_TOKEN``, ``E2E_PROJECT_ID``, ``E2E_LOCATION`` and
+        Reads ``E2E_API_KEY``, ``E2E_AUTH_TOKEN``, ``E2E_PROJECT_ID``, ``E2E_LOCATION`` and
         ``E2E_MYACCOUNT_BASE_URL``. ``E2E_PROFILE`` names a profile (see `from_profile`), which
-        gives what no variable gives; key and token are taken together from one place.
+        supplies what the other variables do not. The API key and the auth token are taken together
+        from one place.
 
-        A variable that seems to be meant and is not read (``E2E_REGION``) is a logged warning, and
-        so is a project that nothing gives.
+        A likely misspelling such as ``E2E_REGION`` is logged as a warning, and so is a missing
+        project.
 
         Args:
-            overrides: Any argument of `Session`; it stands above the environment.
+            overrides: Any arguments of `Session`. They take precedence over the environment.
 
         Raises:
-            ConfigError: A variable that is needed is missing or wrong, or the profile cannot be
-                used; the text names it and never shows a secret.
+            ConfigError: A variable is missing or invalid, or the profile cannot be used. The text
+                names the variable and never shows a secret.
         """
         return cls(**config.from_environment(os.environ, overrides))
 
     @classmethod
     def from_profile(cls, name: str | None = None, **overrides: Unpack[SessionOptions]) -> Self:
-        """A session from a configuration file of the vendor's command lines.
+        """Make a session from a configuration file of one of the vendor's command lines.
 
-        Read are ``~/.e2e/config.json`` (e2ectl), ``~/.E2E_CLI/config.json`` (e2e-cli, and the file
+        Reads ``~/.e2e/config.json`` (e2ectl), ``~/.E2E_CLI/config.json`` (e2e-cli, and the file
         that MyAccount offers as "Download Tokens"), and ``~/.e2e/credentials`` with
         ``~/.e2e/config`` (INI), in this order.
 
         Args:
-            name: The profile, in whichever of the files it is; by default the one that the first
-                file calls default, or its only one.
-            overrides: Any argument of `Session`; it stands above the file.
+            name: The name of the profile, in any of the files. By default the profile that the
+                first file marks as the default, or its only one.
+            overrides: Any arguments of `Session`. They take precedence over the file.
 
         Raises:
-            ConfigError: There is no such file or profile, others can change the file, e2ectl's file
-                can be read by others (e2e-cli's is a logged warning), or something in it is
-                wrong.
+            ConfigError: There is no such file or profile, other users can change the file, other
+                users can read e2ectl's file (for e2e-cli's file that is a logged warning), or a
+                value in it is invalid.
         """
         return cls(**config.from_files(name, overrides))
 
     @classmethod
     def discover(cls, profile: str | None = None) -> config.Discovery:
-        """Where each setting comes from, without any request; for a person who sets things up.
+        """Report where each setting comes from, without sending any request.
 
         Args:
-            profile: What `from_profile` would use for this name; None for what `from_env` would
-                use.
+            profile: The name of a profile, for what `from_profile` would use; None for what
+                `from_env` would use.
 
         Returns:
-            The settings and their sources, all profiles that are there, and what is wrong. Secrets
-            are hidden in it.
+            The settings and their sources, all profiles that were found, and all problems. It hides
+            secrets.
         """
         return config.discovered(os.environ, profile)
 
     @cached_property
     def images(self) -> Images:
-        """The image actions."""
+        """The saved images of the session's project and location."""
         return Images(self._channel, self._memory, self._options)
 
     @cached_property
     def nodes(self) -> nodes.Nodes:
-        """The nodes, read-only."""
+        """The nodes of the session's project and location, read-only."""
         return nodes.Nodes(self._channel, self._options)
 
     async def check(self) -> diagnosis.Check:
-        """Whether the session is set up right: one listing of images, and another read if it fails.
+        """Check whether the server accepts the session's settings.
+
+        Sends one listing of images, and a second read if that fails. Safe to call again: it changes
+        nothing.
 
         Returns:
-            Whether key and token, project and location are accepted, what the request budget is,
-            how far the clocks differ, and sentences that a person can act on. What goes wrong on
-            the way is in it and is not raised.
-
-        May be repeated: it changes nothing.
+            Whether the API key, auth token, project and location are accepted, the request budget,
+            the difference of the clocks, and advice in sentences. Errors on the way are part of the
+            result and are not raised.
 
         Raises:
-            SessionError: The session is closed, or belongs to another loop or process.
+            SessionError: The session is closed, or belongs to another event loop or process.
         """
         return await diagnosis.check_session(self._channel, self._options)
 
@@ -255,28 +263,30 @@ class Session:
         timeout: float = 1800.0,
         interval: float = 5.0,
     ) -> diagnosis.FieldReport:
-        """How this account's API behaves, to paste into an issue: nothing says whose account it is.
+        """Describe how this account's API behaves, in a report to paste into an issue.
 
-        It reads the images and the nodes, and one of each. Names, ids and addresses are counted or
-        replaced. With ``writes=True`` it also saves an image of a node under a name of its own,
-        renames it and deletes it: that answers what only a write can show. It touches no other
-        image, stops if anything is not as expected, and leaves nothing behind.
+        Reads the images and the nodes, and one of each. The report does not show whose account it
+        is: names, ids and addresses are counted or replaced.
+
+        With ``writes=True`` it also saves an image of a node under a unique temporary name, renames
+        it and deletes it, to answer what only a write can show. It touches no other image, stops if
+        anything is not as expected, and leaves nothing behind.
 
         Args:
-            node: The node that is saved, with ``writes=True``; running or powered off.
+            node: The node to save, with ``writes=True``; running or powered off.
             writes: Whether to make that trial.
-            tell: Told before each step of the trial what it will do, such as `print`; the log by
-                default.
+            tell: Called with a sentence before each step of the trial, such as ``print``. By
+                default the sentences are logged.
             timeout: Seconds that each wait of the trial may take, above 0.
             interval: Seconds between two listings of the trial, 0.01 to 60.
 
         Returns:
-            The report; what failed on the way is in it and is not raised.
+            The report. Errors on the way are part of it and are not raised.
 
         Raises:
-            UsageError: ``writes=True`` without a node, a node without it, or an argument that
-                cannot be meant. Nothing was sent.
-            SessionError: The session is closed, or belongs to another loop or process.
+            UsageError: An argument is invalid, ``writes=True`` comes without a node, or a node
+                without ``writes=True``. Nothing was sent.
+            SessionError: The session is closed, or belongs to another event loop or process.
         """
         _check.require_bool("writes", writes)
         if timeout is None:  # pyright: ignore[reportUnnecessaryComparison]  # callers without types
@@ -307,20 +317,20 @@ class Session:
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None
     ) -> Self:
-        """A view of this session with other timeouts or retries.
+        """Return a view of this session with other timeouts or another retry policy.
 
-        It uses the same pool and limits. Views are light: make one for a single call. Closing a
-        view does nothing.
+        The view uses the same pool and limits. Views are cheap: you can make one for a single call.
+        Closing a view does nothing.
 
         Args:
-            timeouts: None keeps those of this session.
-            retry: None keeps that of this session.
+            timeouts: The timeouts; None keeps those of this session.
+            retry: The retry policy; None keeps that of this session.
 
         Returns:
-            The view; it is used like a session.
+            The view; use it like a session.
 
         Raises:
-            ConfigError: One of them is of another type.
+            ConfigError: An argument has the wrong type.
         """
         options = Options(
             self._options.timeouts
@@ -332,20 +342,21 @@ class Session:
         return self._view_of(self._memory, options)
 
     def at(self, *, location: str | None = None, project_id: int | str | None = None) -> Self:
-        """A view of this session for another location or project.
+        """Return a view of this session for another location or project.
 
-        It uses the same pool, limits and credentials. What is remembered of images is kept apart
-        for each location and project; all views of one share it. Closing a view does nothing.
+        The view uses the same pool, limits and credentials. What the session remembers of images is
+        kept apart for each location and project; all views of one share it. Closing a view does
+        nothing.
 
         Args:
-            location: None keeps that of this session.
-            project_id: None keeps that of this session.
+            location: The location; None keeps that of this session.
+            project_id: The id of the project; None keeps that of this session.
 
         Returns:
-            The view; it is used like a session.
+            The view; use it like a session.
 
         Raises:
-            ConfigError: One of them cannot be sent.
+            ConfigError: An argument is invalid.
         """
         credentials = self._channel.settings.credentials
         if problem := _mixed_up(credentials, project_id, location, None, None):
@@ -381,23 +392,23 @@ class Session:
         """Send any other request of the API, with the same credentials, retries, limits and errors.
 
         Args:
-            method: GET and HEAD are retried like a listing; all others are sent again only when the
-                first request was certainly not carried out.
-            path: Below the base URL, without a query: ``nodes/``.
+            method: The HTTP method. GET and HEAD are retried like a listing. Any other method is
+                sent again only if the first request certainly had no effect.
+            path: The path below the base URL, without a query, such as ``nodes/``.
             query: More query parameters, text or whole numbers. A ``project_id`` or ``location``
-                among them stands above the session's; the api key is added.
+                among them overrides the session's. The API key is added.
             json: The body.
             repeatable: Whether a request that changes something may be carried out twice without
                 harm.
 
         Returns:
-            The reply. It has the ``data`` and message of an envelope, and any other JSON whole.
+            The reply, with the ``data`` and message of an envelope, or any other JSON as a whole.
 
         Raises:
-            UsageError: The method, the path, the query or the body cannot be sent. A path has
-                segments of letters, digits, ``-``, ``_``, ``.`` and ``~``.
-            OutcomeUnknownError: It was sent, may not be repeated, and no reply came.
-            E2EError: Otherwise as the coroutines of `Images`.
+            UsageError: The method, path, query or body is invalid. The segments of a path consist
+                of letters, digits, ``-``, ``_``, ``.`` and ``~``.
+            OutcomeUnknownError: The request was sent, must not be repeated, and got no reply.
+            E2EError: Otherwise as for the coroutines of `Images`.
         """
         request = plain_request(method, path, query, json, repeatable)
         replies: list[RawReply] = []
@@ -413,24 +424,25 @@ class Session:
         )
 
     async def close(self) -> None:
-        """End the session.
+        """Close the session.
 
-        Calls under way end with `SessionError` (or as unknown, when they were sent). Closes only
-        what the session opened. A second call does nothing, and so does closing a view.
+        Calls in progress raise `SessionError`, or `OutcomeUnknownError` if a write had been sent.
+        An ``http=`` session that you passed in stays open. Closing twice does nothing, and neither
+        does closing a view.
 
-        May be called from any event loop, also of another thread: the session is closed on its own
-        loop. May be called again after it was cancelled.
+        You can call it from any event loop, even from another thread: the session is closed on its
+        own loop. You can call it again if it was cancelled.
         """
         if not self._view:
             await self._channel.close()
 
     @property
     def rate_limit(self) -> RateLimit | None:
-        """The account's request budget, as the latest reply that spoke of it told it.
+        """The account's request budget, as reported by the latest reply with rate-limit headers.
 
-        None until a reply has rate-limit headers (``ratelimit-limit``, ``-remaining`` and
-        ``-reset``, or the same names with ``x-``). When a reply says that nothing remains, the
-        session sends nothing until the reset, for an hour at most.
+        None until a reply has such headers (``ratelimit-limit``, ``-remaining`` and ``-reset``, or
+        the same names with ``x-``). If a reply reports that nothing remains, the session sends
+        nothing until the reset, for an hour at most.
         """
         return self._channel.rate_limit
 
@@ -474,9 +486,12 @@ def _given(name: str, value: Any, type_: type[Any]) -> Any:
 
 
 def _hooks(hooks: Iterable[events.Hook]) -> tuple[events.Hook, ...]:
-    found = tuple(hooks) if hasattr(hooks, "__iter__") else ()
-    if not hasattr(hooks, "__iter__") or not all(map(callable, found)):
-        raise ConfigError("hooks must be a list of callables of one argument")
+    expected = "hooks must be a list of callables of one argument"
+    if not hasattr(hooks, "__iter__"):
+        raise ConfigError(expected)
+    found = tuple(hooks)
+    if not all(map(callable, found)):
+        raise ConfigError(expected)
     if any(map(_is_async, found)):
         raise ConfigError(
             "hooks must be plain callables: an async function would never run;"
@@ -515,7 +530,7 @@ def _agent(user_agent: object) -> str:
     own = f"aioe2e/{__version__}"
     if user_agent is None:
         return own
-    if not isinstance(user_agent, str) or not _AGENT.fullmatch(user_agent):
+    if not isinstance(user_agent, str) or not re.fullmatch(_AGENT, user_agent):
         raise ConfigError("user_agent must be 1 to 200 characters of printable ASCII")
     return f"{_check.as_str(user_agent)} {own}"
 

@@ -28,19 +28,17 @@ html_css_files = ["site.css"]
 default_role = "py:obj"
 #: A name in single backquotes that leads nowhere is an error. Types in signatures are not checked:
 #: most of them are Python's own.
-nitpicky = False
+nitpicky = True
 nitpick_ignore_regex = [("py:(?!obj|exc).*", ".*")]
 myst_heading_anchors = 3
-#: Links that lead out of this folder; whether they lead anywhere is tested.
-suppress_warnings = ["myst.xref_missing"]
 
-autodoc_default_options = {"members": True, "undoc-members": True}
+autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autosummary_generate = False
 #: One parameter a line where a signature is longer than this.
 maximum_signature_line_length = 70
-napoleon_use_ivar = True
+napoleon_use_ivar = False
 
 #: A parameter whose name begins with an underscore, and the bare star before it.
 _PRIVATE_PARAMETER = re.compile(r"(, \*)?, _\w+: [^,()]+(?=[,)])")

@@ -102,36 +102,49 @@ def picture(width: float, height: float, title: str, parts: Sequence[str]) -> st
 
 
 def call() -> str:
-    """The life of a call: attempts, a look into the listing, the outcome."""
-    check = Box(20, 20, 190, "check arguments", GREY, "else UsageError")
-    slot = Box(20, 106, 190, "wait for a slot", GREY, "limits, pauses, pace")
-    send = Box(20, 192, 190, "send one request", BLUE, "at most Timeouts.attempt")
-    judge = Box(20, 292, 190, "judge the reply", BLUE, "status and envelope together")
-    wait = Box(290, 106, 190, "back off", GREY, "jitter, Retry-After, budget")
-    look = Box(290, 392, 190, "look into a listing", AMBER, "at most RetryPolicy.look")
-    error = Box(560, 236, 170, "error", RED, "it was not applied")
-    done = Box(560, 314, 170, "result", GREEN, "it was applied")
-    unknown = Box(560, 392, 170, "unknown", AMBER, "OutcomeUnknownError")
-    parts = [box.svg() for box in (check, slot, send, judge, wait, look, done, error, unknown)]
+    """The life of a call: attempts, a check of the listing, the outcome.
+
+    It is narrow, so that it can be read on a phone.
+    """
+    left, right, wide, narrow = 10, 268, 196, 172
+    check = Box(left, 10, wide, "check arguments", GREY, "else UsageError")
+    slot = Box(left, 88, wide, "wait for a slot", GREY, "limits, pauses, pace")
+    send = Box(left, 166, wide, "send one request", BLUE, "at most Timeouts.attempt")
+    judge = Box(left, 256, wide, "judge the reply", BLUE, "status and envelope")
+    listing = Box(left, 392, wide, "check the listing", AMBER, "at most RetryPolicy.look")
+    wait = Box(right, 88, narrow, "back off", GREY, "jitter, Retry-After")
+    error = Box(right, 244, narrow, "error", RED, "it was not applied")
+    done = Box(right, 316, narrow, "result", GREEN, "it was applied")
+    unknown = Box(right, 392, narrow, "unknown", AMBER, "OutcomeUnknownError")
+    boxes = (check, slot, send, judge, wait, listing, done, error, unknown)
+    gap = (check.right + right) / 2
+    parts = [box.svg() for box in boxes]
     parts += [
         arrow((check.middle, check.bottom), (slot.middle, slot.y)),
         arrow((slot.middle, slot.bottom), (send.middle, send.y)),
         arrow((send.middle, send.bottom), (judge.middle, judge.y)),
-        arrow((judge.right, 302), (530, 302), (530, error.level), (error.x, error.level)),
-        label(300, 296, "refused for good", anchor="start"),
-        arrow((judge.right, 330), (done.x, 330)),
-        label(300, 347, "carried out", anchor="start"),
-        arrow((250, 302), (250, 215), (wait.middle, 215), (wait.middle, wait.bottom)),
-        label(262, 209, "may be repeated", anchor="start"),
+        arrow((judge.right, 267), (error.x, 267)),
+        label(wait.middle, 236, "refused for good"),
+        arrow((judge.right, 292), (gap, 292), (gap, done.level), (done.x, done.level)),
+        label(done.middle, 309, "carried out"),
+        arrow(
+            (150, judge.y),
+            (150, 236),
+            (gap, 236),
+            (gap, 190),
+            (wait.middle, 190),
+            (wait.middle, wait.bottom),
+        ),
+        label((gap + wait.middle) / 2, 183, "may be repeated"),
         arrow((wait.x, wait.level), (slot.right, wait.level)),
-        arrow((judge.middle, judge.bottom), (judge.middle, look.level), (look.x, look.level)),
-        label(judge.middle + 12, look.level - 9, "proves nothing", anchor="start"),
-        arrow((look.right, look.level), (unknown.x, unknown.level)),
-        label(525, look.level + 18, "no proof"),
-        arrow((450, look.y), (450, 370), (520, 370), (520, 348), (done.x, 348)),
-        label(462, 387, "a proof", anchor="start"),
+        arrow((judge.middle, judge.bottom), (judge.middle, listing.y)),
+        label(judge.middle + 8, 333, "proves nothing", anchor="start"),
+        arrow((listing.right, listing.level), (unknown.x, unknown.level)),
+        label(gap, listing.level + 18, "no proof"),
+        arrow((160, listing.y), (160, 352), (done.x, 352)),
+        label(168, 370, "proof", anchor="start"),
     ]
-    return picture(750, 460, "The life of a call", parts)
+    return picture(450, 450, "The life of a call", parts)
 
 
 #: What each room is for, in a few words.
@@ -158,9 +171,10 @@ ROOMS: Mapping[str, str] = {
     "_check": "arguments",
     "errors": "all errors",
     "events": "what hooks are told",
-    "_plain": "values as JSON",
+    "_plain": "values, JSON",
     "_text": "what may be shown",
     "_clock": "time",
+    "_lazy": "loads on first use",
 }
 #: Rooms that users import from.
 PUBLIC = {"cli", "fleet", "otel", "testing", "session", "images", "nodes", "bulk", "select"}

@@ -1,8 +1,7 @@
-"""A chat bot that goes on answering while a bulk run is under way.
+"""A chat bot that keeps answering during a bulk run.
 
-It owns no thread and blocks nothing: the run is one task on the bot's own loop, and `Stream.stop`
-ends it between two images. Here the chat is the terminal; in a real bot `answer` is called from the
-message handler.
+Nothing blocks the event loop: the run is a task in it, and `Stream.stop` ends the run between two
+images. Here the chat is the terminal; in a real bot, the message handler calls `answer`.
 
 Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION, run ``python examples/bot.py`` and
 type ``help``.
@@ -17,20 +16,21 @@ import aioe2e
 from aioe2e.select import name_matches, not_in_use
 
 HELP = """\
-images PATTERN   what there is
-delete PATTERN   what would be deleted (unused images only)
-yes              delete it
-status           how far it is
+images PATTERN   list images
+save NODE NAME   save an image of a node, and wait until it is ready
+delete PATTERN   show which unused images would be deleted
+yes              delete them
+status           show the progress
 stop             start no further deletions
-bye"""
+bye              end"""
 
 
 class Bot:
-    """Answers one message at a time; remembers the plan that waits for a yes, and the run under
-    way."""
+    """Answers one message at a time. Remembers the plan that needs a yes, and the current run."""
 
-    def __init__(self, session: aioe2e.Session) -> None:
+    def __init__(self, session: aioe2e.Session, *, interval: float = 5.0) -> None:
         self._images = session.images
+        self._interval = interval
         self._plan: aioe2e.Plan | None = None
         self._progress: aioe2e.Progress | None = None
         self._stream: aioe2e.Stream | None = None
@@ -43,6 +43,10 @@ class Bot:
                 return (
                     "\n".join(f"{i.image_id}  {i.name}  {i.state.value}" for i in images) or "none"
                 )
+            case ["save", node, name]:
+                action = await self._images.save(node, name)
+                image = await self._images.wait_saved(action, interval=self._interval)
+                return f"{image.name} is ready"
             case ["delete", pattern]:
                 self._plan = aioe2e.Plan.delete(
                     await self._images.list(name_matches(pattern) & not_in_use())
@@ -57,7 +61,7 @@ class Bot:
                 return self._status()
             case ["stop"] if self._stream:
                 self._stream.stop()
-                return "no further ones"
+                return "stopping after the current ones"
             case _:
                 return HELP
 
@@ -72,15 +76,15 @@ class Bot:
         if self._stream and not self._running:
             return str(self._stream.report)
         if (p := self._progress) is None:
-            return "nothing to tell yet" if self._running else "idle"
+            return "just started" if self._running else "idle"
         left = "" if p.eta is None else f", about {p.eta:.0f} s left"
         return f"{p.finished} of {p.total}, {p.failed} failed, {p.rate:.0f} a second{left}"
 
     async def leave(self) -> None:
-        """Start nothing new, and wait for what is in flight."""
+        """Start no new step, wait for those in flight, and print the report of a run."""
         if self._stream and self.run:
             self._stream.stop()
-            await self.run
+            print(await self.run, flush=True)
 
 
 async def main() -> None:

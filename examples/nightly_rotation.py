@@ -1,16 +1,16 @@
-"""The nightly job: save an image of every node, wait for them, and delete those that are due.
+"""The nightly job: save an image of every node, wait for the images, and delete old ones.
 
-Of each server the newest seven stay. Of the rest, those go that nothing uses and that are older
-than 30 days. Where a server could not be saved tonight, nothing of it is deleted.
+It keeps the newest seven images of each server, and deletes the others that are unused and older
+than 30 days. If a server could not be saved tonight, none of its images are deleted.
 
-Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION. Without ``--go`` the program
-only shows what is due. Each phase keeps a journal: killed at any moment, the program goes on where
-it was when it is started again that day (UTC). The journals go when all is done.
+Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION. Without ``--go`` the program only
+shows what it would delete. Each phase keeps a journal. If the program is killed, start it again on
+the same day (UTC), and it continues. The journals are removed when everything is done.
 
     python examples/nightly_rotation.py --go --state /var/lib/rotation
 
-Exit status: 0 all is well · 1 something failed, and trying again would not help · 2 it could not
-begin · 3 it could not finish: start it again.
+Exit status: 0 success · 1 something failed, and trying again would not help · 2 a wrong setting ·
+3 not finished: start it again.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ class Rotation:
     """One night's work on one project and location.
 
     Args:
-        session: Of the account.
-        state: The folder of the journals: one for the deletes, one for each attempt at the saves.
-        interval: Seconds between two looks at images that are being made.
-        patience: Seconds within which the image of a save shows up, if the save was carried out.
+        session: An open session.
+        state: The folder for the journals: one for the deletes, one for each attempt at the saves.
+        interval: Seconds between two checks of the images that are being made.
+        patience: Seconds after which a save whose reply was lost counts as not carried out, if
+            its image is not listed.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Rotation:
         self.patience = patience
 
     async def rotate(self) -> int:
-        """The whole job; gives the exit status."""
+        """Do the whole job, and return the exit status."""
         saves = await self._save_all()
         #: By node: its latest outcome.
         outcomes = {outcome.step.target: outcome for report in saves for outcome in report}
@@ -76,20 +77,21 @@ class Rotation:
         return 0 if deletes.ok and not failed else 1
 
     async def due(self, *, keep_all_of: frozenset[str] = frozenset()) -> aioe2e.Plan:
-        """What to delete tonight: a plan, which is plain data and deletes nothing by itself."""
+        """Plan what to delete tonight. Making the plan deletes nothing."""
         images = await self.session.images.list(state_is(ImageState.READY))
         surplus = all_but_newest(7, images, per=SERVER)
-        doomed = where(not_in_use() & older_than("30d"), surplus)
+        expired = where(not_in_use() & older_than("30d"), surplus)
         return aioe2e.Plan.delete(
-            [image for image in doomed if SERVER(image) not in keep_all_of], existing=images
+            [image for image in expired if SERVER(image) not in keep_all_of], existing=images
         )
 
     async def _save_all(self) -> list[aioe2e.Report]:
-        """Save every node that has no image of tonight, each of them once.
+        """Save every node that has no image of tonight.
 
-        A save that was cut off may have been carried out, or not. If its image does not show up in
-        time it was not, since only this job gives that name; then the node is saved once more, with
-        another journal.
+        A save that was cut off may have been carried out. Only this job gives that name. So if the
+        image does not appear in time, the save was not carried out, and the node is saved again,
+        with another journal. Once it is, the image is that of the later save: the report of the
+        earlier one is left as it is.
         """
         nodes = await self.session.nodes.list()
         names = {node.node_id: f"{node.name}{MARK}{self.tonight}" for node in nodes}
@@ -99,7 +101,8 @@ class Rotation:
             phase = f"saves-{attempt}"
             if not names and not self._journal(phase).exists():
                 break
-            report = await self._run(phase, aioe2e.Plan.save(names))
+            was_repeated = _has_begun(self._journal(f"saves-{attempt + 1}"))
+            report = await self._run(phase, aioe2e.Plan.save(names), settle=not was_repeated)
             print(f"saved: {report}")
             reports.append(report)
             names = await self._never_made(report)
@@ -116,7 +119,7 @@ class Rotation:
         return await self._not_there({step.target: str(step.name) for step in cut_off})
 
     async def _not_there(self, names: dict[str, str]) -> dict[str, str]:
-        """Those of the nodes and names for which the listing shows no image."""
+        """Keep the nodes and names for which the listing shows no image."""
         there = [image.name for image in await self.session.images.list()]
         return {
             node: name
@@ -127,8 +130,13 @@ class Rotation:
     def _journal(self, phase: str) -> Path:
         return self.state / f"{phase}-{self.tonight}.journal"
 
-    async def _run(self, phase: str, plan: aioe2e.Plan) -> aioe2e.Report:
-        """Run a plan, or what an earlier run of this night has left of its own.
+    async def _run(self, phase: str, plan: aioe2e.Plan, *, settle: bool = True) -> aioe2e.Report:
+        """Run a plan, or the rest of it if an earlier run of this night has begun it.
+
+        Args:
+            phase: Names the journal.
+            plan: What to do if no run has begun.
+            settle: Whether to ask the listing about what is unknown.
 
         Returns:
             The report of all runs of this night.
@@ -139,10 +147,11 @@ class Rotation:
             plan = aioe2e.Plan.resume(journal)
         if len(plan) or not has_begun:
             await self.session.images.run(plan, limit=8, journal=journal, missing_ok=True)
-        return await self.session.images.reconcile(aioe2e.Report.from_journal(journal))
+        report = aioe2e.Report.from_journal(journal)
+        return await self.session.images.reconcile(report) if settle else report
 
     async def _is_ready(self, outcome: aioe2e.Outcome) -> bool:
-        """Wait for the image of a save; whether it can be used. If not, that is told."""
+        """Wait for the image of a save. Return whether it can be used; if not, print why."""
         images, name = self.session.images, str(outcome.step.name)
         try:
             if isinstance(outcome.result, aioe2e.SaveAction):
@@ -167,14 +176,15 @@ def _servers(steps: list[aioe2e.Step]) -> frozenset[str]:
 
 
 async def main() -> int:
-    parser = argparse.ArgumentParser(
-        description="Save every node, and delete the nightly images that are due."
-    )
-    parser.add_argument("--go", action="store_true", help="without it, only show what is due")
+    parser = argparse.ArgumentParser(description="Save every node, and delete old nightly images.")
+    parser.add_argument("--go", action="store_true", help="without it, only show the plan")
     parser.add_argument("--state", type=Path, default=Path(), help="the folder of the journals")
-    parser.add_argument("--interval", type=float, default=5.0, help="seconds between looks (5)")
+    parser.add_argument("--interval", type=float, default=5.0, help="seconds between checks (5)")
     parser.add_argument(
-        "--patience", type=float, default=120.0, help="seconds until a save shows an image (120)"
+        "--patience",
+        type=float,
+        default=120.0,
+        help="seconds until the image of a save must be listed (120)",
     )
     options = parser.parse_args()
     try:

@@ -1,11 +1,10 @@
-"""Rename hundreds of images by a rule, with a journal: killed at any moment, it goes on where it
-was.
+"""Rename hundreds of images by a rule, with a journal.
 
-    python examples/rename_rule.py 'ci-(.*)' 'archive-\\1'          shows what would be renamed
-    python examples/rename_rule.py 'ci-(.*)' 'archive-\\1' --go     renames; run it again after a
-    crash
+    python examples/rename_rule.py 'ci-(.*)' 'archive-\\1'          shows the plan
+    python examples/rename_rule.py 'ci-(.*)' 'archive-\\1' --go     renames
 
-The pattern has to match a whole name, and the replacement is the whole new name.
+If the program is killed, run the same command again, and it continues. The pattern must match a
+whole name, and the replacement is the whole new name.
 Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION.
 """
 
@@ -21,8 +20,7 @@ import aioe2e
 
 
 async def planned(session: aioe2e.Session, pattern: str, replacement: str) -> aioe2e.Plan:
-    """New names for the images whose whole name matches; checked against everything that is
-    there."""
+    """New names for the images whose whole name matches, checked against all existing names."""
     images = await session.images.list()
     matches = {image.image_id: re.fullmatch(pattern, image.name) for image in images}
     names = {image_id: match.expand(replacement) for image_id, match in matches.items() if match}
@@ -30,7 +28,7 @@ async def planned(session: aioe2e.Session, pattern: str, replacement: str) -> ai
 
 
 async def carry_out(session: aioe2e.Session, plan: aioe2e.Plan, journal: Path) -> aioe2e.Report:
-    """Run the plan, and what passing faults left over of it once more."""
+    """Run the plan, and once more the steps that failed with a transient error."""
     report = await session.images.run(plan, limit=16, journal=journal)
     if report.remaining():
         print(report)
@@ -64,6 +62,9 @@ def main() -> int:
     except (aioe2e.E2EError, re.error) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to continue", file=sys.stderr)
+        return 130
     if report is None:
         return 0
     print(report)

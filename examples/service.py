@@ -1,12 +1,13 @@
 """A web service over one shared session: list, save, rename and delete images by HTTP.
 
-Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION, then run ``python
-examples/service.py`` and ask:
+Set E2E_API_KEY, E2E_AUTH_TOKEN, E2E_PROJECT_ID and E2E_LOCATION, run ``python
+examples/service.py``, and send requests (the ids are those of the emulator):
 
     curl 'localhost:8080/images?name=web-*'
-    curl -X POST localhost:8080/nodes/101/images -d '{"name": "before-upgrade"}'
-    curl -X PUT localhost:8080/images/2292 -d '{"name": "golden"}'
-    curl -X DELETE localhost:8080/images/2292
+    curl localhost:8080/images/26318
+    curl -X POST localhost:8080/nodes/32203/images -d '{"name": "before-upgrade"}'
+    curl -X PUT localhost:8080/images/26318 -d '{"name": "golden"}'
+    curl -X DELETE localhost:8080/images/26318
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from aioe2e.select import name_matches
 
 SESSION = web.AppKey("SESSION", aioe2e.Session)
 
-#: What the service answers for what the library raises; the first that fits, and 502 for all
-#: others.
+#: The HTTP status for each class of errors; 502 for all others.
 STATUSES: dict[type[aioe2e.E2EError], int] = {
     aioe2e.UsageError: 400,
     aioe2e.NotFoundError: 404,
@@ -47,6 +47,7 @@ def make_app(
     app.add_routes(
         [
             web.get("/images", list_images),
+            web.get("/images/{image}", show_image),
             web.put("/images/{image}", rename_image),
             web.delete("/images/{image}", delete_image),
             web.post("/nodes/{node}/images", save_image),
@@ -63,6 +64,11 @@ async def list_images(request: web.Request) -> web.Response:
         for i in images
     ]
     return web.json_response(shown)
+
+
+async def show_image(request: web.Request) -> web.Response:
+    image = await request.app[SESSION].images.get(request.match_info["image"])
+    return web.json_response(image.to_dict())
 
 
 async def rename_image(request: web.Request) -> web.Response:

@@ -8,11 +8,10 @@ there is neither the error says that the outcome is unknown.
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Coroutine, Generator, Iterator
-from typing import Any, TypeVar
-
-import attrs
+from collections.abc import Generator, Iterator
+from typing import TypeVar
 
 from aioe2e._actions import Repeatability
 from aioe2e._http import InFlight, Transport
@@ -107,7 +106,7 @@ class Call:
         self._renewed_token = False
         #: The number of the token in use, if there may be another one. `_authorize` sets it.
         self._token = 0
-        #: Tells the hooks, if there are any. `run` sets it.
+        #: Tells the hooks, if there are any. `_run_watched` sets it.
         self._watch: CallWatch | None = None
         #: See `number`.
         self._number = 0
@@ -116,7 +115,7 @@ class Call:
         self.deadline: float | None = record.orders.deadline
         self.sent_at: float = 0.0
 
-    def run(self, *, free: bool = False) -> Coroutine[Any, Any, Verdict]:
+    async def run(self, *, free: bool = False) -> Verdict:
         """Carry the call out.
 
         Args:
@@ -128,14 +127,24 @@ class Call:
         Raises:
             E2EError: Any other end.
         """
-        if self._channel.settings.hooks:
-            return self._run_watched(free=free)
-        return self._run(free=free)
+        channel = self._channel
+        if channel.settings.hooks and self._watch is None:
+            return await self._run_watched(free=free)
+        self._transport = channel.enter()
+        if channel.tokens.renewable:
+            await self._authorize()
+        verdict = await self.attempt()
+        if verdict.error is not None:
+            verdict = await self._finish(verdict)
+        if not free:
+            channel.budget.give_back()
+        return verdict
 
     async def _run_watched(self, *, free: bool) -> Verdict:
+        """Carry the call out, and tell the hooks that it begins and ends."""
         self._watch = CallWatch(self._channel, self._request, self._record, self.number)
         with self._watch:
-            return await self._run(free=free)
+            return await self.run(free=free)
 
     @property
     def number(self) -> int:
@@ -143,18 +152,6 @@ class Call:
         if not self._number:
             self._number = next_number()
         return self._number
-
-    async def _run(self, *, free: bool) -> Verdict:
-        channel = self._channel
-        self._transport = channel.enter()
-        if channel.tokens.renewable:
-            await self._authorize()
-        verdict = await self.attempt()
-        if verdict.fate is not Fate.DONE:
-            verdict = await self._finish(verdict)
-        if not free:
-            channel.budget.give_back()
-        return verdict
 
     async def in_slices(self, work: Generator[None, None, T]) -> T:
         """Run work on the reply that yields now and then, within the time for the call.
@@ -167,7 +164,7 @@ class Call:
     async def attempt(self) -> Verdict:
         """One attempt: a request, and at once a second one where the first had the wrong form."""
         verdict = await self._send()
-        while verdict.fate is not Fate.DONE and await self._resend_at_once(verdict):
+        while verdict.error is not None and await self._resend_at_once(verdict):
             verdict = await self._send(is_resent=True)
         if self._switched and _proves_dialect(verdict):
             self._learn_dialect()
@@ -339,7 +336,8 @@ class Call:
             return verdict  # there is no further attempt to weigh it for
         proof = await self._look(once=True)
         if proof is None:
-            proof = attrs.evolve(verdict, fate=Fate.MAYBE)
+            proof = copy.copy(verdict)
+            proof.fate = Fate.MAYBE
         return self._note(proof)
 
     async def _look(self, *, once: bool = False) -> Verdict | None:

@@ -15,10 +15,8 @@ import weakref
 from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
-
-import attrs
 
 from aioe2e import events
 from aioe2e._clock import Clock
@@ -40,6 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Where a base URL names none.
+_PORTS: Final = {"http": 80, "https": 443}
 #: Seconds after which a loop that was asked to close a session is looked at again.
 _LOOP_CHECK: Final = 0.2
 
@@ -49,8 +49,7 @@ log: Final = logging.getLogger("aioe2e")
 _MOST_COMPLAINTS: Final = 4
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class ChannelSettings:
+class ChannelSettings(NamedTuple):
     """The settings of a session that its views cannot change, checked."""
 
     credentials: Credentials
@@ -60,11 +59,26 @@ class ChannelSettings:
     hooks: tuple[events.Hook, ...]
     user_agent: str
     trust_env: bool
+    clock: Clock
     #: The user's own TLS context.
     tls: ssl.SSLContext | None = None
-    clock: Clock
     limiter: Limiter | None = None
     guard: Guard | None = None
+
+
+class _Process:
+    """This process. Asking the system for its number costs more than all else in `enter`."""
+
+    number: int = os.getpid()
+
+    @classmethod
+    def renew(cls) -> None:
+        """A forked child begins."""
+        cls.number = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_Process.renew)
 
 
 class Channel:
@@ -115,7 +129,7 @@ class Channel:
     def server(self) -> tuple[str, int]:
         """Host and port of the base URL."""
         parts = urlsplit(self.settings.base)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        return parts.hostname or "", parts.port or _PORTS[parts.scheme]
 
     def enter(self) -> Transport:
         """The pool, opened on first use.
@@ -132,7 +146,7 @@ class Channel:
             )
         if self._transport is None:
             return self._open()
-        if os.getpid() != self._process:
+        if _Process.number != self._process:
             raise SessionError(
                 "this session was carried into a forked process: build a new one there"
             )
@@ -157,7 +171,7 @@ class Channel:
         if isinstance(settings.credentials.auth_token, str):
             self._transport.authorize(settings.credentials.auth_token)
         self._loop = asyncio.get_running_loop()
-        self._process = os.getpid()
+        self._process = _Process.number
         self._finalizer = weakref.finalize(self, _forgotten, self._transport, self._process)
         return self._transport
 
@@ -284,7 +298,7 @@ class Channel:
         if transport is None or loop is None:
             return
         self._finalizer.detach()
-        if os.getpid() != self._process:
+        if _Process.number != self._process:
             return  # a forked child shares the parent's sockets: they are not its to close
         if asyncio.get_running_loop() is loop:
             await self._close_here(transport)
@@ -335,7 +349,7 @@ def _forgotten(transport: Transport, process: int) -> None:
 
     It is a finalizer, because it must come before those of aiohttp.
     """
-    if os.getpid() != process:
+    if _Process.number != process:
         return  # a forked child shares the parent's sockets: they are not its to close
     transport.abandon()
     if transport.sent:

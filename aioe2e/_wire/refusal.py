@@ -53,7 +53,7 @@ _PASSING_TEXTS: Sequence[str] = (
 )
 
 _HINTS: Mapping[type[APIError], str] = {
-    AuthenticationError: "check the api key and the auth token",
+    AuthenticationError: "check the API key and the auth token",
     ConflictError: "list the images to see who has the name, or what uses the image",
     NotFoundError: "are project_id and location the right ones?",
     PermissionDeniedError: "a token may be read-only: see its permissions in MyAccount",
@@ -88,12 +88,14 @@ def _hint(cls: type[APIError], status: int, said: str, request: Request) -> str:
     if status in (400, 404, 412) and _tells(said, _PROJECT):
         return "set project_id and location to those of the image"
     if is_missing and request.dialect is not None:
+        if not request.target.isdigit():
+            return "ids are numbers, and this looks like a name: find its id in the listing"
         return (
-            "are project_id and location the right ones? If they are, the account may take another "
-            "method here: see Dialect"
+            "check project_id and location; an account that expects another HTTP method replies "
+            "404, too: see aioe2e.Dialect"
         )
     if status == 405:
-        return "the server takes another method here: see Dialect"
+        return "the server expects another HTTP method: see aioe2e.Dialect"
     if 300 <= status < 400:
         return "redirects are never followed: check base_url"
     return _HINTS.get(cls, "")

@@ -22,7 +22,7 @@ _MOST_PAUSES: Final = 10
 class Brake:
     """Holds a run back in an outage, so that it does not burn its whole list.
 
-    It is on after so many steps in a row met a fault that passes, and off as soon as one is
+    It is on after so many steps in a row failed with a transient error, and off as soon as one is
     answered. While it is on, a worker waits for its `turn` before it starts a step: one step at a
     time, each after a back-off.
 
@@ -33,7 +33,7 @@ class Brake:
 
     Attributes:
         on: Whether steps are started one at a time.
-        row: Steps in a row, up to now, that met a fault that passes.
+        row: Steps in a row, up to now, that failed with a transient error.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class Brake:
                 self._sleep.reschedule(asyncio.get_running_loop().time())
                 self._sleep = None
 
-    def faulted(self) -> None:
-        """A step met a fault that passes."""
+    def failed(self) -> None:
+        """A step failed with a transient error."""
         self.row += 1
         if self.row >= self._limit:
             self.on = True

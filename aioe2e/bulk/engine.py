@@ -164,7 +164,8 @@ class Engine:
         self._began = 0.0
         self._elapsed = 0.0
         self._retry_after: float | None = None
-        self._deadline: float | None = None
+        #: Loop time at which the run is cut short.
+        self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
         #: What the calls are told of a run without a journal.
         self._orders = NO_ORDERS
@@ -208,14 +209,11 @@ class Engine:
             left = max(0.0, self._deadline - self._now())
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(left, self.cancel, self._deadline_reason())
-        if self._source.more and not self._ended:
-            self._hire()
-        else:
-            self._close_books()
+        self._hire_or_close()
 
     def stop(self, reason: str) -> None:
         """Let nothing new start. What is in flight ends in its own time."""
-        if self._ended or self._over:
+        if self._ended:
             return
         self._ended = reason
         for task in self._idle:
@@ -225,7 +223,7 @@ class Engine:
     def cancel(self, reason: str) -> None:
         """Let nothing new start, and cancel what is in flight."""
         self.stop(reason)
-        if self._cancelled or self._over:
+        if self._cancelled:
             return
         self._cancelled = reason
         for task in self._workers:
@@ -280,8 +278,7 @@ class Engine:
         if settings.check is None or settings.verify is False:
             return
         seconds = _VERIFY_SECONDS if settings.verify is True else settings.verify
-        if self._deadline is not None:
-            seconds = min(seconds, max(self._deadline - self._now(), _RESOLUTION))
+        seconds = min(seconds, max(self._deadline - self._now(), _RESOLUTION))
         promised = self._outcomes.promised()
         if promised:
             for outcome in await settings.check(promised, seconds):
@@ -292,7 +289,7 @@ class Engine:
 
     def report(self) -> Report:
         """What is known up to now; of every step once the run is over."""
-        if self._workers and not self._over:
+        if self._workers:
             now = self._now()
             return self._outcomes.report(now - self._began, self._pause.left(now))
         return self._outcomes.report(self._elapsed, self._retry_after)
@@ -316,6 +313,13 @@ class Engine:
             paused_until,
         )
 
+    def _hire_or_close(self) -> None:
+        """Start a worker if there is work for it; close the books when the last one has left."""
+        if self._source.more and not self._ended:
+            self._hire()
+        elif not self._workers:
+            self._close_books()
+
     def _hire(self) -> None:
         """Start one more worker."""
         task = asyncio.get_running_loop().create_task(self._work())
@@ -328,10 +332,7 @@ class Engine:
             task.exception()  # `_fail` has it: the loop need not complain
         elif not self._ended:
             self._fail(asyncio.CancelledError())
-        if self._source.more and not self._ended:
-            self._hire()
-        elif not self._workers:
-            self._close_books()
+        self._hire_or_close()
 
     def _fail(self, error: BaseException) -> None:
         """End the run for a reason that is no outcome of a step."""
@@ -341,7 +342,7 @@ class Engine:
                 self.stop(CANCELLED)
             return
         self.error = self.error or error
-        self.stop(f"the run was ended by an exception ({type(error).__name__})")
+        self.stop(_ended_by(error))
 
     async def _work(self) -> None:
         queue, brake, pause = self._queue, self._brake, self._pause
@@ -436,9 +437,7 @@ class Engine:
                 refused, record = ending, CallRecord(orders)
                 ending = endings.of_tries(refused, await self._perform(part, record))
         except BaseException as error:
-            reason = self._cancelled
-            if not reason:
-                reason = f"the run was ended by an exception ({type(error).__name__})"
+            reason = self._cancelled or _ended_by(error)
             ending = endings.of_cancelled(step, record, reason)
             self._settle(step, number, endings.of_tries(refused, ending), began)
             raise
@@ -457,7 +456,7 @@ class Engine:
                 part, half = second, 2
         if self._journal is None:
             return part, self._orders
-        return part, CallOrders(self._deadline, self._journal.before_send(step, half))
+        return part, CallOrders(self._orders.deadline, self._journal.before_send(step, half))
 
     async def _perform(self, part: Step, record: CallRecord) -> Ending:
         """How the call of a step ended; an error of the library is an ending, too."""
@@ -477,7 +476,7 @@ class Engine:
         return Ending(performed.status, performed.result, None, record.attempts)
 
     def _ending_of(self, record: CallRecord, error: E2EError) -> Ending:
-        """The ending of a call that raised an error, which is looked at for what it says."""
+        """The ending of a call that raised an error; what the error means for the run is noted."""
         ending = endings.of_error(
             record, error, too_late=self._too_late(), longest_wait=self._settings.longest_wait
         )
@@ -490,8 +489,7 @@ class Engine:
         assert ending.wait is not None
         pause, now = self._pause, self._now()
         begins = pause.extend(now, ending.wait)
-        too_long = self._deadline is not None and pause.until > self._deadline
-        if too_long or pause.is_in_vain or not self._settings.wait_for_budget:
+        if not self._may_wait():
             self.stop(f"the request budget is used up; the server asks to wait {ending.wait:.0f} s")
             return False
         if begins:
@@ -502,6 +500,12 @@ class Engine:
             self._journal.outcome(waiting)
         return await self._budget_is_back()
 
+    def _may_wait(self) -> bool:
+        """Whether the run goes on after its pause."""
+        if self._pause.is_in_vain:
+            return False
+        return self._settings.wait_for_budget and self._pause.until <= self._deadline
+
     async def _budget_is_back(self) -> bool:
         """Wait until the server wants to be asked again; False if the run ends first."""
         while not self._ended and (left := self._pause.left(self._now())):
@@ -511,7 +515,7 @@ class Engine:
 
     def _too_late(self) -> str:
         """Why nothing more may be sent; empty while that is not so."""
-        if self._deadline is not None and self._now() >= self._deadline - _RESOLUTION:
+        if self._now() >= self._deadline - _RESOLUTION:
             return self._deadline_reason()
         return self._cancelled
 
@@ -526,7 +530,7 @@ class Engine:
             self.stop(str(error))
         elif is_passing(error):
             was_on = self._brake.on
-            self._brake.faulted()
+            self._brake.failed()
             if self._brake.on and not was_on:
                 self._watch.outage(self._brake.row, error, self._now() - self._began)
         elif isinstance(error, APIError):
@@ -606,6 +610,11 @@ class Engine:
         self._queue.end(others)
         if self._meter is not None:
             self._meter.end()
+
+
+def _ended_by(error: BaseException) -> str:
+    """Why nothing new starts after an exception that is no outcome of a step."""
+    return f"the run was ended by an exception ({type(error).__name__})"
 
 
 def _is_open_save(step: Step) -> bool:

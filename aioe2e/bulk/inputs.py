@@ -35,7 +35,7 @@ __all__ = ["Namer", "checked_steps", "collection", "is_planned", "steps_of"]
 #: Makes a name of an image (of a node id, for a save).
 Namer = Callable[[Any], str]
 
-#: Different faults, and items with the same one, that the text of an error shows;
+#: Different problems, and items with the same one, that the text of an error shows;
 #: `UsageError.problems` has them all.
 SHOWN: Final = 10
 SHOWN_ITEMS: Final = 3
@@ -237,7 +237,7 @@ def checked_steps(
         same_names: Whether several saves may have one name.
 
     Raises:
-        UsageError: With every fault in `problems`.
+        UsageError: With all that is wrong in `problems`.
     """
     same_names = _check.require_bool("same_names", same_names)
     listing = _listing(existing)
@@ -247,11 +247,11 @@ def checked_steps(
         try:
             step = _step_of(action, item, index, to, listing)
         except UsageError as error:
-            checks.faults.append((_place(index), str(error)))
+            checks.problems.append((_place(index), str(error)))
         else:
             checks.add(step, item)
-    if checks.faults:
-        _refuse(checks.faults)
+    if checks.problems:
+        _refuse(checks.problems)
     warnings = [*checks.warnings, *checks.taken_names(), *checks.unordered()]
     return ordered(checks.steps, checks.holders), warnings
 
@@ -260,12 +260,12 @@ def _listing(existing: Any) -> dict[str, SavedImage] | None:
     """The images of a listing by id; None when no listing was given."""
     if existing is None:
         return None
-    if isinstance(existing, str | bytes) or not isinstance(existing, Iterable):
+    if not _check.is_collection(existing):
         raise UsageError(
             f"existing: a listing of SavedImages is needed, not {_check.quoted(existing)}"
         )
     found: dict[str, SavedImage] = {}
-    for index, image in enumerate(cast("Iterable[object]", existing)):
+    for index, image in enumerate(existing):
         if not isinstance(image, SavedImage):
             raise UsageError(
                 f"existing: {_place(index)} must be a SavedImage, not {_check.quoted(image)}"
@@ -279,19 +279,19 @@ def _place(index: int) -> str:
     return f"item {index + 1}"
 
 
-def _refuse(faults: Sequence[tuple[str, str]]) -> NoReturn:
-    """Raise an error that has all faults; in its text, those with the same words are together."""
-    found: dict[str, list[str]] = {}
-    for which, fault in faults:
-        found.setdefault(fault, []).append(which)
-    sentences = [f"{_first_of(which)}: {fault}" for fault, which in found.items()]
+def _refuse(problems: Sequence[tuple[str, str]]) -> NoReturn:
+    """Raise one error for all problems; its text tells the same problem of many items once."""
+    items_with: dict[str, list[str]] = {}
+    for item, problem in problems:
+        items_with.setdefault(problem, []).append(item)
+    sentences = [f"{_first_of(items)}: {problem}" for problem, items in items_with.items()]
     shown = sentences[:SHOWN]
     if len(sentences) > SHOWN:
-        left_out = sum(len(which) for which in list(found.values())[SHOWN:])
+        left_out = sum(map(len, list(items_with.values())[SHOWN:]))
         shown.append(f"and {left_out} more (.problems has all)")
     raise UsageError(
-        f"{counted(len(faults), 'fault')} in this plan: {'; '.join(shown)}",
-        problems=[f"{which}: {fault}" for which, fault in faults],
+        f"{counted(len(problems), 'problem')} in this plan: {'; '.join(shown)}",
+        problems=[f"{item}: {problem}" for item, problem in problems],
     )
 
 
@@ -316,7 +316,7 @@ class _Checks:
 
     Attributes:
         steps: The steps to be ordered.
-        faults: What is wrong: of which step or item, and what.
+        problems: What is wrong: of which step or item, and what.
         warnings: What looks wrong.
         holders: Who has a name now, according to the listing.
     """
@@ -325,7 +325,7 @@ class _Checks:
         self, listing: dict[str, SavedImage] | None, *, force: bool, same_names: bool
     ) -> None:
         self.steps: list[Step] = []
-        self.faults: list[tuple[str, str]] = []
+        self.problems: list[tuple[str, str]] = []
         self.warnings: list[str] = []
         self.holders: dict[str, list[str]] = {}
         self._listing = listing
@@ -356,7 +356,7 @@ class _Checks:
         if listed is None:
             self.warnings.append(f"{step}: the image is not in the listing")
             return step
-        name = listed.name or None
+        name = current_name(listed)
         if step.open or name == step.previous:
             return step
         if step.previous is not None:
@@ -367,7 +367,7 @@ class _Checks:
         return attrs.evolve(step, previous=name)
 
     def _was_given(self, step: Step, spec: ActionSpec) -> bool:
-        """Whether a step before has the same target: one of the two is enough, or is a fault."""
+        """Whether a step before has the same target: one of the two is enough, or is wrong."""
         first = self._by_target.setdefault((spec.of_node, step.target), step)
         if first is step:
             return False
@@ -375,7 +375,7 @@ class _Checks:
             self.warnings.append(f"{step}: given more than once; done once")
         else:
             kind = "node" if spec.of_node else "image"
-            self.faults.append((str(step), f"the {kind} has another step already ({first})"))
+            self.problems.append((str(step), f"the {kind} already has another step ({first})"))
         return True
 
     def _clashes(self, step: Step) -> bool:
@@ -387,7 +387,7 @@ class _Checks:
             return False
         if self._same_names and step.action is rival.action is Action.SAVE:
             return False
-        self.faults.append((str(step), f"the name goes to another step already ({rival})"))
+        self.problems.append((str(step), f"another step already takes this name ({rival})"))
         return True
 
     def _protect(self, step: Step, image: SavedImage | None) -> None:
@@ -398,7 +398,7 @@ class _Checks:
         if self._force:
             self.warnings.append(f"{step}: {text}")
         else:
-            self.faults.append((str(step), f"{text}; {_BY_FORCE}"))
+            self.problems.append((str(step), f"{text}; {_BY_FORCE}"))
 
     def taken_names(self) -> Iterator[str]:
         """A warning for each name that an image outside of the plan has."""
@@ -422,7 +422,7 @@ class _Checks:
         if lost:
             yield (
                 "not ordered, since the current name is not known:"
-                f" {', '.join(lost)}; existing= or SavedImages would tell it"
+                f" {', '.join(lost)}; to order them, pass existing= or SavedImages"
             )
 
 

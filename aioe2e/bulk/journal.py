@@ -29,7 +29,7 @@ from aioe2e._check import path_text, quoted
 from aioe2e.errors import SkippedError, UsageError
 from aioe2e.models import SaveAction
 
-from .journal_reader import FORMAT, Key, content_of, parsed
+from .journal_reader import FORMAT, Key, content_of, parsed, why
 from .plan import Plan, plan_as_json
 from .report import Outcome
 from .step import Status, Step, StepRecord, index_of
@@ -84,7 +84,7 @@ class Journal:
             journal = cls(descriptor, text, len(whole))
             journal._write(lines)
         except OSError as error:
-            problem = f"the journal {quoted(text)} cannot be written: {_why(error)}"
+            problem = f"the journal {quoted(text)} cannot be written: {why(error)}"
         except BaseException:
             os.close(descriptor)
             raise
@@ -159,7 +159,7 @@ class Journal:
         try:
             self._write(line)
         except OSError as error:
-            problem = f"the journal {quoted(self._path)} cannot be written: {_why(error)}"
+            problem = f"the journal {quoted(self._path)} cannot be written: {why(error)}"
         else:
             return
         raise SkippedError(problem)
@@ -188,7 +188,7 @@ class Journal:
             index: The step.
             status: The value of its `Status`.
             halfway: Whether the image carries the step's temporary name.
-            passing: Whether what ended it is a fault that passes.
+            passing: Whether what ended it is a transient error.
             refused: Of an unknown one, whether the server's latest word was a refusal.
             error: The class of what ended it; never its text.
             http: The HTTP status of it.
@@ -242,7 +242,7 @@ class Journal:
                 _log.warning(
                     "the journal %s cannot be written: %s",
                     quoted(self._path),
-                    _why(error),
+                    why(error),
                 )
             self._complained = True
 
@@ -262,7 +262,7 @@ class Journal:
         try:
             os.ftruncate(self._descriptor, self._size)
         except OSError as error:
-            _log.warning("the journal %s cannot be mended: %s", quoted(self._path), _why(error))
+            _log.warning("the journal %s cannot be mended: %s", quoted(self._path), why(error))
 
 
 def _needed(save: SaveAction) -> dict[str, Any]:
@@ -303,13 +303,8 @@ def _opened(path: str) -> int:
     try:
         return os.open(path, flags, MODE)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        problem = f"the journal {quoted(path)} cannot be opened: {_why(error)}"
+        problem = f"the journal {quoted(path)} cannot be opened: {why(error)}"
     raise UsageError(problem)
-
-
-def _why(error: Exception) -> object:
-    """What an error of the operating system says, without its number."""
-    return getattr(error, "strerror", None) or error
 
 
 def _lock(descriptor: int, path: str) -> None:

@@ -15,7 +15,7 @@ from aioe2e.models import SaveAction
 
 from .step import Status, StepRecord
 
-__all__ = ["FORMAT", "Key", "content_of", "parsed", "read"]
+__all__ = ["FORMAT", "Key", "content_of", "parsed", "read", "why"]
 
 #: The version of the lines, in the header.
 FORMAT: Final = 1
@@ -85,12 +85,16 @@ def content_of(path: str) -> tuple[bytes, bytes]:
             raise UsageError(f"{quoted(path)} is no journal: it is no regular file")
         data = file.read_bytes()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        problem = f"the journal {quoted(path)} cannot be read: {reason}"
+        problem = f"the journal {quoted(path)} cannot be read: {why(error)}"
     else:
         end = data.rfind(b"\n") + 1
         return data[:end], data[end:]
     raise UsageError(problem)
+
+
+def why(error: Exception) -> object:
+    """What an error of the operating system says, without its number."""
+    return getattr(error, "strerror", None) or error
 
 
 def parsed(path: str, whole: bytes) -> tuple[dict[str, Any], dict[int, StepRecord], frozenset[int]]:

@@ -10,12 +10,12 @@ import json
 import os
 from collections import Counter
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
-from typing import Any, Final, Self, TypeGuard, cast, overload
+from typing import Any, Final, Self, cast, overload
 
 import attrs
 
 from aioe2e import _check
+from aioe2e._plain import Reader, checked_fields, sequence, text, yes_or_no
 from aioe2e._text import counted, escape, table
 from aioe2e.errors import UsageError
 from aioe2e.models import Action, SavedImage
@@ -30,6 +30,13 @@ __all__ = ["Plan", "as_plan", "plan_as_json", "remaining_plan", "steps_or_plan"]
 
 #: The version of what `Plan.to_dict` writes.
 VERSION: Final = 1
+
+#: How the fields of a stored plan are read, besides its steps.
+_STORED: Final[Mapping[str, Reader]] = {
+    "digest": text,
+    "resumed": yes_or_no,
+    "warnings": sequence(text),
+}
 
 #: Steps that are encoded at once.
 _SLICE: Final = 500
@@ -71,23 +78,28 @@ def _as_texts(texts: Iterable[str]) -> tuple[str, ...]:
 
 @attrs.frozen(repr=False)
 class Plan(Sequence[Step]):
-    """Steps in the order of the input, checked as a whole, with what each has to wait for.
+    """Steps in the order of the input, checked as a whole, each with the steps that it waits for.
 
-    Make one with `Plan.rename`, `Plan.delete`, `Plan.save` or `Plan.of`; `len(plan)` is the number
-    of steps, which is that of the inputs less those that were given twice and joined.
+    Make one with `Plan.rename`, `Plan.delete`, `Plan.save` or `Plan.of`. A plan is a sequence of
+    `Step`: ``len(plan)`` is the number of steps (duplicate inputs are merged into one).
+    ``bool(plan)`` is true if there are steps or saves of unknown outcome, so a loop until nothing
+    is left to run uses ``len(plan)``. ``str(plan)`` is the whole plan as a table.
     """
 
-    #: The steps. Those of a plan of what remains keep the indices that they had in the first plan.
+    #: The steps. A plan of what remains keeps the indices of the first plan.
     steps: tuple[Step, ...] = attrs.field(converter=_as_steps)
-    #: What looks wrong and does not keep the plan from being run, a sentence each.
+    #: Non-fatal warnings, one sentence each. The plan can be run.
     warnings: tuple[str, ...] = attrs.field(default=(), converter=_as_texts, kw_only=True)
-    #: Saves that an earlier run sent and that may have been carried out: not among the steps, and
-    #: never sent again.
+    #: Saves that an earlier run sent and that may have been carried out. They are not among the
+    #: steps and are never sent again.
     unknown: tuple[Step, ...] = attrs.field(default=(), converter=_as_steps, kw_only=True)
-    #: The digest of the first plan, of which this is what remains; None for a first plan.
+    #: The digest of the first plan, if this is a plan of what remains of it; else None.
     origin: str | None = attrs.field(default=None, kw_only=True)
-    #: The journal that `Plan.resume` read, of this plan or of one that it remains of.
+    #: The journal from which `Plan.resume` made this plan, or the plan that this one remains of;
+    #: else None.
     journal: str | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
+    #: The digest once it was asked for, since it takes a while; `digest` alone writes it.
+    _known_digest: str | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         indices = [step.index for step in (*self.steps, *self.unknown)]
@@ -112,21 +124,22 @@ class Plan(Sequence[Step]):
     ) -> Self:
         """Plan new names, ordered so that no rename collides with an existing name.
 
-        Chains, swaps and longer cycles are ordered, too.
-
-        An image that has the name already stays in the plan and is reported UNCHANGED without a
-        request.
+        Chains, swaps and longer cycles are ordered as well. An image that already has its new name
+        stays in the plan, and is reported UNCHANGED without a request.
 
         Args:
-            images: A mapping of id to name, pairs of image and name, or images when `to` makes the
-                names.
-            to: Makes the new name of an image. Ids are looked up in `existing` for it.
-            existing: A fresh listing. It says the current names (which the order needs, and which a
-                `SavedImage` brings along by itself), and which names are taken.
+            images: A mapping of id to new name, pairs of image and new name, or images with ``to``.
+            to: A function that takes a `SavedImage` and returns its new name. Ids are looked up in
+                ``existing`` for it.
+            existing: A fresh listing. It supplies the current names of ids, which the order needs,
+                and the names that are taken. A `SavedImage` brings its own current name.
+
+        Returns:
+            The plan. Nothing is sent.
 
         Raises:
-            UsageError: Some inputs cannot be right; `problems` has all of them, each with its step,
-                or its place in the input (from 1) where there is no step.
+            UsageError: Some inputs are invalid; `UsageError.problems` has all of them. Each names
+                its step, or its place in the input (from 1) if there is no step.
         """
         return cls._planned(Action.RENAME, images, to, existing)
 
@@ -138,16 +151,20 @@ class Plan(Sequence[Step]):
         existing: Iterable[SavedImage] | None = None,
         force: bool = False,
     ) -> Self:
-        """Plan deletions. The same image twice is joined into one step, with a warning.
+        """Plan deletions. An image that is given twice becomes one step, with a warning.
 
         Args:
-            images: The images.
-            existing: A fresh listing, to check against.
-            force: Whether images that VMs, clones or autoscaling groups use may be deleted.
+            images: The images, as `SavedImage` or id.
+            existing: A fresh listing, to check the inputs against.
+            force: Whether images that VMs, clones or autoscaling groups use may be deleted. It is
+                not the command line's ``--force``, which skips a question.
+
+        Returns:
+            The plan. Nothing is sent.
 
         Raises:
-            UsageError: Some inputs cannot be right; `problems` has all of them, each with its step,
-                or its place in the input (from 1) where there is no step.
+            UsageError: Some inputs are invalid; `UsageError.problems` has all of them. Each names
+                its step, or its place in the input (from 1) if there is no step.
         """
         return cls._planned(Action.DELETE, images, None, existing, force=force)
 
@@ -163,16 +180,18 @@ class Plan(Sequence[Step]):
         """Plan a new image of each node.
 
         Args:
-            nodes: A mapping of node to name, pairs of node and name, or nodes when `to` makes the
-                names.
-            to: Makes the name of a node's image from the node's id.
-            existing: A fresh listing, which says what names are taken.
-            same_names: Whether several nodes may have one name. That names are unique is a rule of
-                the server, which may refuse the second one.
+            nodes: A mapping of node id to image name, pairs of node and name, or nodes with ``to``.
+            to: A function that takes the id of a node and returns the name of its image.
+            existing: A fresh listing. It supplies the names that are taken.
+            same_names: Whether several nodes may have images of one name. The server may refuse the
+                second one.
+
+        Returns:
+            The plan. Nothing is sent.
 
         Raises:
-            UsageError: Some inputs cannot be right; `problems` has all of them, each with its step,
-                or its place in the input (from 1) where there is no step.
+            UsageError: Some inputs are invalid; `UsageError.problems` has all of them. Each names
+                its step, or its place in the input (from 1) if there is no step.
         """
         return cls._planned(Action.SAVE, nodes, to, existing, same_names=same_names)
 
@@ -184,16 +203,21 @@ class Plan(Sequence[Step]):
         existing: Iterable[SavedImage] | None = None,
         force: bool = False,
     ) -> Self:
-        """Plan single steps, of different actions if need be: checked, numbered and ordered anew.
+        """Plan single steps, whose actions may differ.
+
+        The steps are checked, numbered and ordered again.
 
         Args:
             steps: The steps.
-            existing: A fresh listing, to check against.
-            force: Whether images in use may be deleted.
+            existing: A fresh listing, to check the inputs against.
+            force: Whether images that are in use may be deleted.
+
+        Returns:
+            The plan. Nothing is sent.
 
         Raises:
-            UsageError: Some steps cannot be right; `problems` has all of them, each with its step,
-                or its place in the input (from 1) where there is no step.
+            UsageError: Some inputs are invalid; `UsageError.problems` has all of them. Each names
+                its step, or its place in the input (from 1) if there is no step.
         """
         return cls._planned(None, steps, None, existing, force=force)
 
@@ -221,14 +245,18 @@ class Plan(Sequence[Step]):
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str]) -> Plan:
-        """What remains of a run that kept a journal, by the rule of `Report.remaining`.
+        """Return a plan of what remains of a run that kept a journal, as `Report.remaining` does.
 
-        It is true while there are steps to run or saves of unknown outcome (`unknown`), which
-        `Images.reconcile` can settle. Run it with ``journal=`` and the same path: the journal goes
-        on. Without it, the next `resume` would offer the same steps again, and a warning says so.
+        Run it with the same path as ``journal=``, so that the journal is continued. Without it, a
+        warning is issued, and the next `resume` would offer the same steps again. Saves of unknown
+        outcome are in `unknown`; `Images.reconcile` can settle them.
+
+        Args:
+            path: The file of the journal. It is only read.
 
         Raises:
-            UsageError: The file cannot be read, is no journal, or is damaged before its last line.
+            UsageError: The file cannot be read, is not a journal, or is damaged before its last
+                line.
         """
         plan, records = journal_reader.read(path)
         resumed = attrs.evolve(cls.from_dict(plan), journal=os.fspath(path))
@@ -253,21 +281,23 @@ class Plan(Sequence[Step]):
 
     @property
     def digest(self) -> str:
-        """What a journal knows it by: the SHA-256 of the steps of the first plan."""
-        return self.origin or self._digest
-
-    @cached_property
-    def _digest(self) -> str:
-        return _digest((*self.steps, *self.unknown))
+        """The SHA-256 of the steps of the first plan, by which a journal identifies the plan."""
+        if self.origin:
+            return self.origin
+        if self._known_digest is None:
+            found = _digest((*self.steps, *self.unknown))
+            object.__setattr__(self, "_known_digest", found)
+            return found
+        return self._known_digest
 
     @property
     def resumed(self) -> bool:
-        """Whether this is what remains of an earlier run."""
+        """Whether this is a plan of what remains of an earlier run."""
         return self.origin is not None
 
     @property
     def action(self) -> Action | None:
-        """What all of the steps do; None when they do different things, or when there are none."""
+        """The action of all steps; None if the actions differ or there are no steps."""
         actions = {step.action for step in (*self.steps, *self.unknown)}
         return actions.pop() if len(actions) == 1 else None
 
@@ -306,22 +336,21 @@ class Plan(Sequence[Step]):
         return f"{_counted_steps(self.steps)}; and {unknown}"
 
     def chunks(self, size: int) -> list[Plan]:
-        """Cut the plan into plans that may run by themselves, in different processes and any order.
+        """Split the plan into plans that can run in different processes and in any order.
 
-        Steps that wait for each other stay together. Each chunk is a plan of its own: it has its
-        own digest, and keeps a journal of its own. Steps keep their indices, and unknown saves
-        (`unknown`) go to the first chunk.
+        Steps that depend on each other stay together. Each chunk is a plan with its own digest, and
+        keeps a journal of its own. Steps keep their indices, saves of unknown outcome go to the
+        first chunk, and warnings stay with this plan.
 
         Args:
-            size: Steps in a chunk, 1 or more. A chunk has more only where more steps belong
-                together.
+            size: The number of steps in a chunk, 1 or more. A chunk has more only if more steps
+                depend on each other.
 
         Returns:
-            The chunks; none of a plan without steps and without unknown saves. Warnings stay with
-            this plan.
+            The chunks; none if the plan has neither steps nor saves of unknown outcome.
 
         Raises:
-            UsageError: The size is no whole number of 1 or more.
+            UsageError: The size is not a whole number of 1 or more.
         """
         size = _check.require_whole("chunks", size, 1)
         found: list[list[Step]] = []
@@ -338,7 +367,7 @@ class Plan(Sequence[Step]):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan in a form that JSON can hold."""
+        """Return the plan as ``json.dumps`` takes it."""
         return {
             "version": VERSION,
             "digest": self.digest,
@@ -350,11 +379,14 @@ class Plan(Sequence[Step]):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The plan that `to_dict` wrote, equal to the one that was written.
+        """Rebuild a plan from the result of `to_dict`. It is equal to the original.
+
+        Args:
+            data: The result of `to_dict`.
 
         Raises:
-            UsageError: It is no stored plan, it is damaged, or its steps were changed (make a new
-                plan of them then, with `Plan.of`).
+            UsageError: It is not a stored plan, it is damaged, or its steps were changed. To run
+                changed steps, make a new plan with `Plan.of`.
         """
         stored = isinstance(cast("object", data), Mapping)
         if not stored or data.get("version") != VERSION:
@@ -362,15 +394,17 @@ class Plan(Sequence[Step]):
                 f"this is no plan that Plan.to_dict wrote in version {VERSION}:"
                 f" {_check.quoted(data)}"
             )
-        digest, resumed, warnings = (data.get(key) for key in ("digest", "resumed", "warnings"))
-        if not isinstance(digest, str) or not isinstance(resumed, bool) or not _are_texts(warnings):
-            raise UsageError(
-                "this stored plan is damaged: its digest, resumed or warnings cannot be read"
-            )
+        fields = checked_fields(
+            "this stored plan", {key: data.get(key) for key in _STORED}, _STORED
+        )
+        digest: str = fields["digest"]
         steps, unknown = _stored(data, "steps"), _stored(data, "unknown")
         try:
             plan = cls(
-                steps, warnings=warnings, unknown=unknown, origin=digest if resumed else None
+                steps,
+                warnings=fields["warnings"],
+                unknown=unknown,
+                origin=digest if fields["resumed"] else None,
             )
         except UsageError as error:
             problem = f"this stored plan is damaged: {error}"
@@ -474,12 +508,6 @@ def _row(step: Step) -> tuple[object, ...]:
         step.previous,
         step.name,
         "; ".join(notes),
-    )
-
-
-def _are_texts(value: object) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and all(
-        isinstance(item, str) for item in cast("list[object]", value)
     )
 
 

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import attrs
 
@@ -16,6 +16,7 @@ from aioe2e import _check, events
 from aioe2e._clock import Clock
 from aioe2e._plain import (
     Reader,
+    Value,
     as_json,
     checked_fields,
     instant,
@@ -41,38 +42,41 @@ _numbers: Final = itertools.count(1)
 _WINDOW: Final = 10.0
 
 
-@attrs.frozen(kw_only=True)
-class Progress:
-    """How far a run has got."""
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Progress(Value):
+    """How far a run has got. It is the argument of the ``progress`` callback."""
 
-    #: Steps in all; None when they come from an iterable of unknown length.
+    #: The number of steps; None if they come from an iterable of unknown length.
     total: int | None
-    #: Steps that have ended, well or not. One that was skipped has not.
+    #: Steps that have ended, successfully or not. Skipped steps are not counted.
     finished: int
-    #: Those among them that ended FAILED or UNKNOWN.
+    #: Finished steps that are FAILED or UNKNOWN.
     failed: int
-    #: Steps under way now.
+    #: Steps that are in progress now.
     in_flight: int
-    #: Steps that may be under way now: the limit of the run, or that of a throttled session if it
-    #: is lower.
+    #: Steps that may be in progress now. It is the limit of the run, or that of a throttled session
+    #: if that is lower.
     limit: int
-    #: Steps finished in a second, over the last ten seconds.
+    #: Steps finished per second, over the last ten seconds.
     rate: float
-    #: Whether the run holds back: because step after step met a fault that passes, or because the
-    #: request budget is used up.
+    #: Whether the run is waiting, because of repeated transient errors or because the request
+    #: budget is used up.
     paused: bool = False
-    #: Seconds left at this rate; None where that cannot be said.
+    #: Estimated seconds until the end at this rate; None if it is unknown.
     eta: float | None = None
-    #: When the run goes on, where the request budget is used up; with its zone (UTC).
+    #: When a run that waits for the request budget resumes, in UTC; else None.
     paused_until: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The value in a form that JSON can hold."""
+        """Return the value as ``json.dumps`` takes it."""
         return {name: as_json(getattr(self, name)) for name in _STORED}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` wrote, equal to the one that was written.
+        """Rebuild a value from the result of `to_dict`. It is equal to the original.
+
+        Args:
+            data: The result of `to_dict`.
 
         Raises:
             UsageError: It is damaged.
@@ -95,8 +99,7 @@ _STORED: Final[Mapping[str, Reader]] = {
 }
 
 
-@attrs.frozen
-class Standing:
+class Standing(NamedTuple):
     """The part of a `Progress` that the engine counts; the rest follows from it and the time."""
 
     total: int | None
@@ -112,7 +115,7 @@ class Standing:
 class Meter:
     """Calls back with a `Progress` when something has changed, at most ten times a second.
 
-    It calls once more at the end. It looks by a timer and not when a step ends, so that it costs a
+    It calls once more at the end. A timer drives it, not the end of each step, so that it costs a
     fast run nothing, and a slow one still shows what is under way.
 
     Args:
@@ -141,7 +144,7 @@ class Meter:
         self._logged = False
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the timer."""
         self._samples.append((self._clock.now(), 0))
         self._timer = asyncio.get_running_loop().call_later(_INTERVAL, self._look)
 
@@ -230,7 +233,7 @@ class RunWatch:
         self._tell_run("started", 0.0)
 
     def outage(self, row: int, error: E2EError, elapsed: float) -> None:
-        """So many steps in a row met a fault that passes: the run slows down."""
+        """So many steps in a row failed with a transient error: the run slows down."""
         last = error.last if isinstance(error, OutcomeUnknownError) else None
         cause = type(last or error).__name__
         _log.warning(

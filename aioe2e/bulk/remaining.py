@@ -11,6 +11,7 @@ more does no harm.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import attrs
 
@@ -22,8 +23,7 @@ __all__ = ["Remaining", "remaining_steps"]
 _NEVER_SENT = StepRecord(Status.SKIPPED)
 
 
-@attrs.frozen(eq=False, repr=False)
-class Remaining:
+class Remaining(NamedTuple):
     """The outcome of the rule."""
 
     #: What may be sent again, in the order of the plan.
@@ -149,8 +149,7 @@ class _Rule:
                 yield warning
         for step in self._open_saves:
             yield (
-                f"step {step.index} ({step}) was sent and may have been applied:"
-                " look at the listing"
+                f"step {step.index} ({step}) was sent and may have been applied: check the listing"
             )
 
     def _temporary_name(self, step: Step) -> str:
@@ -165,7 +164,7 @@ class _Rule:
             name = step.previous
         elif record.halfway or unsure:
             name = step.via
-        if name is None or not is_temporary(name):
+        if not is_temporary(name):
             return ""
         carries = "may carry" if unsure else "carries"
         ending = f"step {step.index} of what remains finishes it"

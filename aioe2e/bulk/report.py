@@ -81,37 +81,35 @@ class Outcome:
     step: Step
     #: How it ended.
     status: Status
-    #: What the server said to a step that is DONE: a `SaveAction` for a save, else an
-    #: `ActionResult`.
+    #: The result of a step that is DONE: a `SaveAction` for a save, else an `ActionResult`.
     result: SaveAction | ActionResult | None = None
-    #: Why it is not DONE or UNCHANGED; None when it is.
+    #: Why it is not DONE or UNCHANGED; None if it is.
     error: E2EError | None = attrs.field(default=None, eq=_comparable)
-    #: Requests sent for it.
+    #: The number of requests that were sent for it.
     attempts: int = 0
-    #: Seconds from its first slot to its end.
+    #: Seconds from its first request to its end.
     elapsed: float = 0.0
-    #: Whether its image left its old name for the temporary one (`Step.via`), and the step did not
-    #: get further.
+    #: Whether the image is stuck at its temporary name (`Step.via`).
     halfway: bool = False
 
     @property
     def ok(self) -> bool:
-        """Whether the step is as it should be: DONE or UNCHANGED."""
+        """Whether the step is DONE or UNCHANGED."""
         return self.status in _OK
 
     @property
     def passing(self) -> bool:
-        """Whether the same request may succeed later: the fault passes, or nothing was sent.
+        """Whether the same request may succeed later: the error is transient, or nothing was sent.
 
-        So it is, too, where the session was closed before a throttled request was sent again.
+        It is also true if the session was closed before a throttled request was sent again.
         """
         return isinstance(self.error, SkippedError | SessionError) or is_passing(self.error)
 
     @property
     def refused(self) -> bool:
-        """Of an UNKNOWN step: whether it was refused for good when it was sent once more.
+        """Whether an UNKNOWN step was refused for good when it was sent once more.
 
-        The listing did not show it either.
+        The listing did not confirm the change either.
         """
         error = self.error
         if not isinstance(error, OutcomeUnknownError) or not error.looked:
@@ -120,7 +118,7 @@ class Outcome:
 
     @property
     def record(self) -> StepRecord:
-        """The part of it that decides what a later run has to do."""
+        """The part of the outcome that decides what a later run has to do."""
         return StepRecord(
             self.status,
             self.passing,
@@ -131,14 +129,14 @@ class Outcome:
 
     @property
     def http(self) -> int | None:
-        """The HTTP status of what ended it, where the server said one."""
+        """The HTTP status of the error; None if there was none."""
         error = self.error
         if isinstance(error, OutcomeUnknownError):
             error = error.last
         return error.status if isinstance(error, APIError) else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The outcome in a form that JSON can hold."""
+        """Return the outcome as ``json.dumps`` takes it."""
         found: dict[str, Any] = {
             "step": self.step.to_dict(),
             "status": self.status.value,
@@ -155,10 +153,13 @@ class Outcome:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The outcome that `to_dict` wrote, equal to the one that was written.
+        """Rebuild an outcome from the result of `to_dict`. It is equal to the original.
+
+        Args:
+            data: The result of `to_dict`.
 
         Raises:
-            UsageError: It is no stored outcome, or it is damaged.
+            UsageError: It is not a stored outcome, or it is damaged.
         """
         fields = checked_fields("a stored outcome", data, _STORED, required=("step", "status"))
         step: Step = fields["step"]
@@ -217,40 +218,49 @@ def _error_of_record(step: Step, record: StepRecord) -> E2EError:
     return error_of_json(stored)
 
 
-@attrs.frozen(eq=False, repr=False)
 class _PlanOutcomes:
     """The outcomes of all steps of a plan.
 
     Those of the steps that a run did not come to are made when they are asked for: a run of many
     thousand steps whose deadline is over has no time for them.
+
+    Args:
+        steps: All steps of the plan.
+        ended: The outcomes of those that ended, by index.
+        reason: Why the others did not.
+        halves: Those of the others of which the first half is done, by index.
+        over_at: Loop time at which the run was over.
     """
 
-    #: All steps of the plan.
-    steps: Sequence[Step]
-    #: The outcomes of those that ended, by index.
-    ended: Mapping[int | None, Outcome]
-    #: Why the others did not.
-    reason: str
-    #: Those of the others of which the first half is done, by index.
-    halves: Mapping[int | None, FirstHalf]
-    #: Loop time at which the run was over.
-    over_at: float
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        ended: Mapping[int | None, Outcome],
+        reason: str,
+        halves: Mapping[int | None, FirstHalf],
+        over_at: float,
+    ) -> None:
+        self._steps = steps
+        self._ended = ended
+        self._reason = reason
+        self._halves = halves
+        self._over_at = over_at
 
     def __len__(self) -> int:
-        return len(self.steps)
+        return len(self._steps)
 
     def __iter__(self) -> Iterator[Outcome]:
-        for step in self.steps:
-            ended = self.ended.get(step.index)
+        for step in self._steps:
+            ended = self._ended.get(step.index)
             yield self._outcome(step) if ended is None else ended
 
     def of_the_others(self) -> Iterator[Outcome]:
         """The outcomes of the steps that did not end."""
-        return (self._outcome(step) for step in self.steps if step.index not in self.ended)
+        return (self._outcome(step) for step in self._steps if step.index not in self._ended)
 
     def _outcome(self, step: Step) -> Outcome:
-        ending = skipped(self.reason)
-        half = self.halves.get(step.index)
+        ending = skipped(self._reason)
+        half = self._halves.get(step.index)
         if half is None:
             return Outcome(step, ending.status, error=ending.error)
         ending = of_second_half(step, ending, half.attempts)
@@ -259,7 +269,7 @@ class _PlanOutcomes:
             ending.status,
             error=ending.error,
             attempts=ending.attempts,
-            elapsed=self.over_at - half.began,
+            elapsed=self._over_at - half.began,
             halfway=True,
         )
 
@@ -282,22 +292,27 @@ def _as_given(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...] | _PlanOutcome
 class Report(Sequence[Outcome]):
     """The outcomes of a run, in the order of the plan.
 
-    A run of a plan has one for each step. A streamed run has those that are not DONE or UNCHANGED,
-    and `counts()` says how many there were of each.
+    A report is a sequence of `Outcome`. The report of a plan has one for each step. The report of a
+    stream has only those that are not DONE or UNCHANGED; `counts` counts all. ``str(report)`` shows
+    the counts and the failures, the worst first.
 
     Args:
         outcomes: The outcomes, in any order.
-        plan: The plan that ran; None for a stream.
-        counts: How many of each status there were, where that is more than `outcomes` shows.
+        plan: The plan that was run; None for a stream.
+        counts: The number of steps with each status, if ``outcomes`` does not have all steps.
         elapsed: Seconds that the run took.
+        retry_after: Seconds after which the server accepts requests again, if its request budget
+            was used up when the run ended; else None.
     """
 
     _given: tuple[Outcome, ...] | _PlanOutcomes = attrs.field(converter=_as_given, alias="outcomes")
+    #: The plan that was run; None for a stream.
     plan: Plan | None = attrs.field(kw_only=True)
     _counts: Mapping[Status, int] | None = attrs.field(default=None, alias="counts", kw_only=True)
+    #: Seconds that the run took.
     elapsed: float = attrs.field(default=0.0, kw_only=True)
-    #: Seconds after which the server wants to be asked again, where its request budget was used up
-    #: when the run ended; else None.
+    #: Seconds after which the server accepts requests again, if its request budget was used up when
+    #: the run ended; else None.
     retry_after: float | None = attrs.field(default=None, kw_only=True)
 
     @cached_property
@@ -341,22 +356,26 @@ class Report(Sequence[Outcome]):
         return sum(number for status, number in self.counts().items() if status not in _OK)
 
     def counts(self) -> dict[Status, int]:
-        """How many steps ended with each status; every status is there."""
+        """Return the number of steps with each status. Every status is a key."""
         known = self._counts
         if known is None:
             known = Counter(outcome.status for outcome in self.outcomes)
         return {status: known.get(status, 0) for status in Status}
 
     def where(self, *statuses: Status) -> tuple[Outcome, ...]:
-        """The outcomes with one of these statuses, in plan order."""
+        """Return the outcomes with one of these statuses, in the order of the plan.
+
+        Args:
+            statuses: One or more statuses.
+        """
         return tuple(outcome for outcome in self.outcomes if outcome.status in statuses)
 
     def raise_for_errors(self) -> None:
-        """Raise unless every step is DONE or UNCHANGED.
+        """Raise an error unless every step is DONE or UNCHANGED.
 
         Raises:
-            BulkError: With the error of each step that FAILED, is UNKNOWN or was SKIPPED. It is an
-                `ExceptionGroup`, so ``except*`` sorts them, and `BulkError.report` is this report.
+            BulkError: Some steps are FAILED, UNKNOWN or SKIPPED. It is an `ExceptionGroup` of their
+                errors, so ``except*`` sorts them; `BulkError.report` is this report.
         """
         loud = self._loudest_first()
         if not loud:
@@ -372,11 +391,12 @@ class Report(Sequence[Outcome]):
         )
 
     def remaining(self) -> Plan:
-        """A plan of what is worth running again; see `plan.remaining_plan` for the rule.
+        """Return a plan of the steps that are worth running again.
 
-        It is of what was never sent, what failed by a fault that passes, and of renames and deletes
-        that may have been applied; never of a save that may have been (those stand in its
-        `unknown`).
+        It has the steps that were never sent, those that FAILED with a transient error, and the
+        renames and deletes that are UNKNOWN. It leaves out steps that were refused for good and the
+        steps after them; its `Plan.warnings` name those, and every image that carries a temporary
+        name. Saves that are UNKNOWN are in its `Plan.unknown` and are never sent again.
         """
         plan = self.plan
         if plan is None:
@@ -386,11 +406,11 @@ class Report(Sequence[Outcome]):
         )
 
     def settle(self, settled: Iterable[Outcome]) -> Report:
-        """The report with other outcomes in the place of those of the same steps.
+        """Return a report in which some outcomes are replaced by newer ones of the same steps.
 
         Args:
-            settled: What is known better by now. In the report of a stream, those that are DONE are
-                counted and left out, as everywhere.
+            settled: The newer outcomes. In the report of a stream, those that are DONE are counted
+                and left out.
         """
         by_index = {outcome.step.index: outcome for outcome in settled}
         merged = [by_index.get(outcome.step.index, outcome) for outcome in self.outcomes]
@@ -408,10 +428,10 @@ class Report(Sequence[Outcome]):
         )
 
     def saved(self) -> list[SaveAction]:
-        """What the server said to the saves that are DONE: what `Images.wait_saved` takes.
+        """Return the `SaveAction` of each save that is DONE, for `Images.wait_saved`.
 
         Raises:
-            UsageError: It is the report of a stream, which does not keep what went well.
+            UsageError: It is the report of a stream, which does not keep successful outcomes.
         """
         if self.plan is None and self.counts()[Status.DONE]:
             raise UsageError(
@@ -422,18 +442,18 @@ class Report(Sequence[Outcome]):
         return [result for result in results if isinstance(result, SaveAction)]
 
     def merged(self, earlier: Report) -> Report:
-        """This report of a resumed run together with that of the run before it.
+        """Return this report of a resumed run, combined with the report of the run before it.
 
-        The result has every step of the earlier plan, as the last run left it. What an earlier run
-        left UNKNOWN stays so until a later one settles it: a step that was then skipped may still
-        have been carried out.
+        The result has every step of the earlier plan, as the last run left it. A step that an
+        earlier run left UNKNOWN stays so until a later run settles it: if it was then SKIPPED, it
+        may still have been carried out.
 
         Args:
-            earlier: The report of the run before, or one that was merged already. Of a run that was
-                killed, `from_journal` has it.
+            earlier: The report of the run before, which may be the result of `merged` itself. If
+                that run was killed, use `from_journal`.
 
         Raises:
-            UsageError: It is the report of another plan, or of a stream.
+            UsageError: The reports belong to different plans, or one is the report of a stream.
         """
         if not isinstance(cast("object", earlier), Report):
             raise UsageError(f"earlier: a Report is needed, not {quoted(earlier)}")
@@ -451,14 +471,18 @@ class Report(Sequence[Outcome]):
 
     @classmethod
     def from_journal(cls, path: str | os.PathLike[str]) -> Self:
-        """The report of all runs of a plan that kept one journal.
+        """Return the report of all runs of a plan that kept one journal.
 
-        Every step of the plan is there, as the journal's last word on it says. Results have no text
-        of the server, and errors have their class and HTTP status only. A save that is DONE has
-        what `Images.wait_saved` needs. The file is only read, also while a run is writing it.
+        It has the latest outcome of every step. Results do not have the server's messages, and
+        errors have their class and HTTP status only. A save that is DONE has what
+        `Images.wait_saved` needs. The file is only read, so a run may still be writing it.
+
+        Args:
+            path: The file of the journal.
 
         Raises:
-            UsageError: The file cannot be read, is no journal, or is damaged before its last line.
+            UsageError: The file cannot be read, is not a journal, or is damaged before its last
+                line.
         """
         stored, records = journal_reader.read(path)
         plan = attrs.evolve(Plan.from_dict(stored), journal=os.fspath(path))
@@ -470,7 +494,7 @@ class Report(Sequence[Outcome]):
         return cls(outcomes, plan=plan, elapsed=sum(outcome.elapsed for outcome in outcomes))
 
     def to_dict(self) -> dict[str, Any]:
-        """The report in a form that JSON can hold."""
+        """Return the report as ``json.dumps`` takes it."""
         return {
             "version": VERSION,
             "ok": self.ok,
@@ -483,10 +507,13 @@ class Report(Sequence[Outcome]):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The report that `to_dict` wrote, equal to the one that was written.
+        """Rebuild a report from the result of `to_dict`. It is equal to the original.
+
+        Args:
+            data: The result of `to_dict`.
 
         Raises:
-            UsageError: It is no stored report, one of another version, or it is damaged.
+            UsageError: It is not a stored report, it has another version, or it is damaged.
         """
         stored = isinstance(cast("object", data), Mapping)
         if not stored or data.get("version") != VERSION:
@@ -538,10 +565,13 @@ class Report(Sequence[Outcome]):
 
 
 class BulkError(E2EError, ExceptionGroup[E2EError]):
-    """Some steps of a run did not end well. An `ExceptionGroup`, so ``except*`` sorts it by cause.
+    """Some steps of a run did not succeed.
+
+    It is an `ExceptionGroup`, so ``except*`` sorts its errors by class.
 
     Attributes:
-        report: The report of the whole run, also on the parts that ``except*`` splits off.
+        report: The report of the whole run, even on the parts that ``except*`` splits off.
+        attempts: The number of requests that were sent for the failed steps.
     """
 
     report: Report | None = None

@@ -123,6 +123,6 @@ def iterable_source(steps: object) -> IterableSource:
     """
     if isinstance(steps, AsyncIterable):
         return AsyncSource(cast("AsyncIterable[object]", steps))
-    if isinstance(steps, Iterable) and not isinstance(steps, str | bytes):
-        return IterableSource(cast("Iterable[object]", steps))
+    if _check.is_collection(steps):
+        return IterableSource(steps)
     raise UsageError(f"steps: a Plan or an iterable of Steps is needed, not {_check.quoted(steps)}")

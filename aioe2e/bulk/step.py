@@ -11,6 +11,18 @@ import attrs
 
 from aioe2e import _check
 from aioe2e._actions import ACTIONS, Repeatability
+from aioe2e._plain import (
+    Reader,
+    Unfit,
+    Value,
+    checked_fields,
+    instant,
+    optional,
+    sequence,
+    text,
+    whole,
+    yes_or_no,
+)
 from aioe2e._record import CallRecord
 from aioe2e.errors import E2EError, UsageError
 from aioe2e.models import (
@@ -38,17 +50,17 @@ __all__ = [
 
 
 class Status(enum.StrEnum):
-    """How a step ended. The statuses are promises: they agree with the server's true state."""
+    """How a step ended. A status agrees with the true state of the server."""
 
     #: The server carried it out.
     DONE = "done"
-    #: It was so already, and nothing had to be changed.
+    #: Nothing had to be changed.
     UNCHANGED = "unchanged"
-    #: It was tried, and was not applied.
+    #: It was not applied: it was refused, or could not be sent.
     FAILED = "failed"
-    #: It was sent, and it is not known whether it was applied.
+    #: It was sent, and it is unknown whether it was applied.
     UNKNOWN = "unknown"
-    #: It was never sent.
+    #: It was not sent.
     SKIPPED = "skipped"
 
 
@@ -57,7 +69,7 @@ class StepRecord(NamedTuple):
 
     #: How the step ended.
     status: Status
-    #: Whether what ended it is a fault that passes, so that the step is worth running again.
+    #: Whether what ended it is a transient error, so that the step is worth running again.
     passing: bool = False
     #: Whether the image left its old name for the step's temporary one.
     halfway: bool = False
@@ -90,69 +102,57 @@ class StepRecord(NamedTuple):
         return now.status is Status.SKIPPED or now.passing
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str | None)
+def _timestamp(value: object) -> float:
+    moment = instant(value)
+    if moment.tzinfo is None:
+        raise Unfit("a date and time of ISO 8601 with its zone")
+    return moment.timestamp()
 
 
-def _is_index(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_indices(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_index, cast("list[object]", value)))
-
-
-def _is_instant(value: object) -> bool:
-    try:
-        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False
-
-
-#: The fields that a plan fills in: what a stored step may hold there.
-_STORED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
-    "index": (_is_index, "a whole number from 0 on"),
-    "previous": (_is_text, "a string"),
-    "after": (_is_indices, "a list of indices"),
-    "via": (_is_text, "a string"),
-    "open": (lambda value: isinstance(value, bool), "true or false"),
-    "sent_at": (_is_instant, "a date and time of ISO 8601 with its zone"),
+#: How the fields of a stored step are read that a plan fills in.
+_STORED: Final[Mapping[str, Reader]] = {
+    "index": whole,
+    "previous": optional(text),
+    "after": sequence(whole),
+    "via": optional(text),
+    "open": yes_or_no,
+    "sent_at": _timestamp,
 }
 
 
-@attrs.frozen
-class Step:
-    """One action on one image (on one node, for a save).
+@attrs.frozen(eq=False, repr=False)
+class Step(Value):
+    """One action on one image, or on one node for a save.
 
-    Make one with `Step.rename`, `Step.delete` or `Step.save`; the fields after `name` are filled in
-    by a `Plan`.
+    Make one with `Step.rename`, `Step.delete` or `Step.save`. A `Plan` fills in the fields after
+    `name`.
 
     Raises:
-        UsageError: The id or the name cannot be sent.
+        UsageError: The id or the name is invalid.
     """
 
-    #: What is done.
+    #: The action.
     action: Action
-    #: The id of the image; of the node for a save.
+    #: The id of the image, or of the node for a save.
     target: str
     #: The new name; None for a delete.
     name: str | None = None
-    #: The place in the input, from 0. It stays the same when the remaining steps are run again.
+    #: The place in the input, from 0. It stays the same if the remaining steps are run again.
     index: int | None = attrs.field(default=None, kw_only=True)
-    #: The image's current name where it is known; with `open`, the one before the open write.
+    #: The current name of the image, if it is known. With `open`, it is the name before the earlier
+    #: attempt.
     previous: str | None = attrs.field(default=None, kw_only=True)
-    #: The indices of the steps that must be DONE or UNCHANGED before this one is sent. A step among
-    #: them that has a `via` need only have got as far as that: its old name is free then.
+    #: The indices of the steps that must be DONE or UNCHANGED before this one is sent. A step with
+    #: `via` only has to reach its temporary name.
     after: tuple[int, ...] = attrs.field(default=(), kw_only=True)
-    #: The temporary name through which this rename goes, so that a swap or a longer cycle can
-    #: begin. The step makes two requests then: to `via` at once, and to `name` once the steps in
+    #: The temporary name to which this rename first changes the image, to break a swap or a longer
+    #: cycle. The step then sends two requests: to `via` at once, and to `name` once the steps in
     #: `after` are done.
     via: str | None = attrs.field(default=None, kw_only=True)
-    #: Whether a write of it was sent earlier and it is not known whether it was applied. An open
-    #: save is never sent again.
+    #: Whether an earlier attempt has an unknown outcome. Such a save is never sent again.
     open: bool = attrs.field(default=False, kw_only=True)
-    #: When that was, in seconds since the epoch, where a journal says so: by it `Images.reconcile`
-    #: knows the image of a save of an earlier process.
+    #: When that attempt was sent, in seconds since 1970, if a journal recorded it.
+    #: `Images.reconcile` uses it to find the image of a save by an earlier process.
     sent_at: float | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -179,39 +179,50 @@ class Step:
 
     @classmethod
     def rename(cls, image: ImageLike, name: str) -> Self:
-        """A step that gives an image a new name.
+        """Make a step that gives an image a new name.
+
+        Args:
+            image: A `SavedImage` or an id.
+            name: The new name, 1 to 255 characters.
 
         Raises:
-            UsageError: The id or the name cannot be sent.
+            UsageError: The id or the name is invalid.
         """
         return cls(Action.RENAME, image_id_of(image), name, previous=current_name(image))
 
     @classmethod
     def delete(cls, image: ImageLike) -> Self:
-        """A step that deletes an image.
+        """Make a step that deletes an image.
+
+        Args:
+            image: A `SavedImage` or an id.
 
         Raises:
-            UsageError: The id cannot be sent.
+            UsageError: The id is invalid.
         """
         return cls(Action.DELETE, image_id_of(image), previous=current_name(image))
 
     @classmethod
     def save(cls, node: str | int, name: str) -> Self:
-        """A step that saves an image of a node.
+        """Make a step that saves an image of a node.
+
+        Args:
+            node: The id of a node.
+            name: The name of the image, 1 to 255 characters.
 
         Raises:
-            UsageError: The id or the name cannot be sent.
+            UsageError: The id or the name is invalid.
         """
         return cls(Action.SAVE, node_id_of(node), name)
 
     @property
     def repeatable(self) -> bool:
-        """Whether it may be sent again when it is not known to be applied: not a save."""
+        """Whether the step may be sent again after an unknown outcome: true unless it is a save."""
         return ACTIONS[self.action].repeat is not Repeatability.ONCE
 
     @property
     def unchanged(self) -> bool:
-        """Whether the image is known to have the name: UNCHANGED then, without a request."""
+        """Whether the image is known to have the name already, so that no request is needed."""
         if self.via is not None or self.open:
             return False
         return self.previous is not None and self.previous == self.name
@@ -220,7 +231,7 @@ class Step:
         return ACTIONS[self.action].sentence.format(self.target, _check.quoted(self.name))
 
     def to_dict(self) -> dict[str, Any]:
-        """The step in a form that JSON can hold; what has its default is left out."""
+        """Return the step as ``json.dumps`` takes it. Fields with their default are left out."""
         found: dict[str, Any] = {"action": self.action.value, "target": self.target}
         for key in ("name", "index", "previous", "via"):
             if (value := getattr(self, key)) is not None:
@@ -235,7 +246,10 @@ class Step:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The step that `to_dict` wrote.
+        """Rebuild a step from the result of `to_dict`.
+
+        Args:
+            data: The result of `to_dict`.
 
         Raises:
             UsageError: It is damaged.
@@ -245,17 +259,8 @@ class Step:
         rest = {
             key: value for key, value in data.items() if key not in ("action", "target", "name")
         }
-        for key, value in rest.items():
-            check, expected = _STORED.get(key, (None, ""))
-            if check is None:
-                raise UsageError(f"a stored step has no field {_check.quoted(key)}")
-            if not check(value):
-                raise UsageError(f"{key}: {expected} is needed, not {_check.quoted(value)}")
-        if "after" in rest:
-            rest["after"] = tuple(rest["after"])
-        if "sent_at" in rest:
-            rest["sent_at"] = datetime.fromisoformat(rest["sent_at"]).timestamp()
-        return cls(_action(data.get("action")), data.get("target", ""), data.get("name"), **rest)
+        fields = checked_fields("a stored step", rest, _STORED)
+        return cls(_action(data.get("action")), data.get("target", ""), data.get("name"), **fields)
 
 
 class Ending:

@@ -38,36 +38,37 @@ _CLOCK: Final = Clock()
 
 
 class RunOptions(TypedDict, total=False):
-    """The options that every bulk call takes, by name."""
+    """The options of `Images.run`, `Images.stream` and the ``bulk_*`` methods, by name."""
 
-    #: Steps under way at the same time, and so requests in flight: 1 or more. None and by default
-    #: `Limits.in_flight` of the session, which holds as well.
+    #: The maximum number of steps in progress at the same time, 1 or more. By default, and at most,
+    #: it is `Limits.in_flight` of the session.
     limit: int | None
-    #: ``"collect"`` (the default) goes on after a failure. With ``"stop"`` nothing new starts once
-    #: a step has ended FAILED or UNKNOWN. A save that is UNKNOWN from an earlier run is no reason.
+    #: ``"collect"`` (the default) continues after a failure. With ``"stop"``, no new step starts
+    #: after the first one that is FAILED or UNKNOWN. A save that is UNKNOWN from an earlier run
+    #: does not count.
     on_error: OnError
-    #: Called with a `Progress` when something has changed, at most ten times a second, and once at
-    #: the end. An exception in it is logged once and goes no further.
+    #: A function that is called with a `Progress` when something has changed, at most ten times a
+    #: second, and once at the end. An exception in it is logged once and ignored.
     progress: Callable[[Progress], object] | None
-    #: Seconds, above 0, for the whole run: what is under way then is cancelled, and the report
-    #: comes. None and by default no limit.
+    #: The time limit of the run in seconds, above 0. Requests in flight are then cancelled, and the
+    #: report is returned. By default there is no limit.
     deadline: float | None
-    #: A file that says at any time what was sent and how it ended, for `Plan.resume` after a crash;
-    #: only with a `Plan`. If it cannot be written any more, nothing new starts.
+    #: The path of a file that records what is sent and how it ends, for `Plan.resume` after a
+    #: crash. Only with a `Plan`. If the file can no longer be written, no new step starts.
     journal: str | os.PathLike[str] | None
-    #: Whether a run waits for as long as the server says when the request budget of the account is
-    #: used up (True by default). With False it ends at once, and so it does where its `deadline`
-    #: comes first: the rest is SKIPPED, and `Report.retry_after` says when to go on.
+    #: Whether to wait, for as long as the server asks, when the account's request budget is used
+    #: up. True by default. If it is False, or if the ``deadline`` comes first, the remaining steps
+    #: are SKIPPED, and `Report.retry_after` is the time to wait.
     wait_for_budget: bool
-    #: Whether the run ends only when the listing shows what its steps promised: deleted images
-    #: gone, names given, saves listed. What does not come true in 60 s (or in as many seconds as
-    #: given here) after the last step, or until the `deadline`, ends UNKNOWN. Only with a `Plan`,
-    #: and not where outcomes are taken one by one.
+    #: Whether to wait until the listing confirms every change: deleted images are gone, names are
+    #: given, and saves are listed. Changes that are not confirmed within 60 seconds after the last
+    #: step (or the number of seconds that is given here), or by the ``deadline``, are UNKNOWN. Only
+    #: with a `Plan`, and not with `Images.stream`.
     verify: bool | float
 
 
 class Stream:
-    """A run whose outcomes are taken one by one, in the order in which the steps end.
+    """A run that yields its outcomes one by one, in the order in which the steps end.
 
     ::
 
@@ -76,32 +77,13 @@ class Stream:
                 print(outcome.step, outcome.status)
         outcomes.report.raise_for_errors()
 
-    Nothing happens before the ``async with``; a stream runs once. A slow consumer slows the run
-    down: at most `limit` outcomes wait to be taken, besides those of the steps under way.
+    Made by `Images.stream`. Nothing is sent before the ``async with``, and a stream runs once. A
+    slow consumer slows the run down: at most ``limit`` outcomes are queued, besides those of the
+    steps in progress.
 
-    Leaving the block early (``break``, ``return``, an exception in it) or `stop` lets nothing new
-    start; what is in flight ends and is in the report. A cancellation cancels what is in flight
-    too, and comes out when all of it has been accounted for; cancelling again does not shorten
-    that.
-
-    Args:
-        steps: A `Plan`, or any iterable or async iterable of `Step`, however long. Of an iterable
-            the report keeps the outcomes that are not DONE or UNCHANGED, and counts all. Generators
-            are closed at the end.
-        perform: Carries out one step.
-        session_limit: Requests that the session may have in flight.
-        current_limit: Gives the in-flight limit of the session as it stands now, for
-            `Progress.limit`.
-        rest: Sleeps that many seconds, but no longer than the session is open.
-        is_closed: Says whether the session is closed.
-        check: Gives the outcomes, among some, of which a listing tells more in so many seconds.
-        longest_wait: Seconds that a single call waits by itself before it tries again.
-        clock: Time and chance.
-        tell: Told of the run and its steps; see `aioe2e.events`.
-        options: See `RunOptions`.
-
-    Raises:
-        UsageError: One of these is not as described.
+    If you leave the block early (with ``break``, ``return`` or an exception), or call `stop`, no
+    new step starts. Requests in flight end, and are in the report. Cancelling also cancels requests
+    in flight, and ends when every step is accounted for. Cancelling again does not shorten that.
     """
 
     def __init__(
@@ -119,6 +101,26 @@ class Stream:
         tell: Callable[[events.Event], None] | None = None,
         **options: Unpack[RunOptions],
     ) -> None:
+        """Prepare a run.
+
+        Args:
+            steps: A `Plan`, or any iterable or async iterable of `Step`. For an iterable, the
+                report keeps the outcomes that are not DONE or UNCHANGED, and counts all. Generators
+                are closed at the end.
+            perform: Carries out one step.
+            session_limit: Requests that the session may have in flight.
+            current_limit: Gives the present in-flight limit of the session, for `Progress.limit`.
+            rest: Sleeps for a number of seconds, but only while the session is open.
+            is_closed: Whether the session is closed.
+            check: Gives those outcomes for which a listing within a number of seconds shows more.
+            longest_wait: Seconds that a single call waits by itself before it tries again.
+            clock: Time and chance.
+            tell: Called with the events of the run and its steps; see `aioe2e.events`.
+            options: See `RunOptions`.
+
+        Raises:
+            UsageError: An argument is invalid.
+        """
         settings = RunSettings(
             perform=perform,
             session_limit=session_limit,
@@ -149,25 +151,26 @@ class Stream:
 
     @property
     def report(self) -> Report:
-        """The outcomes up to now; those of all steps once the run is over, however it ended."""
+        """The outcomes so far. When the run is over, those of all steps, however it ended."""
         return self._engine.report()
 
     def stop(self) -> None:
-        """Let nothing new start.
+        """Start no new step.
 
-        What is in flight ends and is handed out; what did not start is SKIPPED.
+        Requests in flight end, and their outcomes are yielded. Steps that did not start are
+        SKIPPED.
         """
         self._engine.stop("the run was stopped")
 
     async def drain(self) -> Report:
-        """Run to the end and hand nothing over: the cheapest way when only the report is wanted.
+        """Run to the end without yielding outcomes.
 
         Returns:
-            The report. If the run was cancelled, it is still to be had from `report`.
+            The report. If the run was cancelled, use `report`.
 
         Raises:
-            UsageError: The stream has run before; or the journal belongs to something else.
-            Exception: What the iterable of steps raised. What was in flight has ended by then.
+            UsageError: The stream was run before, or the journal belongs to another plan.
+            Exception: The iterable of steps raised it. Requests in flight have ended.
         """
         await self._begin()
         try:

@@ -25,12 +25,12 @@ _NOT_SET = "not set"
 
 @attrs.frozen(kw_only=True)
 class FoundSetting:
-    """One setting, as it may be shown."""
+    """One setting and where it comes from."""
 
     #: ``api_key``, ``auth_token``, ``project_id``, ``location`` or ``base_url``.
     name: str
-    #: The value; ``[hidden]`` for a secret, a description for a value that cannot be used, None
-    #: if it is not set.
+    #: The value; ``[hidden]`` for a secret, a description for an invalid value, and None if it is
+    #: not set.
     shown: str | None = None
     #: Where it comes from: a variable, a profile and its file, ``"default"`` or ``"not set"``.
     source: str
@@ -38,16 +38,19 @@ class FoundSetting:
 
 @attrs.frozen(kw_only=True)
 class FoundProfile:
-    """One profile in a file of a vendor's tool."""
+    """One profile in a file of one of the vendor's tools."""
 
+    #: The name of the profile.
     name: str
     #: The path of the file that it is in.
     file: str
-    #: Whether its file calls it the default.
+    #: Whether its file marks it as the default.
     is_default: bool
+    #: Its project; None if it has none.
     project_id: str | None = None
+    #: Its location; None if it has none.
     location: str | None = None
-    #: What is wrong with it; empty if it can be used.
+    #: Why it cannot be used; empty if it can.
     problem: str = ""
 
 
@@ -56,23 +59,24 @@ T = TypeVar("T", FoundSetting, FoundProfile)
 
 @attrs.frozen(kw_only=True)
 class Discovery:
-    """What `Session.discover` found. Printed, it is a report for people without any secret."""
+    """The result of `Session.discover`. ``str(discovery)`` is a report without any secret."""
 
+    #: Every setting and where it comes from.
     settings: tuple[FoundSetting, ...]
     #: All profiles of all files.
     profiles: tuple[FoundProfile, ...] = ()
-    #: Why no session can be built from it; empty if one can.
+    #: Problems that prevent a session from being made; empty if there are none.
     problems: tuple[str, ...] = ()
-    #: What looks like a mistake, but does not keep a session from being built.
+    #: Likely mistakes that do not prevent a session from being made.
     warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether a session can be built from it."""
+        """Whether a session can be made."""
         return not self.problems
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as ``json.dumps`` takes it."""
+        """Return the value as ``json.dumps`` takes it."""
         found: dict[str, Any] = as_json(attrs.asdict(self))
         return {**found, "ok": self.ok}
 

@@ -15,29 +15,30 @@ __all__ = ["Guard", "Limiter", "PerAccount", "checked_guard", "checked_limiter"]
 
 
 class Limiter(Protocol):
-    """Paces the requests of all sessions that are given it, also across processes.
+    """The interface of an object that paces the requests of all sessions that use it.
 
-    For each request the session waits, in this order, for the end of a pause, for a turn of the
-    limiter, and for a slot; then the clock of the attempt starts. Every request takes a turn:
-    retries, listings, and the other method after a 405.
+    The sessions may be in several processes. Before each request a session waits for the end of a
+    pause, then for the limiter's turn, then for a slot. Then the time of the attempt starts. Every
+    request takes a turn: retries, listings, and the second method after a 405.
 
-    A limiter that raises ends the call before the request is sent, with a `ConfigError` that names
-    the exception; in a run, the step is SKIPPED. `aioe2e.fleet.RedisLimiter` never raises.
+    If a limiter raises, the call ends before the request is sent, with a `ConfigError` that names
+    the exception. In a run, the step is SKIPPED. `aioe2e.fleet.RedisLimiter` never raises.
 
-    It may have an attribute ``mode``, a word that says where its turns come from and is reported
-    in `LimiterEvent`, and the method of `PerAccount`.
+    A limiter may have an attribute ``mode``, a word that `LimiterEvent` reports. It may have a
+    method ``for_account(account)`` that returns the limiter for an account, given a hash of its API
+    key.
     """
 
     async def acquire(self, weight: int = 1) -> None:
-        """Return when one request may go. A wait that is cancelled must hold no turn.
+        """Wait until one request may be sent. A cancelled wait must not use up a turn.
 
         Args:
-            weight: How many requests to count it as.
+            weight: The number of requests to count it as.
         """
         ...
 
     def throttled(self, seconds: float) -> None:
-        """The server throttled a request: let no request go for a while. Must not block.
+        """Let no request go for a while, because the server throttled one. Must not block.
 
         Args:
             seconds: How long nothing may be sent, from now on.
@@ -46,15 +47,16 @@ class Limiter(Protocol):
 
 
 class Guard(Protocol):
-    """Lets one writer at a time change an image, also across processes.
+    """The interface of an object that lets one writer at a time change an image, across processes.
 
-    A guard that raises on entering ends the call before anything is sent, with `GuardError`; in a
-    run, the step is SKIPPED. What it raises on leaving is logged, and the call ends as the server's
-    answer says. It may have the method of `PerAccount`.
+    If a guard raises on entering, the call ends before anything is sent, with `GuardError`. In a
+    run, the step is SKIPPED. An exception on leaving is logged, and the call ends as the server's
+    reply decides. A guard may have a method ``for_account(account)`` that returns the guard for an
+    account, given a hash of its API key.
     """
 
     def hold(self, image: str, /) -> AbstractAsyncContextManager[None]:
-        """Be the only writer inside the ``async with``.
+        """Return a context manager in which the caller is the only writer of an image.
 
         Args:
             image: The image's id.
@@ -70,7 +72,7 @@ class PerAccount(Protocol):
         """What a session of an account uses in its place.
 
         Args:
-            account: A hash of the session's api key: sixteen hexadecimal digits.
+            account: A hash of the session's API key: sixteen hexadecimal digits.
         """
         ...
 

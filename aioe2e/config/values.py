@@ -81,9 +81,10 @@ _flag = _must_be("True or False", _is_bool)
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Timeouts(Value):
-    """How long things may take, in seconds; None means no limit."""
+    """How long things may take, in seconds above 0. None means no limit."""
 
-    #: One request and its reply. The clock starts once the session gives the request a slot.
+    #: One request and its reply. The time starts when the request gets a slot, so queueing in the
+    #: session is not included.
     attempt: float | None = attrs.field(default=30.0, validator=_timeout)
     #: A whole call with its attempts, back-off and pauses. Waiting for the first slot is not
     #: included, so ten thousand calls under one ``gather`` do not time out in the queue.
@@ -94,7 +95,7 @@ class Timeouts(Value):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class RetryPolicy(Value):
-    """How often and how soon a failed attempt is made again.
+    """How often and how soon a failed attempt is repeated.
 
     Which requests may be repeated at all is not a setting.
     """
@@ -102,28 +103,27 @@ class RetryPolicy(Value):
     #: Maximum number of requests for one call, the first included; 1 or more. Retries with another
     #: method (405) or a fresh token (401) and checks of the listing are not counted.
     attempts: int = attrs.field(default=4, validator=_count(1))
-    #: The first back-off lasts up to this many seconds, each later one up to twice the one before.
+    #: The longest first back-off, in seconds. Each later back-off may be up to twice as long as the
+    #: one before.
     base: float = attrs.field(default=0.5, validator=_seconds)
-    #: No back-off is longer than this many seconds, unless the server's Retry-After asks for it.
+    #: The longest back-off, in seconds, unless the server's Retry-After asks for more.
     cap: float = attrs.field(default=20.0, validator=_seconds)
-    #: A longer Retry-After (in seconds) ends the call at once with `RateLimitedError`.
+    #: The longest Retry-After that a call follows, in seconds. A longer one ends the call at once
+    #: with `RateLimitedError`.
     max_retry_after: float = attrs.field(default=120.0, validator=_seconds)
-    #: How long (in seconds) a write whose reply was lost is looked for in listings that do not show
-    #: it, how far a listing may lag behind and still be believed, and how long after a lost reply
-    #: the request may still take effect. On this API an old status was seen for 5 to 10 seconds
-    #: after a write that had been acknowledged (the notes of a public client). A listing that fails
-    #: is asked for again a few times, on top of that and within `Timeouts.total`.
+    #: Seconds during which a listing may still be out of date after a write. For that long, a call
+    #: whose reply was lost checks the listing for its effect.
     look: float = attrs.field(default=10.0, validator=_seconds)
 
     @classmethod
     def none(cls) -> Self:
-        """One attempt a call, no back-off."""
+        """Return a policy with one attempt per call and no back-off."""
         return cls(attempts=1)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Limits(Value):
-    """What one session may use. Shared by all its views and bulk runs."""
+    """The limits of one session, which all its views and bulk runs share."""
 
     #: Maximum number of requests in flight; 1 or more.
     in_flight: int = attrs.field(default=16, validator=_count(1))
@@ -149,16 +149,16 @@ class Limits(Value):
 
 
 class Dialect(enum.Enum):
-    """With which HTTP methods image actions are sent."""
+    """The HTTP methods with which image actions are sent."""
 
-    #: POST for every action, as the vendor's save-image document says.
+    #: POST for every action, as in the vendor's save-image document.
     DOCUMENTED = "documented"
     #: PUT for save and rename, DELETE for delete, as the vendor's newer clients send.
     CURRENT = "current"
-    #: PUT for every action, as e2e-cli 0.9.30 sends; a delete has a body.
+    #: PUT for every action, as e2e-cli 0.9.30 sends. A delete has a body.
     PUT = "put"
-    #: The documented methods first; after HTTP 405, and nothing else, the next ones in the order
-    #: above. What worked is remembered for the session.
+    #: The documented methods first. After HTTP 405, and nothing else, the others in the order
+    #: above. The session remembers what worked.
     AUTO = "auto"
 
 
@@ -192,7 +192,7 @@ def _without_bearer(token: str) -> str:
 
 
 def _problem_of_secret(secret: str, *, is_token: bool) -> str:
-    """Why a text cannot be the api key or the token; empty if it can."""
+    """Why a text cannot be the API key or the token; empty if it can."""
     if len(secret) < SHORTEST_SECRET:
         return f"must have at least {SHORTEST_SECRET} characters; this one has {len(secret)}"
     if not re.fullmatch(r"[!-~]+", secret):
@@ -200,22 +200,24 @@ def _problem_of_secret(secret: str, *, is_token: bool) -> str:
     if QUOTES & {secret[0], secret[-1]}:
         return "begins or ends with a quotation mark: leave quotation marks out"
     if looks_like_token(secret) and not is_token:
-        return "has the form of an auth token: are the api key and the token swapped?"
+        return "has the form of an auth token: are the API key and the token swapped?"
     return ""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False, init=False)
 class Credentials(Value):
-    """The two secrets that every request carries. They are never shown, and cannot be pickled.
+    """The API key and the auth token, which every request carries.
+
+    They are never shown, and cannot be pickled.
 
     Args:
-        api_key: The api key of MyAccount; 6 or more printable ASCII characters.
+        api_key: The API key of MyAccount; 6 or more printable ASCII characters.
         auth_token: The auth token, with or without the word ``Bearer`` before it; or an async
-            callable that returns one. The callable is awaited before the first request and once
-            more after a 401.
-        key_in: Where requests carry the api key: in the ``"query"``, as the vendor's documents say,
-            or in a ``"header"`` (``X-API-Key``, as one of the vendor's samples shows), which keeps
-            it out of the logs of proxies.
+            callable that returns one. The callable is awaited before the first request and again
+            after a 401.
+        key_in: Where requests carry the API key: in the ``"query"``, as in the vendor's documents,
+            or in a ``"header"`` (``X-API-Key``, as in one of the vendor's samples), which keeps it
+            out of the logs of proxies.
 
     Raises:
         ConfigError: A secret is empty, too short, in quotation marks, or cannot be sent in a
@@ -223,8 +225,11 @@ class Credentials(Value):
     """
 
     # Left out of the repr, also for pretty-printers that read the fields of attrs.
+    #: The API key.
     api_key: str = attrs.field(repr=False)
+    #: The auth token, or the callable that returns one.
     auth_token: str | TokenSource = attrs.field(repr=False)
+    #: Where requests carry the API key.
     key_in: Literal["query", "header"] = attrs.field()
 
     def __init__(
@@ -241,7 +246,7 @@ class Credentials(Value):
                 auth_token = checked_secret("Credentials.auth_token", auth_token, is_token=True)
                 if looks_like_key(auth_token) and not looks_like_key(api_key):
                     raise ConfigError(
-                        "the auth token has the form of an api key, and the api key does not:"
+                        "the auth token has the form of an API key, and the API key does not:"
                         " are the two swapped?"
                     )
             if key_in not in ("query", "header"):

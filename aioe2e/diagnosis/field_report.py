@@ -44,36 +44,39 @@ _NODES: Final = attrs.evolve(reading("nodes/", "listing the nodes"), lists=True,
 
 @attrs.frozen(kw_only=True)
 class FieldReport:
-    """What `Session.field_report` found: how the API behaves, and nothing of whose account it is.
+    """The result of `Session.field_report`: how the API behaves for an account.
 
-    Names, ids and addresses are counted or replaced. `to_dict` is JSON; printed, the report is
-    text to paste into an issue.
+    It does not show whose account it is: names, ids and addresses are counted or replaced.
+    ``str(report)`` is text to paste into an issue.
     """
 
     #: The version of the library that made it.
     library: str = __version__
-    #: How the session is set up: what is set, not to what.
+    #: Which settings the session has, without their values.
     setup: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
-    #: By route, what a read of it showed.
+    #: What a read of each route returned.
     routes: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
-    #: Seconds by which the server's clock is ahead; None if it did not say.
+    #: Seconds by which the server's clock is ahead of the local one; None if it is unknown.
     clock_skew: float | None = None
-    #: How names and ids of images look, counted.
+    #: How many names and ids of images have which form.
     images: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
-    #: By question, what a trial with one image showed; empty without ``writes=True``.
+    #: What a trial with one image showed, by question; empty without ``writes=True``.
     answers: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as ``json.dumps`` takes it."""
+        """Return the value as ``json.dumps`` takes it."""
         fields = {field.name: getattr(self, field.name) for field in attrs.fields(FieldReport)}
         return {"form": FORM, **{name: as_json(value) for name, value in fields.items()}}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The report that `to_dict` told; it is equal to the original.
+        """Rebuild a report from the result of `to_dict`. It is equal to the original.
+
+        Args:
+            data: The result of `to_dict`.
 
         Raises:
-            UsageError: It is damaged, or of another version.
+            UsageError: It is damaged, or has another version.
         """
         form = data.get("form") if is_object(data) else None
         if form != FORM:

@@ -1,13 +1,13 @@
-"""What a session tells its hooks: plain values, made only when somebody listens.
+"""The events that a session sends to its hooks, as plain values.
 
-A hook is any callable of one argument, called in the event loop, in the task and the context of
-the call that the event is about: it must be quick and must not block. An exception in it changes
-nothing; the first four of a hook are logged.
+A hook is any callable of one argument. It is called in the event loop, in the task and the context
+of the call that the event is about, so it must be quick and must not block. An exception in a hook
+changes nothing; the first four of each hook are logged. Events are made only if there is a hook.
 
-The events of one call have the same `call_id`, and come in this order: `CallStarted`; for each
+The events of one call have the same ``call_id`` and come in this order: `CallStarted`; for each
 request `AttemptStarted` and `AttemptEvent`, always as a pair; before each further attempt
-`RetryScheduled`; and at the end `CallEvent`, always. A call that needs a listing makes it by a call
-of its own, whose events stand between them.
+`RetryScheduled`; and at the end `CallEvent`, always. If a call needs a listing, it makes it by a
+call of its own, whose events come in between.
 """
 
 from collections.abc import Callable

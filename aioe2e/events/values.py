@@ -27,92 +27,111 @@ __all__ = [
 
 @attrs.frozen(kw_only=True)
 class CallStarted:
-    """A call has begun: it waits for its first turn and slot now."""
+    """A call has begun, and waits for its first turn and slot."""
 
-    #: The same in all events of the call; no other call of the process has it.
+    #: The number of the call. All events of a call have the same, and no other call of the process
+    #: has it.
     call_id: int
     #: ``"list"``, ``"save"``, ``"rename"``, ``"delete"`` or ``"request"``.
     action: str
     #: The id of the image or node, or the path; empty for a listing.
     target: str
-    #: When, in seconds since 1970.
+    #: When it began, in seconds since 1970.
     started: float
 
 
 @attrs.frozen(kw_only=True)
 class AttemptStarted:
-    """A request is about to be sent: its slot is held, and its clock runs."""
+    """A request is about to be sent. It has its slot, and its time has started."""
 
+    #: The number of the call. All events of a call have the same, and no other call of the process
+    #: has it.
     call_id: int
+    #: ``"list"``, ``"save"``, ``"rename"``, ``"delete"`` or ``"request"``.
     action: str
+    #: The id of the image or node, or the path; empty for a listing.
     target: str
     #: The HTTP method.
     method: str
     #: The path below the base URL, without the query.
     path: str
-    #: The path with a name instead of the id, such as ``"images/{image_id}/"``; None where it is
-    #: not known, as for `Session.request`.
+    #: The path with a name instead of the id, such as ``"images/{image_id}/"``; None if it is
+    #: unknown, as for `Session.request`.
     route: str | None
     #: The whole URL, without the query.
     url: str
-    #: The host and the port of the base URL.
+    #: The host of the base URL.
     server: str
+    #: The port of the base URL.
     port: int
-    #: 1 for the first attempt of a call. The other method after a 405, and a new token after a 401,
-    #: are the same attempt.
+    #: The number of the attempt, from 1. A request with another method after a 405, or with a new
+    #: token after a 401, belongs to the same attempt.
     attempt: int
-    #: When, in seconds since 1970.
+    #: When it is sent, in seconds since 1970.
     started: float
 
 
 @attrs.frozen(kw_only=True)
 class AttemptEvent:
-    """One request has ended."""
+    """A request has ended."""
 
+    #: The number of the call. All events of a call have the same, and no other call of the process
+    #: has it.
     call_id: int
+    #: ``"list"``, ``"save"``, ``"rename"``, ``"delete"`` or ``"request"``.
     action: str
+    #: The id of the image or node, or the path; empty for a listing.
     target: str
-    #: The HTTP method that was used.
+    #: The HTTP method.
     method: str
     #: The path below the base URL, without the query.
     path: str
-    #: As in `AttemptStarted`.
+    #: The path with a name instead of the id, such as ``"images/{image_id}/"``; None if it is
+    #: unknown, as for `Session.request`.
     route: str | None
+    #: The whole URL, without the query.
     url: str
+    #: The host of the base URL.
     server: str
+    #: The port of the base URL.
     port: int
-    #: 1 for the first attempt of a call.
+    #: The number of the attempt, from 1.
     attempt: int
-    #: The HTTP status; None when no reply was read.
+    #: The HTTP status; None if no reply was read.
     status: int | None
-    #: What it proves: ``"done"``, ``"refused"``, ``"wait"`` (throttled or busy: not carried
-    #: out), ``"maybe"`` (it may have been carried out) or ``"not sent"``.
+    #: What the attempt proves. ``"done"``: it was carried out. ``"refused"``: it was refused.
+    #: ``"wait"``: the server was throttled or busy, and did not carry it out. ``"maybe"``: it is
+    #: inconclusive, and may have been carried out. ``"not sent"``: it was not sent.
     fate: str
-    #: The class of the error; None when it is done. `asyncio.CancelledError` where the call was
-    #: cancelled under it.
+    #: The class of the error; None if there was none. It is ``asyncio.CancelledError`` if the call
+    #: was cancelled.
     error: type[BaseException] | None
     #: When it was sent, in seconds since 1970.
     started: float
     #: Seconds from the slot to the end of the reply.
     elapsed: float
-    #: How many seconds the server asked to be left alone; None when it did not.
+    #: Seconds that the server asked to wait; None if it did not.
     retry_after: float | None
-    #: What the server calls the request (its ``X-Request-Id``); None when it does not say.
+    #: The id that the server gave the request (its ``X-Request-Id``); None if it gave none.
     request_id: str | None
 
 
 @attrs.frozen(kw_only=True)
 class RetryScheduled:
-    """An attempt failed, and there will be another."""
+    """An attempt failed, and will be repeated."""
 
+    #: The number of the call. All events of a call have the same, and no other call of the process
+    #: has it.
     call_id: int
+    #: ``"list"``, ``"save"``, ``"rename"``, ``"delete"`` or ``"request"``.
     action: str
+    #: The id of the image or node, or the path; empty for a listing.
     target: str
-    #: The attempt that failed.
+    #: The number of the attempt that failed.
     attempt: int
-    #: Seconds until the next one may stand in line.
+    #: Seconds until the next attempt is queued.
     delay: float
-    #: Why, in a few words that do not depend on the request, such as ``"throttled (429)"``.
+    #: The reason in a few words that do not depend on the request, such as ``"throttled (429)"``.
     reason: str
     #: The class of the error.
     error: type[E2EError]
@@ -122,57 +141,62 @@ class RetryScheduled:
 class CallEvent:
     """A call has ended."""
 
+    #: The number of the call. All events of a call have the same, and no other call of the process
+    #: has it.
     call_id: int
+    #: ``"list"``, ``"save"``, ``"rename"``, ``"delete"`` or ``"request"``.
     action: str
+    #: The id of the image or node, or the path; empty for a listing.
     target: str
     #: ``"done"``, ``"failed"`` (not carried out), ``"unknown"`` (a write that may have been carried
     #: out) or ``"cancelled"``.
     outcome: Literal["done", "failed", "unknown", "cancelled"]
-    #: How many attempts were made.
+    #: The number of attempts.
     attempts: int
     #: When the call began, in seconds since 1970.
     started: float
-    #: Seconds from the beginning to the end, with all waiting.
+    #: Seconds from the beginning to the end, including all waiting.
     elapsed: float
-    #: Whether replies did not tell, so that a listing was asked.
+    #: Whether the call checked the listing because its replies were inconclusive.
     asked_listing: bool
-    #: The class of the error that was raised; None when there was none.
+    #: The class of the error that was raised; None if there was none.
     error: type[BaseException] | None
 
 
 @attrs.frozen(kw_only=True)
 class PauseEvent:
-    """The server throttled the session: nothing is sent for that many seconds."""
+    """The server throttled the session, which sends nothing for a while."""
 
-    #: How long the pause is from now on.
+    #: The length of the pause from now on, in seconds.
     seconds: float
-    #: Requests in flight that the session will allow itself afterwards.
+    #: The number of requests that the session allows itself in flight afterwards.
     limit: int
 
 
 @attrs.frozen(kw_only=True)
 class LimitEvent:
-    """The session changed how many requests it allows itself in flight.
+    """The session changed the number of requests that it allows itself in flight.
 
-    The limit halves with a pause, and grows by one after each round without a throttle, up to
-    `Limits.in_flight`.
+    The number is halved with a pause. It grows by one after as many successful requests as are in
+    flight, up to `Limits.in_flight`.
     """
 
+    #: The new limit.
     limit: int
-    #: What it was before.
+    #: The limit before.
     previous: int
 
 
 @attrs.frozen(kw_only=True)
 class LimiterEvent:
-    """The limiter that was given to the session gave a turn, or failed."""
+    """The session's `Limiter` gave a turn, or failed."""
 
-    #: Seconds that the turn was waited for.
+    #: Seconds that the session waited for the turn.
     waited: float
-    #: What the limiter says of itself; of `aioe2e.fleet.RedisLimiter` ``"shared"``, or ``"local"``
-    #: while Redis is away. Empty when it says nothing.
+    #: The limiter's ``mode``: ``"shared"`` or ``"local"`` for `aioe2e.fleet.RedisLimiter`. Empty if
+    #: the limiter has none.
     mode: str
-    #: The class of the exception that it raised; None when it gave the turn.
+    #: The class of the exception that it raised; None if it gave the turn.
     error: type[BaseException] | None
 
 
@@ -180,18 +204,22 @@ class LimiterEvent:
 class StepEvent:
     """A step of a run has its outcome."""
 
-    #: The same in all events of the run; no other run of the process has it.
+    #: The number of the run. All events of a run have the same, and no other run of the process has
+    #: it.
     run_id: int
-    #: The step's number in its plan or stream.
+    #: The index of the step in its plan or stream.
     index: int
+    #: ``"save"``, ``"rename"`` or ``"delete"``.
     action: str
+    #: The id of the image or node.
     target: str
-    #: A value of `Status`, such as ``"done"``.
+    #: The value of a `Status`, such as ``"done"``.
     status: str
+    #: The number of requests that were sent for it.
     attempts: int
-    #: Seconds from the step's first request being wanted to its end.
+    #: Seconds from the time when its first request was wanted to its end.
     elapsed: float
-    #: The class of the error; None when there was none.
+    #: The class of the error; None if there was none.
     error: type[E2EError] | None
 
 
@@ -200,17 +228,19 @@ RunState = Literal["started", "outage", "recovered", "ended"]
 
 @attrs.frozen(kw_only=True)
 class RunEvent:
-    """A run has begun, was slowed down or is itself again, or has ended."""
+    """A run started, met an outage, recovered, or ended."""
 
+    #: The number of the run. All events of a run have the same, and no other run of the process has
+    #: it.
     run_id: int
-    #: ``"started"``; ``"outage"`` when as many steps in a row as are in flight failed by a fault
-    #: that passes, so that it goes one step at a time; ``"recovered"``; ``"ended"``.
+    #: ``"started"``, ``"outage"``, ``"recovered"`` or ``"ended"``. An outage is as many consecutive
+    #: transient errors as steps may be in progress; the run then sends one step at a time.
     state: RunState
-    #: How many steps there are; None for a stream, whose length is not known.
+    #: The number of steps; None for a stream, whose length is unknown.
     total: int | None
-    #: How many steps have each status.
+    #: The number of steps with each status.
     counts: Mapping[str, int]
-    #: Seconds since it began.
+    #: Seconds since the run started.
     elapsed: float
 
 

@@ -26,23 +26,23 @@ _OUTAGE: Final = 3.0
 
 
 class RedisGuard:
-    """A `Guard` whose locks are kept in Redis: of all processes, one at a time writes to an image.
+    """A `Guard` with locks in Redis: one process at a time may write to an image.
 
-    It fails closed: where it cannot be sure, the call ends with `GuardError` before anything is
-    sent, and the step of a run is SKIPPED. A lock that is lost while a write is under way (Redis
-    lost its memory, or the process stood still for `ttl` seconds) is a warning in the log; the call
-    ends as the server's answer says.
+    If it cannot be certain, the call ends with `GuardError` before anything is sent, and the step
+    of a run is SKIPPED. If a lock is lost during a write (Redis lost its data, or the process was
+    stopped for ``ttl`` seconds), a warning is logged, and the call ends as the server's reply
+    decides.
 
-    Give it to `Session` as ``guard=``. Several sessions of one event loop may share one.
+    Pass it to `Session` as ``guard=``. Several sessions of one event loop may share one.
 
     Args:
-        client: A ``redis.asyncio.Redis``. It stays yours: the guard does not close it.
-        ttl: Seconds until the lock of a process that died is free again; 0.1 or more. While it is
-            held, it is renewed three times in that time.
-        wait: Seconds to wait for another writer before the call ends with `GuardError`; 0 or more.
+        client: A ``redis.asyncio.Redis``. The guard does not close it.
+        ttl: Seconds until the lock of a process that died is released, 0.1 or more. A lock that is
+            in use is renewed three times in that time.
+        wait: Seconds to wait for another writer before the call ends with `GuardError`, 0 or more.
 
     Raises:
-        ConfigError: An argument cannot be meant; it is named.
+        ConfigError: An argument is invalid; the text names it.
     """
 
     def __init__(
@@ -56,22 +56,22 @@ class RedisGuard:
         self._silent_since: float | None = None
 
     def for_account(self, account: str) -> RedisGuard:
-        """The guard for an account; called by each session that is given this one.
+        """Return the guard for an account. Each session that uses this guard calls it.
 
         Args:
-            account: A hash of the api key.
+            account: A hash of the API key.
         """
         return RedisGuard(self._client, ttl=self._ttl, wait=self._wait, _account=account)
 
     def hold(self, image: str, /) -> AbstractAsyncContextManager[None]:
-        """Be the only writer of an image inside the ``async with``.
+        """Return a context manager in which the caller is the only writer of an image.
 
         Args:
             image: The image's id.
 
         Raises:
-            GuardError: On entering: another process holds it for `wait` seconds, or Redis does not
-                answer.
+            GuardError: On entering, if another process has the lock for ``wait`` seconds, or Redis
+                does not reply.
         """
         return self._hold(image)
 

@@ -38,33 +38,33 @@ class _Reservation:
 
 
 class RedisLimiter:
-    """A `Limiter` whose budget is kept in Redis: all processes that name the same budget share it.
+    """A `Limiter` in Redis: all processes that use the same name share one rate of requests.
 
-    The budget is spread evenly: each request is given a moment of its own, in one round trip. The
-    processes take turns, so one with ten requests does not wait for one with ten thousand. When
-    the server throttles one process, all of them pause.
+    The requests are spread evenly: each one reserves a time of its own, with one round trip. The
+    processes take turns, so one with ten requests does not wait for one with ten thousand. If the
+    server throttles one process, all of them pause.
 
-    While Redis is away, or does not answer within two seconds, each process goes on by itself with
-    `fallback_share` of the budget, says so once in the log, and asks Redis again every 5 seconds.
-    It is never an error of a call.
+    If Redis is unavailable, or does not reply within two seconds, each process continues alone with
+    ``fallback_share`` of the rate. It logs that once, and tries Redis again every 5 seconds. Calls
+    do not fail because of Redis.
 
-    Give it to `Session` as ``limiter=``. Several sessions of one event loop may share one.
+    Pass it to `Session` as ``limiter=``. Several sessions of one event loop may share one.
 
     Args:
-        client: A ``redis.asyncio.Redis``. It stays yours: the limiter does not close it.
-        name: Which budget is meant, 1 to 200 characters. By default a hash of the api key of the
-            session that uses the limiter, so that each account has its own.
-        per_second: Requests a second of the budget, above 0. When it is given, it takes the place
-            of `per_hour`.
-        per_hour: Requests an hour of the budget, above 0. The vendor allows an account 5,000.
-        share: How much of the budget this fleet may use: above 0, at most 1. The rest is for what
-            else uses the account.
-        burst: Requests that may go at once after a quiet time; 1 or more.
-        fallback_share: How much of the fleet's part a process may use alone while Redis is away:
-            above 0, at most 1. With four processes, 0.25 keeps to the budget.
+        client: A ``redis.asyncio.Redis``. The limiter does not close it.
+        name: The name of the shared rate, 1 to 200 characters. By default a hash of the API key of
+            the session that uses the limiter, so that each account has its own.
+        per_second: Requests per second for all processes, above 0. It replaces ``per_hour``.
+        per_hour: Requests per hour for all processes, above 0. The vendor documents 5,000 an hour
+            for a token.
+        share: The share of that rate that these processes may use, above 0 and at most 1. The rest
+            is for other users of the account.
+        burst: Requests that may be sent at once after a quiet time, 1 or more.
+        fallback_share: The share of the processes' rate that each of them may use alone while Redis
+            is unavailable, above 0 and at most 1. With four processes, 0.25 keeps to the rate.
 
     Raises:
-        ConfigError: An argument cannot be meant; it is named.
+        ConfigError: An argument is invalid; the text names it.
     """
 
     def __init__(
@@ -100,17 +100,17 @@ class RedisLimiter:
 
     @property
     def mode(self) -> Literal["shared", "local"]:
-        """Where turns come from: ``"shared"``, or ``"local"`` while Redis is away."""
+        """The source of turns: ``"shared"``, or ``"local"`` while Redis is unavailable."""
         return "local" if self._away else "shared"
 
     def for_account(self, account: str) -> RedisLimiter:
-        """The limiter for an account; called by each session that is given this one.
+        """Return the limiter for an account. Each session that uses this limiter calls it.
 
         Args:
-            account: A hash of the api key.
+            account: A hash of the API key.
 
         Returns:
-            This one if it has a name; else one for the account, always the same.
+            This limiter if it has a name; else one for the account, always the same.
         """
         if self._name is not None:
             return self
@@ -126,15 +126,15 @@ class RedisLimiter:
         return self._siblings[account]
 
     async def acquire(self, weight: int = 1) -> None:
-        """Wait for a turn: when this returns, one request may go at once.
+        """Wait for a turn. When this returns, one request may be sent at once.
 
-        A wait that is cancelled holds no turn; the moment that it had goes to the next in line.
+        A cancelled wait uses up no turn: the time that it reserved goes to the next request.
 
         Args:
-            weight: How many requests to count it as; 1 or more.
+            weight: The number of requests to count it as, 1 or more.
 
         Raises:
-            ConfigError: `weight` is no such number.
+            ConfigError: ``weight`` is not a whole number of 1 or more.
         """
         checked_count("weight", weight)
         async with self._line:
@@ -145,7 +145,7 @@ class RedisLimiter:
             self._latest = _now()
 
     def throttled(self, seconds: float) -> None:
-        """The server throttled: hold every process back. Returns at once.
+        """Make all processes pause, because the server throttled a request. Returns at once.
 
         Args:
             seconds: How long nothing may be sent, from now on.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
-from typing import Any, Final, TypeVar, Unpack
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from aioe2e import _check, bulk
 from aioe2e._call import Channel, Options
@@ -26,11 +26,12 @@ from aioe2e.models import (
 
 from .listing import Listing
 from .memory import ImageMemory
-from .naming import named, similar
-from .proof import proven_outcomes
-from .verify import Verification
+from .naming import named, several, similar
 from .waits import WaitTold, poll
 from .writes import Writes
+
+if TYPE_CHECKING:
+    from .runs import Runs
 
 __all__ = ["Images"]
 
@@ -38,18 +39,21 @@ T = TypeVar("T")
 
 #: States in which an image does not become another one by waiting.
 _FINISHED: Final = frozenset({ImageState.READY, ImageState.ERROR, ImageState.DISABLED})
-#: Candidates that an error names.
-_MOST_NAMED: Final = 5
 
 
 class Images:
-    """Saved images of the session's project and location. Made by the session: ``session.images``.
+    """The saved images of the session's project and location, as ``session.images``.
 
-    Every coroutine may raise, besides what it names: `UsageError` (an argument cannot be sent;
-    nothing was), `SessionError` (closed, or another event loop), `TransportError` (no reply),
-    `DeadlineExceededError` (`Timeouts.total` is over), `APIError` and its subclasses (the server
-    refused the request), `ResponseError` (the reply could not be parsed), and `ConfigError` where a
-    callable that gives the token does not work.
+    In addition to the errors that it lists, every coroutine may raise:
+
+    - `UsageError`: an argument is invalid; nothing was sent;
+    - `SessionError`: the session is closed, or belongs to another event loop or process;
+    - `TransportError`: there was no reply;
+    - `DeadlineExceededError`: `Timeouts.total` is over;
+    - `APIError` and its subclasses: the server refused the request;
+    - `ResponseError`: the reply could not be read;
+    - `ConfigError`: a callable that gives the auth token failed, or a limiter did;
+    - `GuardError`: the guard did not allow a write.
     """
 
     def __init__(self, channel: Channel, memory: ImageMemory, options: Options) -> None:
@@ -58,23 +62,28 @@ class Images:
         self._options = options
         self._writes = Writes(channel, memory, options)
 
-    async def list(self, match: Callable[[SavedImage], object] | None = None) -> list[SavedImage]:
-        """All saved images, in the server's order.
+    @cached_property
+    def _runs(self) -> Runs:
+        from .runs import Runs  # noqa: PLC0415  # loads with the first run
 
-        (``GET images/saved-images/``; the server does not paginate.)
+        return Runs(self._channel, self._memory, self._options)
+
+    async def list(self, match: Callable[[SavedImage], object] | None = None) -> list[SavedImage]:
+        """Return all saved images, in the server's order.
+
+        Sends ``GET images/saved-images/``, which the server does not paginate. Safe to call again:
+        it changes nothing, and is retried after every transient error.
 
         Args:
-            match: Keeps the images for which it is true; the predicates of `aioe2e.select` fit.
+            match: Keeps the images for which it returns true, such as a predicate of
+                `aioe2e.select`.
 
         Returns:
-            The images. A large reply is parsed and decoded in slices, with a turn of the loop
-            between them.
-
-        May be repeated: it changes nothing, and is retried after every fault that passes.
+            The images. A large reply is read in slices, so that it does not block the event loop.
 
         Raises:
-            ResponseError: Not a list of saved images; each element without an id is named by its
-                JSON path.
+            ResponseError: The reply is not a list of saved images. It names each element without an
+                id by its JSON path.
         """
         if match is not None:
             _check.require_callable("match", match, "select.name_matches('ci-*')")
@@ -82,17 +91,16 @@ class Images:
         return [image for image in listing.images if match is None or match(image)]
 
     async def get(self, image: ImageLike) -> SavedImage:
-        """One saved image, out of the listing.
+        """Return one saved image by its id.
 
-        (The route for a single image is not documented by the vendor.)
+        The image is looked up in a listing, since the vendor does not document a route for a single
+        image. Safe to call again: it changes nothing.
 
         Args:
-            image: A `SavedImage` or an id.
+            image: A `SavedImage` or an id. To find an image by its name, use `by_name`.
 
         Returns:
             The image as the listing shows it.
-
-        May be repeated: it changes nothing.
 
         Raises:
             NotFoundError: The listing does not show it.
@@ -116,11 +124,11 @@ class Images:
         raise error
 
     async def by_name(self, name: str) -> SavedImage:
-        """The one saved image of a name.
+        """Return the one saved image with a name.
 
-        An image with exactly this name goes first. Otherwise that one counts whose name a save
-        under this name can have made: the server puts ``-disk-0`` or ``_<epoch>`` behind it, or
-        keeps it in ``os_distribution`` behind the location.
+        An exact match wins. Otherwise it also accepts the forms in which the server lists a saved
+        image: the name followed by ``-disk-0`` or ``_<epoch>``, or the name in ``os_distribution``
+        after the location. Safe to call again: it changes nothing.
 
         Args:
             name: The name.
@@ -128,11 +136,10 @@ class Images:
         Returns:
             The image as the listing shows it.
 
-        May be repeated: it changes nothing.
-
         Raises:
-            NotFoundError: The listing shows none; the text names similar ones.
-            AmbiguousNameError: It shows several; the text and `image_ids` name them.
+            NotFoundError: No image matches; the text names similar ones.
+            AmbiguousNameError: Several images match; the text and `AmbiguousNameError.image_ids`
+                name them.
         """
         wanted = _check.checked_name(name)
         record = CallRecord()
@@ -145,46 +152,54 @@ class Images:
         return image
 
     async def save(self, node: NodeLike, name: str) -> SaveAction:
-        """Save an image of a node: accepted, not finished. `wait_saved` waits for the image.
+        """Start to save an image of a node, without waiting for the image.
+
+        The server accepts a save at once and makes the image afterwards; `wait_saved` waits for it.
+
+        Not safe to call again: a second save makes a second image. The library sends a save again
+        only if the first request certainly had no effect. If the reply is lost, it checks the
+        listing for `RetryPolicy.look` seconds. Sends ``POST nodes/{node}/actions/`` with ``{"type":
+        "save_images", "name": …}``.
 
         Args:
-            node: The node's id.
-            name: 1 to 255 characters, no control characters, no white space at either end. Whether
-                it must be unique is for the server to say.
+            node: A `Node` or the id of one.
+            name: The name of the image, 1 to 255 characters, without control characters, and
+                without white space at either end. The server decides whether it must be unique.
 
         Returns:
-            The action. Its `image_id` is None with most servers, and its `action_id` is None where
-            the reply was lost and the listing proved the save.
-
-        Must not be repeated blindly: a second save makes a second image. The library sends it again
-        only when the first was certainly not carried out, and looks for it in the listing for
-        `RetryPolicy.look` seconds when its reply was lost. (``POST nodes/{node}/actions/`` with
-        ``{"type": "save_images", "name": …}``.)
+            The action. Its `SaveAction.image_id` is None with most servers, and its
+            `SaveAction.action_id` is None if the reply was lost and the listing confirmed the save.
 
         Raises:
-            OutcomeUnknownError: It was sent, its reply was lost, and the listing does not show its
-                image.
+            NotFoundError: There is no such node.
+            ConflictError: The name is taken.
+            APIError: The server refused otherwise. If an image of the node is being made already,
+                `APIError.passing` is true.
+            OutcomeUnknownError: The save was sent, its reply was lost, and the listing does not
+                show the image.
         """
         return await self._writes.save(node_id_of(node), _check.checked_name(name), CallRecord())
 
     async def rename(self, image: ImageLike, name: str) -> ActionResult:
-        """Give an image a new name.
+        """Rename an image.
+
+        Safe to call again. Sends ``POST images/{id}/`` with ``{"action_type": "rename", "name":
+        …}``.
 
         Args:
             image: A `SavedImage` or an id.
-            name: 1 to 255 characters, no control characters, no white space at either end.
+            name: The new name, 1 to 255 characters, without control characters, and without white
+                space at either end.
 
         Returns:
-            What the server said; an empty message where its reply was lost and the listing proved
-            the rename.
-
-        May be repeated. (``POST images/{id}/`` with ``{"action_type": "rename", "name": …}``.)
+            The server's message. It is empty if the reply was lost and the listing confirmed the
+            rename.
 
         Raises:
             NotFoundError: There is no such image.
             ConflictError: The name is taken.
-            OutcomeUnknownError: It was sent, no reply came, and the listing does not show the new
-                name.
+            OutcomeUnknownError: The rename was sent, its reply was lost, and the listing does not
+                show the new name.
         """
         return await self._writes.rename(
             image_id_of(image), _check.checked_name(name), CallRecord()
@@ -193,23 +208,25 @@ class Images:
     async def delete(self, image: ImageLike, missing_ok: bool = False) -> ActionResult:
         """Delete an image.
 
+        Safe to call again, with ``missing_ok=True`` if an earlier delete may have been carried out.
+        Within one call, "not found" after a lost reply counts as done if the listing does not show
+        the image either. Sends ``POST images/{id}/`` with ``{"action_type": "delete_image"}``.
+
         Args:
             image: A `SavedImage` or an id.
-            missing_ok: Whether an image that is not there is fine (as in `pathlib.Path.unlink`).
+            missing_ok: Whether a missing image is fine, as in ``pathlib.Path.unlink``.
 
         Returns:
-            What the server said. The message says that the image was not found where `missing_ok`
-            forgave that, and is empty where the reply was lost and the listing proved the delete.
-
-        May be repeated: "not found" after a lost reply counts as done when the listing does not
-        show the image. (``POST images/{id}/`` with ``{"action_type": "delete_image"}``.)
+            The server's message. It reports that the image was not found if ``missing_ok``
+            suppressed that error, and is empty if the reply was lost and the listing confirmed the
+            delete.
 
         Raises:
-            NotFoundError: There is no such image, and `missing_ok` is false or the listing does not
-                confirm it.
+            NotFoundError: There is no such image, and ``missing_ok`` is false or the listing does
+                not confirm that it is missing.
             ConflictError: The image is in use.
-            OutcomeUnknownError: It was sent, no reply came, and the listing does not show that it
-                is gone.
+            OutcomeUnknownError: The delete was sent, its reply was lost, and the listing does not
+                show that the image is gone.
         """
         missing_ok = _check.require_bool("missing_ok", missing_ok)
         result, _ = await self._writes.delete(
@@ -227,21 +244,21 @@ class Images:
     ) -> SavedImage:
         """Wait until an image is in a state.
 
+        Safe to call again: it changes nothing. It survives transient errors.
+
         Args:
             image: A `SavedImage` or an id.
-            state: The state to wait for; not DELETED, for which there is `wait_gone`.
-            timeout: Seconds, above 0; None waits for ever.
-            interval: Seconds until the second listing, 0.01 to 60; it grows to 60. All waiters of a
-                session share their listings.
-            progress: Called after each listing that does not end the wait.
+            state: The state to wait for. For DELETED, use `wait_gone`.
+            timeout: Seconds until the wait fails, above 0; None for no limit.
+            interval: Seconds until the second poll, 0.01 to 60; it grows to 60. All waits of a
+                session for images share their listings.
+            progress: Called with a `WaitProgress` after each poll that does not end the wait.
 
         Returns:
-            The image as the listing shows it then.
-
-        May be repeated: it changes nothing, and waits through faults that pass.
+            The image as the last listing shows it.
 
         Raises:
-            ImageFailedError: The image cannot come to that state any more: it turned ERROR,
+            ImageFailedError: The image can no longer reach that state, because it is ERROR or
                 DISABLED or is being deleted.
             NotFoundError: The listing does not show the image.
             WaitTimeoutError: The time is over.
@@ -256,13 +273,11 @@ class Images:
 
         def found(listing: Listing) -> SavedImage | None:
             shown = listing.by_id.get(wanted)
-            if shown is None and self._may_be_new(wanted, listing):
+            if shown is not None:
+                return self._arrived(shown, state)
+            if self._may_be_new(wanted, listing):
                 return None
-            if shown is None:
-                raise _absent(
-                    f"waiting for image {wanted}: it is not in the listing", "wait", listing
-                )
-            return self._arrived(shown, state)
+            raise _absent(f"waiting for image {wanted}: it is not in the listing", "wait", listing)
 
         waiting_for = f"waiting for image {wanted} to be {state.value}"
         return await self._poll(
@@ -281,22 +296,22 @@ class Images:
         interval: float = 5.0,
         progress: Callable[[WaitProgress], object] | None = None,
     ) -> None:
-        """Wait until the listing does not show an image any more, or shows it as DELETED.
+        """Wait until the listing no longer shows an image, or shows it as DELETED.
+
+        Safe to call again: it changes nothing. It survives transient errors.
 
         Args:
             image: A `SavedImage` or an id.
-            timeout: Seconds, above 0; None waits for ever.
-            interval: Seconds, as for `wait`.
-            progress: Called after each listing that does not end the wait.
-
-        May be repeated: it changes nothing, and waits through faults that pass.
+            timeout: Seconds until the wait fails, above 0; None for no limit.
+            interval: Seconds until the second poll, 0.01 to 60; it grows to 60.
+            progress: Called with a `WaitProgress` after each poll that does not end the wait.
 
         Raises:
             WaitTimeoutError: The time is over.
         """
         wanted = image_id_of(image)
         await self._poll(
-            lambda listing: None if self._may_be_there(wanted, listing) else True,
+            lambda listing: self._is_gone(wanted, listing) or None,
             lambda listing: _state_in(listing, wanted),
             waiting_for=f"waiting for image {wanted} to be gone",
             timeout=timeout,
@@ -315,47 +330,48 @@ class Images:
         name: str | None = None,
         since: datetime | None = None,
     ) -> SavedImage:
-        """Wait until the image of a save is there and READY.
+        """Wait until the image of a save is listed and READY.
 
         ::
 
             image = await session.images.wait_saved(action)
             image = await session.images.wait_saved(node="32203", name="nightly", since=moment)
 
+        Safe to call again: it changes nothing. It survives transient errors.
+
         Args:
-            action: What `save` returned. Where the server did not name the image, it is found by
-                its name among those that are newer than the save. If it is lost, `node`, `name`
-                and `since` take its place.
-            timeout: Seconds, above 0; None waits for ever.
-            interval: Seconds, as for `wait`.
-            progress: Called after each listing that does not end the wait; with the state None
-                until the image is found.
+            action: The result of `save`. If the server did not report the id of the image, the
+                image is found by its name among those that are newer than the save. Without an
+                action, pass ``node``, ``name`` and ``since``.
+            timeout: Seconds until the wait fails, above 0; None for no limit.
+            interval: Seconds until the second poll, 0.01 to 60; it grows to 60.
+            progress: Called with a `WaitProgress` after each poll that does not end the wait. Its
+                state is None until the image is found.
             node: The node that was saved, instead of an action.
             name: The name that the save asked for, instead of an action.
-            since: A moment before the save, with a time zone, instead of an action. Images that
-                are older are not taken for its own. It is compared with the server's clock: go a
-                minute back where the two clocks may differ.
+            since: A time before the save, with a time zone, instead of an action. Images created
+                earlier are ignored. It is compared with the server's clock: go back a minute if the
+                two clocks may differ.
 
         Returns:
-            The image as the listing shows it then.
-
-        May be repeated: it changes nothing, and waits through faults that pass.
+            The image as the last listing shows it.
 
         Raises:
-            ImageFailedError: The image turned ERROR.
-            WaitTimeoutError: The time is over; or, before that, more than one image may be the one
-                and waiting longer would not tell which. The text names them.
+            ImageFailedError: The image can no longer become READY, because it is ERROR or DISABLED
+                or is being deleted.
+            WaitTimeoutError: The time is over; or several images match and waiting longer would not
+                help. The text names them.
         """
         save = _save_waited_for(action, node, name, since)
         waiting_for = f"waiting for the image {save.name!r} of node {save.node_id} to be READY"
 
         def found(listing: Listing) -> SavedImage | None:
             candidates = self._candidates(save, listing)
-            if len(candidates) > 1 and all(image.state in _FINISHED for image in candidates):
+            if len(candidates) == 1:
+                return self._arrived(candidates[0], ImageState.READY)
+            if candidates and all(image.state in _FINISHED for image in candidates):
                 raise _ambiguous(waiting_for, candidates)
-            if len(candidates) != 1:
-                return None
-            return self._arrived(candidates[0], ImageState.READY)
+            return None
 
         def state_in(listing: Listing) -> ImageState | None:
             candidates = self._candidates(save, listing)
@@ -380,18 +396,17 @@ class Images:
         """Carry out a plan, or any number of steps from an iterable.
 
         Args:
-            plan: A `Plan`; or a sync or async iterable of `Step`, however long: memory grows with
-                `limit` only.
-            missing_ok: Whether an image that is not there makes a delete UNCHANGED instead of
-                FAILED.
-            options: See `aioe2e.bulk.RunOptions`: `limit`, `on_error`, `progress`, `deadline`,
-                `journal`, `wait_for_budget` and `verify`.
+            plan: A `Plan`; or a sync or async iterable of `Step` of any length, for which memory
+                grows with ``limit`` only.
+            missing_ok: Whether deleting a missing image is UNCHANGED instead of FAILED.
+            options: The fields of `aioe2e.bulk.RunOptions`, such as ``limit``, ``journal`` and
+                ``progress``.
 
         Returns:
-            The report. Failures are in it and are not raised; see `Report.raise_for_errors`.
+            The report. Failed steps are in it and raise nothing; see `Report.raise_for_errors`.
 
         Raises:
-            UsageError: An argument cannot be meant, or the journal is not this plan's. Nothing was
+            UsageError: An argument is invalid, or the journal belongs to another plan. Nothing was
                 sent.
         """
         return await self.stream(plan, missing_ok=missing_ok, **options).drain()
@@ -403,7 +418,7 @@ class Images:
         missing_ok: bool = False,
         **options: Unpack[bulk.RunOptions],
     ) -> bulk.Stream:
-        """The same as `run`, as a stream of outcomes in the order of completion.
+        """Carry out a plan or an iterable of steps, and yield outcomes in the order of completion.
 
         ::
 
@@ -412,33 +427,19 @@ class Images:
                     ...
 
         Args:
-            plan, missing_ok, options: As for `run`.
+            plan: As for `run`.
+            missing_ok: As for `run`.
+            options: As for `run`.
 
         Returns:
-            A stream that has not begun; see `Stream` for how it ends.
+            A stream that has not started yet; see `Stream`.
 
         Raises:
-            UsageError: An argument cannot be meant. What is wrong with a journal is raised by
-                ``async with``.
+            UsageError: An argument is invalid. Problems with a journal are raised by ``async
+                with``.
         """
-        stream = bulk.Stream(
-            bulk.as_plan(plan),
-            perform=partial(
-                self._writes.perform, missing_ok=_check.require_bool("missing_ok", missing_ok)
-            ),
-            session_limit=self._channel.limits.in_flight,
-            current_limit=lambda: self._channel.gate.limit,
-            rest=self._channel.rest,
-            is_closed=lambda: self._channel.closed,
-            check=Verification(self._channel, self._memory),
-            longest_wait=self._options.retry.max_retry_after,
-            clock=self._channel.clock,
-            tell=self._channel.emit if self._channel.settings.hooks else None,
-            **options,
-        )
-        if (limit := options.get("limit")) is not None:
-            self._channel.warn_of_limit(limit)
-        return stream
+        missing_ok = _check.require_bool("missing_ok", missing_ok)
+        return self._runs.stream(plan, missing_ok=missing_ok, **options)
 
     async def bulk_rename(
         self,
@@ -450,19 +451,26 @@ class Images:
         existing: Iterable[SavedImage] | None = None,
         **options: Unpack[bulk.RunOptions],
     ) -> bulk.Report:
-        """Plan new names and give them, in one go.
+        """Rename many images: plan and run in one call.
+
+        Safe to call again with the same inputs.
 
         Args:
-            images, to, existing: As for `Plan.rename`. A collection with a length is planned and
-                ordered; any other iterable, sync or async, is streamed: then each item is checked
-                by itself only.
-            options: As for `run`.
+            images: A mapping of id to new name, pairs of image and new name, or images with ``to``.
+                A list or another sized collection is planned and ordered as a whole. Any other
+                iterable, sync or async, is streamed, and each item is checked by itself only.
+            to: A function that takes a `SavedImage` and returns its new name.
+            existing: A fresh listing. It supplies the current names of ids, and the names that are
+                taken.
+            options: The fields of `aioe2e.bulk.RunOptions`, such as ``limit``, ``journal`` and
+                ``progress``.
 
         Returns:
-            The report; see `run`. Calling again with the same inputs does no harm.
+            The report, as for `run`.
 
         Raises:
-            UsageError: Some inputs cannot be right. Nothing was sent.
+            UsageError: Some inputs are invalid; `UsageError.problems` has all of them. Nothing was
+                sent.
         """
         source = bulk.steps_or_plan(
             Action.RENAME, images, to, existing, partial(bulk.Plan.rename, to=to, existing=existing)
@@ -478,19 +486,27 @@ class Images:
         existing: Iterable[SavedImage] | None = None,
         **options: Unpack[bulk.RunOptions],
     ) -> bulk.Report:
-        """Plan deletions and carry them out, in one go.
+        """Delete many images: plan and run in one call.
+
+        Safe to call again with the same inputs, with ``missing_ok=True``.
 
         Args:
-            images, existing, force: As for `Plan.delete`; any iterable without a length is
-                streamed.
-            missing_ok: Whether an image that is not there is UNCHANGED instead of FAILED.
-            options: As for `run`.
+            images: The images, as `SavedImage` or id. A list or another sized collection is planned
+                and ordered as a whole. Any other iterable, sync or async, is streamed, and each
+                item is checked by itself only.
+            missing_ok: Whether deleting a missing image is UNCHANGED instead of FAILED.
+            force: Whether images that are in use may be deleted. It is not the command line's
+                ``--force``, which skips a question.
+            existing: A fresh listing, to check the images against.
+            options: The fields of `aioe2e.bulk.RunOptions`, such as ``limit``, ``journal`` and
+                ``progress``.
 
         Returns:
-            The report; see `run`. Calling again with the same inputs does no harm.
+            The report, as for `run`.
 
         Raises:
-            UsageError: Some inputs cannot be right. Nothing was sent.
+            UsageError: Some inputs are invalid; `UsageError.problems` has all of them. Nothing was
+                sent.
         """
         plan = partial(bulk.Plan.delete, existing=existing, force=force)
         source = bulk.steps_or_plan(Action.DELETE, images, None, existing, plan, force=force)
@@ -507,51 +523,56 @@ class Images:
         same_names: bool = False,
         **options: Unpack[bulk.RunOptions],
     ) -> bulk.Report:
-        """Plan an image of each node and save them, in one go.
+        """Save an image of each of many nodes: plan and run in one call.
 
-        `Report.saved` gives what `wait_saved` takes, one by one.
+        Not safe to call again: that makes second images. Run `Report.remaining` instead, which
+        leaves out every save that may have been carried out. `Report.saved` returns the actions,
+        for `wait_saved`.
 
         Args:
-            nodes, to, existing, same_names: As for `Plan.save`; any iterable without a length is
-                streamed.
-            options: As for `run`.
+            nodes: A mapping of node id to image name, pairs of node and name, or nodes with ``to``.
+                A list or another sized collection is planned and ordered as a whole. Any other
+                iterable, sync or async, is streamed, and each item is checked by itself only.
+            to: A function that takes the id of a node and returns the name of its image.
+            existing: A fresh listing. It supplies the names that are taken.
+            same_names: Whether several nodes may have images of one name. The server may refuse the
+                second one.
+            options: The fields of `aioe2e.bulk.RunOptions`, such as ``limit``, ``journal`` and
+                ``progress``.
 
         Returns:
-            The report; see `run`. Calling again makes second images. Run `Report.remaining`
-            instead, which leaves out every save that may have been carried out.
+            The report, as for `run`.
 
         Raises:
-            UsageError: Some inputs cannot be right. Nothing was sent.
+            UsageError: Some inputs are invalid; `UsageError.problems` has all of them. Nothing was
+                sent.
         """
         plan = partial(bulk.Plan.save, to=to, existing=existing, same_names=same_names)
         source = bulk.steps_or_plan(Action.SAVE, nodes, to, existing, plan)
         return await self.run(source, **options)
 
     async def reconcile(self, report: bulk.Report) -> bulk.Report:
-        """Settle the UNKNOWN outcomes of a report to DONE where one listing proves it.
+        """Settle the UNKNOWN outcomes of a report to DONE if one listing confirms them.
 
-        A rename is proven by the name, a delete by the image's absence, a save by a new image of
-        its name that no other save of this session can have made. What the listing does not prove
-        stays UNKNOWN: it may still take effect. Saves of two programs under one name at the same
-        moment cannot be told apart: the image of the other is taken for the lost one.
+        A rename is confirmed by the name, a delete by the image's absence, and a save by a new
+        image of its name that no other save of this session can have made. All others stay UNKNOWN:
+        they may still take effect. Saves by two programs under one name at the same time cannot be
+        told apart, so an image of the other program may be taken for the lost one.
+
+        Safe to call again: it changes nothing on the server.
 
         Args:
-            report: Of a run in this session or, where it came from a journal, of any.
-
-        May be repeated: it changes nothing on the server.
+            report: The report of a run in this session, or of any run if it comes from a journal.
 
         Returns:
-            A new report; the given one is left as it is. Without UNKNOWN outcomes nothing is asked
-            of the server.
+            A new report; the given one stays as it is. Without UNKNOWN outcomes nothing is sent.
+
+        Raises:
+            UsageError: The argument is not a `Report`.
         """
         if not isinstance(report, bulk.Report):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
             raise UsageError(f"report must be a Report, not {type(report).__name__}")
-        unknown = report.where(bulk.Status.UNKNOWN)
-        if not unknown:
-            return report
-        listing = await self._memory.list_with_retries(self._options, CallRecord())
-        lag = self._options.retry.look
-        return report.settle(proven_outcomes(self._channel, self._memory, unknown, listing, lag))
+        return await self._runs.reconcile(report)
 
     def _candidates(self, action: SaveAction, listing: Listing) -> Sequence[SavedImage]:
         """The images in a listing that may be that of a save."""
@@ -562,14 +583,11 @@ class Images:
 
     def _may_be_new(self, image_id: str, listing: Listing) -> bool:
         """Whether an image that a listing does not show may be too new for it."""
-        memory = self._memory
-        is_old = memory.known.is_old(image_id, listing, self._options.retry.look)
-        return not is_old or memory.saves.is_unborn(image_id)
+        return self._memory.may_be_new(image_id, listing, self._options.retry.look)
 
-    def _may_be_there(self, image_id: str, listing: Listing) -> bool:
-        return (
-            listing.partial or image_id in listing.by_id or self._memory.saves.is_unborn(image_id)
-        )
+    def _is_gone(self, image_id: str, listing: Listing) -> bool:
+        """Whether a listing shows that an image is not there, and not only that it is new."""
+        return listing.lacks(image_id) and not self._memory.saves.is_unborn(image_id)
 
     def _arrived(self, image: SavedImage, state: ImageState) -> SavedImage | None:
         """The image if it is in the state, None if it may still get there."""
@@ -634,18 +652,23 @@ def _save_waited_for(
     Raises:
         UsageError: It is neither, or both, or one of the three is missing or cannot be meant.
     """
-    told = {"node": node, "name": name, "since": since}
-    given = [argument for argument, value in told.items() if value is not None]
-    if action is not None:
-        if not isinstance(action, SaveAction):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
-            raise UsageError(
-                f"action must be the SaveAction that save() returned, not {type(action).__name__}"
-            )
-        if given:
-            raise UsageError(f"{given[0]}: give either the action, or node, name and since")
-        return action
+    if action is None:
+        return _save_of(node, name, since)
+    if not isinstance(action, SaveAction):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+        raise UsageError(
+            f"action must be the SaveAction that save() returned, not {type(action).__name__}"
+        )
+    for argument, value in (("node", node), ("name", name), ("since", since)):
+        if value is not None:
+            raise UsageError(f"{argument}: give either the action, or node, name and since")
+    return action
+
+
+def _save_of(node: NodeLike | None, name: str | None, since: datetime | None) -> SaveAction:
+    """An action made of what is known of a save."""
     if node is None or name is None or since is None:
-        missing = ", ".join(argument for argument in told if argument not in given)
+        given = {"node": node, "name": name, "since": since}
+        missing = ", ".join(argument for argument, value in given.items() if value is None)
         raise UsageError(
             "give the SaveAction that save() returned, or node, name and since"
             f" (missing: {missing})"
@@ -667,11 +690,8 @@ def _absent(text: str, action: str, listing: Listing, attempts: int = 0) -> NotF
 
 def _ambiguous(waiting_for: str, candidates: Sequence[SavedImage]) -> WaitTimeoutError:
     """The error for a save whose image can be any of several: waiting longer would not tell."""
-    named = ", ".join(f"{image.image_id} ({image.name!r})" for image in candidates[:_MOST_NAMED])
-    more = len(candidates) - _MOST_NAMED
-    others = f" and {more} more" if more > 0 else ""
     return WaitTimeoutError(
-        f"{len(candidates)} images may be the one, and nothing tells them apart: {named}{others}; "
-        "look which it is, and go on with its id",
+        f"{len(candidates)} images may be the one, and nothing tells them apart: "
+        f"{several(candidates)}; look which it is, and go on with its id",
         subject=waiting_for,
     )

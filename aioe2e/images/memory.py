@@ -8,11 +8,9 @@ from aioe2e._call import Call, Channel, Options
 from aioe2e._record import CallOrders, CallRecord
 from aioe2e._wire import LIST, Verdict, images_in_slices
 
-from .known import KnownImages
-from .late_writes import LateWrites
-from .listing import Listing, Listings
-from .locks import KeyedLocks
+from .listing import KnownImages, Listing, Listings
 from .saves import SaveClaims
+from .write_order import KeyedLocks, LateWrites
 
 
 class ImageMemory:
@@ -34,6 +32,18 @@ class ImageMemory:
         self.saves: SaveClaims = SaveClaims(self.known)
         #: Listings for looks and waits, which may share them.
         self.listings: Listings = Listings(self.list_once, channel)
+
+    def may_be_new(self, image_id: str, listing: Listing, lag: float) -> bool:
+        """Whether an image that a listing does not show may only be too new for it.
+
+        Args:
+            image_id: The image.
+            listing: The listing.
+            lag: Seconds by which a listing may be late.
+        """
+        if self.saves.is_unborn(image_id):
+            return True
+        return not self.known.is_old(image_id, listing, lag)
 
     async def list_with_retries(self, options: Options, record: CallRecord) -> Listing:
         """List all saved images, as a call of its own."""

@@ -53,18 +53,26 @@ def named(images: Sequence[SavedImage], name: str) -> SavedImage | None:
     Raises:
         AmbiguousNameError: There are several.
     """
-    found = [image for image in images if image.name == name]
-    found = found or [image for image in images if fits(image, name)]
-    if len(found) < 2:
-        return found[0] if found else None
-    candidates = [f"{image.image_id} ({quoted(image.name)})" for image in found]
-    told = ", ".join(candidates[:_MOST_NAMED])
-    more = len(found) - _MOST_NAMED
-    raise AmbiguousNameError(
-        f"{len(found)} images may be meant by the name {quoted(name)}: {told}"
-        f"{f' and {more} more' if more > 0 else ''}; say which by its id",
-        image_ids=[image.image_id for image in found],
-    )
+    exact = [image for image in images if image.name == name]
+    found = exact or [image for image in images if fits(image, name)]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise AmbiguousNameError(
+            f"{len(found)} images may be meant by the name {quoted(name)}: {several(found)}; "
+            "say which by its id",
+            image_ids=[image.image_id for image in found],
+        )
+    return found[0]
+
+
+def several(images: Sequence[SavedImage]) -> str:
+    """The first few of several candidates by id and name, and how many more there are."""
+    told = ", ".join(f"{image.image_id} ({quoted(image.name)})" for image in images[:_MOST_NAMED])
+    more = len(images) - _MOST_NAMED
+    if more > 0:
+        told += f" and {more} more"
+    return told
 
 
 def similar(images: Sequence[SavedImage], name: str) -> str:
@@ -73,4 +81,6 @@ def similar(images: Sequence[SavedImage], name: str) -> str:
 
     names = {image.name for image in images}
     close = difflib.get_close_matches(name, names, _MOST_NAMED)
-    return f"; similar names: {', '.join(map(quoted, close))}" if close else ""
+    if not close:
+        return ""
+    return f"; similar names: {', '.join(map(quoted, close))}"

@@ -7,19 +7,16 @@ may be late: what it must not be late for is reckoned in `known`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
-from aioe2e import bulk
 from aioe2e._actions import ACTIONS, ProvenBy
 from aioe2e._call import Channel
 from aioe2e._wire import Fate, Verdict
 from aioe2e.config import RetryPolicy
 from aioe2e.errors import E2EError, NotFoundError, extended
-from aioe2e.models import Action, ActionResult, SaveAction
+from aioe2e.models import Action
 
-from .known import name_proven_from
-from .listing import Listing
+from .listing import Listing, name_proven_from
 from .memory import ImageMemory
 from .saves import PendingSave
 
@@ -31,34 +28,51 @@ _FIRST_INTERVAL = 0.15
 _MARGIN = 0.005
 
 
-class OpenWrite(NamedTuple):
+class OpenWrite:
     """A write of which it is not known whether it was carried out."""
 
-    #: What it does.
-    action: Action
-    #: The id of the image (of the node, for a save).
-    target: str
-    #: The name that it gives.
-    name: str
-    #: Loop time at which it was sent for the first time.
-    began: float
-    #: What the image was called then, and from when on, where that was known.
-    before: tuple[str, float] | None = None
-    #: The save, if it is one.
-    pending: PendingSave | None = None
+    __slots__ = ("action", "before", "began", "name", "pending", "target")
+
+    def __init__(
+        self,
+        action: Action,
+        target: str,
+        name: str,
+        began: float,
+        before: tuple[str, float] | None = None,
+        pending: PendingSave | None = None,
+    ) -> None:
+        #: What it does.
+        self.action: Action = action
+        #: The id of the image (of the node, for a save).
+        self.target: str = target
+        #: The name that it gives.
+        self.name: str = name
+        #: Loop time at which it was sent for the first time.
+        self.began: float = began
+        #: What the image was called then, and from when on, where that was known.
+        self.before: tuple[str, float] | None = before
+        #: The save, if it is one.
+        self.pending: PendingSave | None = pending
 
 
-class Proof(NamedTuple):
+class Proof:
     """What a listing shows of a write, and from when on that is a proof."""
 
-    #: The verdict on the write; its fate is DONE.
-    verdict: Verdict
-    #: Loop time: a listing that was asked for by then or later, and shows the same, is a proof.
-    holds_from: float
+    __slots__ = ("asked_at", "holds_from", "verdict")
 
-    def holds_for(self, listing: Listing) -> bool:
-        """Whether it is a proof in this listing."""
-        return self.holds_from <= listing.started
+    def __init__(self, verdict: Verdict, holds_from: float, asked_at: float) -> None:
+        #: The verdict on the write; its fate is DONE.
+        self.verdict: Verdict = verdict
+        #: Loop time: a listing that was asked for by then or later, and shows the same, is a proof.
+        self.holds_from: float = holds_from
+        #: Loop time at which the listing was asked for.
+        self.asked_at: float = asked_at
+
+    @property
+    def holds(self) -> bool:
+        """Whether the listing proves it by now."""
+        return self.holds_from <= self.asked_at
 
 
 class WriteWitness:
@@ -131,31 +145,35 @@ class WriteWitness:
         Returns:
             A verdict whose fate is DONE; None where nothing is proven.
         """
-        channel, lag = self._channel, self._policy.look
+        channel = self._channel
         write = self._open_write()
-        look_end = channel.clock.now() + lag
-        end = look_end if until is None else min(look_end, until)
+        look_end = end = channel.clock.now() + self._policy.look
+        if until is not None:
+            end = min(end, until)
         interval = _FIRST_INTERVAL
         self.looked = False
         while not channel.closed:
             # The first listing has as long as the call has; further ones are made only while the
             # look lasts.
             listing = await self._listing(until)
-            proof = None
-            if listing is not None:
-                proof = proof_of(self._memory, write, listing, lag)
-            if proof is not None and listing is not None and proof.holds_for(listing):
+            proof = self._proof_in(listing, write)
+            if proof is not None and proof.holds:
                 return proof.verdict
             if once and proof is None:
                 break
             now = channel.clock.now()
-            wait = _wait_for(proof, now, min(interval, end - now))
-            if now >= end or now + wait > end + _MARGIN:
+            due = _next_due(proof, now, interval, end)
+            if due is None:
                 self.looked = listing is not None and now >= look_end
                 break
-            await channel.rest(wait)
+            await channel.rest(due - now)
             interval *= 1.5
         return None
+
+    def _proof_in(self, listing: Listing | None, write: OpenWrite) -> Proof | None:
+        if listing is None:
+            return None
+        return proof_of(self._memory, write, listing, self._policy.look)
 
     def _open_write(self) -> OpenWrite:
         began = self.began
@@ -186,17 +204,23 @@ class WriteWitness:
         if target in listing.by_id:
             other = "the listing shows the image: the account may speak the other Dialect"
             return extended(error, f" [{other}]")
-        is_old = memory.known.is_old(target, listing, self._policy.look)
-        if listing.partial or memory.saves.is_unborn(target) or not is_old:
+        if listing.partial or memory.may_be_new(target, listing, self._policy.look):
             return extended(error, " [it may only be too new for the server to show it]")
         return extended(error, "", confirmed=True)
 
 
-def _wait_for(proof: Proof | None, now: float, interval: float) -> float:
-    """Seconds until the next listing: until it can be a proof, if what was shown is none yet."""
+def _next_due(proof: Proof | None, now: float, interval: float, end: float) -> float | None:
+    """Loop time at which the next listing is worth asking for; None if that is too late.
+
+    Where something was shown that is no proof yet, that is when it can be one.
+    """
+    if now >= end:
+        return None
     if proof is None:
-        return interval
-    return max(proof.holds_from - now, 0.0) + _MARGIN
+        return min(now + interval, end)
+    if proof.holds_from > end:
+        return None
+    return max(proof.holds_from, now) + _MARGIN
 
 
 def proof_of(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
@@ -222,21 +246,23 @@ def proof_of(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float
 
 def _by_name(write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
     image = listing.by_id.get(write.target)
-    if image is None or image.name != write.name or write.target in listing.contradictory:
+    if image is None or image.name != write.name:
+        return None
+    if write.target in listing.contradictory:
         return None
     holds_from = name_proven_from(write.name, write.before, write.began, lag)
-    return Proof(Verdict(Fate.DONE), holds_from)
+    return Proof(Verdict(Fate.DONE), holds_from, listing.started)
 
 
 def _by_absence(
     memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float
 ) -> Proof | None:
-    if listing.partial or write.target in listing.by_id:
+    if not listing.lacks(write.target):
         return None
     if memory.saves.is_unborn(write.target):
         return None  # it may only not have come up yet
     holds_from = memory.known.absence_proven_from(write.target, write.began, lag)
-    return Proof(Verdict(Fate.DONE), holds_from)
+    return Proof(Verdict(Fate.DONE), holds_from, listing.started)
 
 
 def _by_new_image(memory: ImageMemory, write: OpenWrite, listing: Listing) -> Proof | None:
@@ -245,59 +271,5 @@ def _by_new_image(memory: ImageMemory, write: OpenWrite, listing: Listing) -> Pr
     image = memory.saves.product(write.pending, listing)
     if image is None:
         return None
-    return Proof(Verdict(Fate.DONE, data={"image_id": image.image_id}), listing.started)
-
-
-def proven_outcomes(
-    channel: Channel,
-    memory: ImageMemory,
-    unknown: Sequence[bulk.Outcome],
-    listing: Listing,
-    lag: float,
-) -> list[bulk.Outcome]:
-    """The outcomes of UNKNOWN steps of a run, as far as a later listing proves them to be done.
-
-    Args:
-        channel: The session's.
-        memory: What is known of the images.
-        unknown: The outcomes.
-        listing: A listing from after the run.
-        lag: Seconds by which the listing may be late.
-    """
-    for outcome in unknown:
-        step = outcome.step
-        if _is_save(step) and step.sent_at is not None:
-            # All saves of an earlier process are known before any is settled: each may have made
-            # another's image.
-            ago = channel.clock.wall() - step.sent_at
-            memory.saves.recall(str(step.name), listing.received - ago)
-    settled = (_proven(memory, outcome, listing, lag) for outcome in unknown)
-    return [outcome for outcome in settled if outcome is not None]
-
-
-def _proven(
-    memory: ImageMemory, outcome: bulk.Outcome, listing: Listing, lag: float
-) -> bulk.Outcome | None:
-    step = outcome.step
-    result: SaveAction | ActionResult
-    if _is_save(step):
-        image = memory.saves.settle(str(step.name), listing)
-        if image is None:
-            return None
-        result = SaveAction(node_id=step.target, name=str(step.name), image_id=image.image_id)
-    else:
-        # What was sent by another session or process was sent long ago.
-        began = memory.known.open_since(step.target)
-        write = OpenWrite(step.action, step.target, step.name or "", began)
-        proof = proof_of(memory, write, listing, lag)
-        if proof is None or not proof.holds_for(listing):
-            return None
-        result = ActionResult()
-    return bulk.Outcome(
-        step, bulk.Status.DONE, result, attempts=outcome.attempts, elapsed=outcome.elapsed
-    )
-
-
-def _is_save(step: bulk.Step) -> bool:
-    """Whether a step is proven by an image of its own, and so needs a claim on it."""
-    return ACTIONS[step.action].proven_by is ProvenBy.NEW_IMAGE
+    verdict = Verdict(Fate.DONE, data={"image_id": image.image_id})
+    return Proof(verdict, holds_from=listing.started, asked_at=listing.started)

@@ -4,21 +4,23 @@ An image is taken for the product of a save only when nothing else of this sessi
 its name fits, no listing before the save showed it, it was made after the save was sent, and no
 other save of this session could claim it. What another program makes under the same name at the
 same moment looks the same, and cannot be told apart.
+
+When an image was made, the server's creation times tell once it is known how far its clock is ahead
+of the loop's. A reply's ``Date`` says so, unless it comes from a machine with another clock. What
+the server said of this session's own saves says so, too: the moment at which it accepted one, and
+when its image was made.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
 
-import attrs
-
 from aioe2e.models import SaveAction, SavedImage
 
-from .creation import SLACK, CreationTimes
-from .known import KnownImages, trim
-from .listing import Listing
+from .listing import KnownImages, Listing, trim
 from .naming import fits
 
 #: Seconds for which a save whose image is not known may still claim one.
@@ -27,6 +29,11 @@ _REMEMBERED = 3600.0
 _RIVALRY = 60.0
 #: Saves and claims kept at the most.
 _MOST = 10_000
+#: The server writes creation times and its own clock in whole seconds: two of them may differ by
+#: this many seconds though they mean the same.
+SLACK = 2.0
+#: Saves that are remembered, the latest.
+_MOST_ACCEPTED = 50
 
 #: What makes two `SaveAction` the same: id, node, name and moment.
 ActionKey = tuple[str | None, str, str, datetime | None]
@@ -36,15 +43,17 @@ def _key(action: SaveAction) -> ActionKey:
     return action.action_id, action.node_id, action.name, action.created_at
 
 
-@attrs.define(eq=False, repr=False)
 class PendingSave:
     """One save of this session, from before its first request on."""
 
-    name: str
-    #: Loop time of its first request. Written again when that is sent.
-    sent_at: float
-    #: The action, once the server accepted it. Written by `SaveClaims.accepted`.
-    key: ActionKey | None = None
+    __slots__ = ("key", "name", "sent_at")
+
+    def __init__(self, name: str, sent_at: float) -> None:
+        self.name: str = name
+        #: Loop time of its first request. Written again when that is sent.
+        self.sent_at: float = sent_at
+        #: The action, once the server accepted it. Written by `SaveClaims.accepted`.
+        self.key: ActionKey | None = None
 
     @property
     def in_doubt(self) -> bool:
@@ -148,10 +157,13 @@ class SaveClaims:
         return found[0]
 
     def _may_be_of(self, image: SavedImage, pending: PendingSave, listing: Listing) -> bool:
-        if not fits(image, pending.name) or image.image_id in self._claimed:
+        if image.image_id in self._claimed:
             return False
-        is_new = self._is_new(image, pending)
-        return is_new and self._creation.was_made_since(image, pending.sent_at, listing)
+        if not fits(image, pending.name):
+            return False
+        return self._is_new(image, pending) and self._creation.was_made_since(
+            image, pending.sent_at, listing
+        )
 
     def _is_new(self, image: SavedImage, pending: PendingSave) -> bool:
         """Whether no listing from before a save showed an image."""
@@ -161,8 +173,10 @@ class SaveClaims:
     def _rivals(self, pending: PendingSave) -> Iterator[PendingSave]:
         """Other saves without an image that may have made what this one is taken for."""
         for other in self._pending:
+            if other is pending:
+                continue
             is_near = abs(other.sent_at - pending.sent_at) < _RIVALRY
-            if other is not pending and (other.in_doubt or is_near):
+            if other.in_doubt or is_near:
                 yield other
 
     def recall(self, name: str, sent_at: float) -> None:
@@ -286,3 +300,127 @@ def _is_older(image: SavedImage, action: SaveAction) -> bool:
     if action.created_at is None or image.creation_time is None:
         return False
     return (action.created_at - image.creation_time).total_seconds() > SLACK
+
+
+class Ahead:
+    """Seconds by which the server's clock is ahead of the loop's, at least and at most."""
+
+    __slots__ = ("least", "most")
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least: float = least
+        self.most: float = most
+
+    def agrees_with(self, other: Ahead) -> bool:
+        """Whether both may be true."""
+        return self.least <= other.most + SLACK and other.least <= self.most + SLACK
+
+    def narrowed_by(self, other: Ahead) -> Ahead:
+        """What follows from both."""
+        return Ahead(max(self.least, other.least), min(self.most, other.most))
+
+    def made_between(self, made: float, start: float, end: float) -> bool:
+        """Whether something that the server dates `made` was made between two loop times."""
+        return made - self.most >= start - SLACK and made - self.least <= end + SLACK
+
+
+class _Accepted:
+    """A save that the server accepted."""
+
+    __slots__ = ("created_at", "image_id", "received", "sent_at")
+
+    def __init__(
+        self, sent_at: float, received: float, created_at: datetime | None, image_id: str | None
+    ) -> None:
+        #: Loop times at which it was sent, and at which the reply was there.
+        self.sent_at: float = sent_at
+        self.received: float = received
+        #: What the reply says, if it does: the moment, and the image.
+        self.created_at: datetime | None = created_at
+        self.image_id: str | None = image_id
+
+
+class CreationTimes:
+    """Tells whether an image was made between a moment and a listing."""
+
+    def __init__(self) -> None:
+        self._accepted: deque[_Accepted] = deque(maxlen=_MOST_ACCEPTED)
+
+    def learn(
+        self, sent_at: float, received: float, created_at: datetime | None, image_id: str | None
+    ) -> None:
+        """A save was accepted.
+
+        Args:
+            sent_at: Loop time at which it was sent.
+            received: Loop time at which the reply was there.
+            created_at: The moment that the reply tells.
+            image_id: The image that the reply names.
+        """
+        if created_at is not None or image_id is not None:
+            self._accepted.append(_Accepted(sent_at, received, created_at, image_id))
+
+    def was_made_since(self, image: SavedImage, sent_at: float, listing: Listing) -> bool:
+        """Whether an image was made between a moment and the listing that shows it.
+
+        Args:
+            image: The image.
+            sent_at: The moment, in loop time.
+            listing: The listing.
+        """
+        if image.creation_time is None:
+            return False
+        made = image.creation_time.timestamp()
+        clocks = self._clocks(listing)
+        return any(clock.made_between(made, sent_at, listing.received) for clock in clocks)
+
+    def _clocks(self, listing: Listing) -> Iterator[Ahead]:
+        """What may be believed of the server's clock."""
+        learned = self._learned(listing)
+        if learned is not None:
+            yield learned
+        if listing.date is None:
+            return
+        offset = listing.date.timestamp() - listing.received
+        dated = Ahead(offset, offset)
+        if learned is None or dated.agrees_with(learned):
+            yield dated
+
+    def _learned(self, listing: Listing) -> Ahead | None:
+        """What this session's own saves tell of the server's clock.
+
+        The images that they made count before the moments that the replies tell.
+        """
+        by_images = _all(self._by_images(listing))
+        by_replies = _all(self._by_replies())
+        if by_images is None or by_replies is None:
+            return by_images or by_replies
+        if by_images.agrees_with(by_replies):
+            return by_images.narrowed_by(by_replies)
+        return by_images
+
+    def _by_images(self, listing: Listing) -> Iterator[Ahead]:
+        for save in self._accepted:
+            image = listing.by_id.get(save.image_id or "")
+            if image is not None and image.creation_time is not None:
+                made = image.creation_time.timestamp()
+                yield Ahead(made - listing.received, made - save.sent_at)
+
+    def _by_replies(self) -> Iterator[Ahead]:
+        for save in self._accepted:
+            if save.created_at is not None:
+                told = save.created_at.timestamp()
+                yield Ahead(told - save.received, told - save.sent_at)
+
+
+def _all(bounds: Iterator[Ahead]) -> Ahead | None:
+    """What follows from all of them; None if there is none, or if they contradict one another."""
+    result: Ahead | None = None
+    for each in bounds:
+        if result is None:
+            result = each
+        elif each.agrees_with(result):
+            result = result.narrowed_by(each)
+        else:
+            return None
+    return result

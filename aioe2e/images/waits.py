@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from aioe2e._call import Channel, closed_error
 from aioe2e._check import LONGEST_INTERVAL
@@ -27,13 +27,20 @@ T = TypeVar("T")
 _GROWTH = 1.5
 
 
-class WaitTold(NamedTuple):
+class WaitTold:
     """Who is told of a wait, and what."""
 
-    #: The user's callback.
-    progress: Callable[[WaitProgress], object]
-    #: The state, in a listing, of what is waited for.
-    state_in: Callable[[Listing], ImageState | None]
+    __slots__ = ("progress", "state_in")
+
+    def __init__(
+        self,
+        progress: Callable[[WaitProgress], object],
+        state_in: Callable[[Listing], ImageState | None],
+    ) -> None:
+        #: The user's callback.
+        self.progress: Callable[[WaitProgress], object] = progress
+        #: The state, in a listing, of what is waited for.
+        self.state_in: Callable[[Listing], ImageState | None] = state_in
 
     def tell(self, listing: Listing | None, *, elapsed: float, next_look: float) -> None:
         """Tell of a look; None in the place of a listing that failed."""
@@ -81,20 +88,33 @@ async def poll(
             result = found(fresh)
             if result is not None:
                 return result
-        if channel.closed:
-            raise closed_error()
-        if failure is not None and not is_passing(failure):
-            raise failure
+        _require_no_end(channel, failure)
         if schedule.is_over():
-            break
-        shown = None if failure is not None else listing
+            raise _not_in_time(waiting_for, timeout, failure)
+        shown = listing
+        if failure is not None:
+            shown = None
         schedule.advance(shown)
         if told is not None:
             told.tell(shown, elapsed=schedule.elapsed(), next_look=schedule.left())
+
+
+def _require_no_end(channel: Channel, failure: E2EError | None) -> None:
+    """Raise what ends a wait: the session was closed, or a listing failed for good."""
+    if channel.closed:
+        raise closed_error()
+    if failure is not None and not is_passing(failure):
+        raise failure
+
+
+def _not_in_time(
+    waiting_for: str, timeout: float | None, failure: E2EError | None
+) -> WaitTimeoutError:
+    """The error of a wait whose time is over."""
     because = ""
     if failure is not None:
         because = f" (the last listing failed: {failure})"
-    raise WaitTimeoutError(
+    return WaitTimeoutError(
         f"not within {timeout:g} s{because}; the server may still be at it", subject=waiting_for
     )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+import math
 
-from aioe2e import bulk
 from aioe2e._actions import ACTIONS
 from aioe2e._call import Call, Channel, Options
 from aioe2e._record import CallRecord
@@ -12,9 +11,9 @@ from aioe2e._wire import Request, Verdict, describe, encode, save_action
 from aioe2e.errors import DeadlineExceededError, NotFoundError
 from aioe2e.models import Action, ActionResult, SaveAction
 
-from .locks import guarded
 from .memory import ImageMemory
 from .proof import WriteWitness
+from .write_order import guarded
 
 
 class Writes:
@@ -27,28 +26,6 @@ class Writes:
         self._channel = channel
         self._memory = memory
         self._options = options
-
-    async def perform(
-        self, step: bulk.Step, record: CallRecord, *, missing_ok: bool
-    ) -> bulk.Ending:
-        """Carry out one step of a run; what the bulk engine is handed."""
-        match step.action:
-            case Action.SAVE:
-                return bulk.Ending(
-                    bulk.Status.DONE, await self.save(step.target, str(step.name), record)
-                )
-            case Action.RENAME:
-                return bulk.Ending(
-                    bulk.Status.DONE,
-                    await self.rename(step.target, str(step.name), record, in_doubt=step.open),
-                )
-            case Action.DELETE:
-                result, found = await self.delete(
-                    step.target, record, missing_ok=missing_ok, in_doubt=step.open
-                )
-                return bulk.Ending(bulk.Status.DONE if found else bulk.Status.UNCHANGED, result)
-            case _:
-                assert_never(step.action)
 
     async def save(self, node: str, name: str, record: CallRecord) -> SaveAction:
         """Save an image of a node."""
@@ -136,10 +113,12 @@ class Writes:
         wait = settled_at - now
         if wait <= 0:
             return
-        total = options.timeouts.total
-        is_too_long = total is not None and wait > total
-        is_too_late = record.orders.deadline is not None and settled_at > record.orders.deadline
-        if is_too_long or is_too_late:
+        end = math.inf
+        if options.timeouts.total is not None:
+            end = now + options.timeouts.total
+        if record.orders.deadline is not None:
+            end = min(end, record.orders.deadline)
+        if settled_at > end:
             raise DeadlineExceededError(
                 f"{describe(request)}: nothing was sent, since an earlier request to change the "
                 f"image was lost and may still take effect for {wait:.1f} s, which is longer than "

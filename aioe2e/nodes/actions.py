@@ -29,10 +29,10 @@ __all__ = ["Nodes"]
 
 
 class Nodes:
-    """The nodes of the session's project and location. Made by the session: ``session.nodes``.
+    """The nodes of the session's project and location, as ``session.nodes``.
 
-    Nothing here changes a node. Every coroutine may raise, besides what it names, what the
-    coroutines of `Images` raise.
+    Nothing here changes a node. In addition to the errors that it lists, every coroutine may raise
+    those that the coroutines of `Images` raise.
     """
 
     def __init__(self, channel: Channel, options: Options) -> None:
@@ -40,22 +40,21 @@ class Nodes:
         self._options = options
 
     async def list(self, match: Callable[[Node], object] | None = None) -> list[Node]:
-        """All nodes, in the server's order.
+        """Return all nodes, in the server's order.
 
-        (``GET nodes/``. Where the reply says that there are more, the other pages are asked for,
-        one after the other, all within `Timeouts.total`.)
+        Sends ``GET nodes/``. If the reply reports more pages, they are requested one after the
+        other, all within `Timeouts.total`. Safe to call again: it changes nothing, and is retried
+        after every transient error.
 
         Args:
-            match: Keeps the nodes for which it is true.
+            match: Keeps the nodes for which it returns true.
 
         Returns:
-            The nodes. A list shows less of each than `get`; see `Node`.
-
-        May be repeated: it changes nothing, and is retried after every fault that passes.
+            The nodes. A listing shows less of each than `get`; see `Node`.
 
         Raises:
-            ResponseError: Not a list of nodes, or the server does not show all pages; the text says
-                how many of how many nodes were shown.
+            ResponseError: The reply is not a list of nodes, or the server does not return all
+                pages. The text states how many of the total were returned.
         """
         if match is not None:
             require_callable("match", match, "lambda node: node.name.startswith('web-')")
@@ -79,17 +78,15 @@ class Nodes:
         return [node for node in found.values() if match is None or match(node)]
 
     async def get(self, node: NodeLike) -> Node:
-        """One node, in full.
+        """Return one node, in full.
 
-        (``GET nodes/{id}/``)
+        Sends ``GET nodes/{id}/``. Safe to call again: it changes nothing.
 
         Args:
             node: A `Node` or an id.
 
         Returns:
             The node as the server shows it now.
-
-        May be repeated: it changes nothing.
 
         Raises:
             NotFoundError: There is no such node in this project and location.
@@ -106,22 +103,23 @@ class Nodes:
         interval: float = 5.0,
         progress: Callable[[WaitProgress], object] | None = None,
     ) -> Node:
-        """Wait until a node is in a state: RUNNING again after a save, for one.
+        """Wait until a node is in a state, such as RUNNING again after a save.
+
+        Safe to call again: it changes nothing. It survives transient errors.
 
         Args:
             node: A `Node` or an id.
-            state: The state to wait for.
-            timeout: Seconds, above 0; None waits for ever.
-            interval: Seconds until the second request, 0.01 to 60; it grows to 60.
-            progress: Called after each request that does not end the wait.
+            state: The state to wait for. A node that was powered off when it was saved returns to
+                POWERED_OFF.
+            timeout: Seconds until the wait fails, above 0; None for no limit.
+            interval: Seconds until the second poll, 0.01 to 60; it grows to 60.
+            progress: Called with a `WaitProgress` after each poll that does not end the wait.
 
         Returns:
-            The node as the server shows it then.
-
-        May be repeated: it changes nothing, and waits through faults that pass.
+            The node as the last reply shows it.
 
         Raises:
-            NodeFailedError: The node turned FAILED (unless that is waited for).
+            NodeFailedError: The node is FAILED, and that is not the state to wait for.
             NotFoundError: There is no such node.
             WaitTimeoutError: The time is over.
         """

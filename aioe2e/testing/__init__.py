@@ -1,12 +1,9 @@
-"""An emulator of the MyAccount image API, for tests and for trying things out without an account.
+"""An emulator of the MyAccount image API, for tests and to try things without an account.
 
 ::
 
     async with FakeE2E(images=200, nodes=20, latency=0.02) as fake, fake.session() as session:
         ...
-
-Each name loads what it needs when it is first used, so that pytest can load the plugin in this
-package without loading a web server.
 """
 
 from typing import TYPE_CHECKING

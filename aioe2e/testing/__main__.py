@@ -26,17 +26,15 @@ def greeting_of(fake: FakeE2E, options: argparse.Namespace) -> str:
     """
     key, token = fake.credentials.api_key, fake.credentials.auth_token
     url = fake.url.rstrip("/")
-    without_version = url.removesuffix("/api/v1")
+    environment = fake.environment
+    exports = "\n".join(f"  export {name}={value}" for name, value in environment.items())
+    without_version = environment["E2E_MYACCOUNT_BASE_URL"]
     return f"""\
 {len(fake.images)} saved images and {len(fake.nodes)} nodes at
   {fake.url}
 These credentials open nothing but this server. This library and its command
 line read them, and so do the examples:
-  export E2E_API_KEY={key}
-  export E2E_AUTH_TOKEN={token}
-  export E2E_PROJECT_ID={fake.project_id}
-  export E2E_LOCATION={fake.location}
-  export E2E_MYACCOUNT_BASE_URL={without_version}
+{exports}
   aioe2e.Session.from_env()
 The MCP server reads the same five. e2ectl reads the first four and
   export E2ECTL_MYACCOUNT_BASE_URL={url}

@@ -42,35 +42,37 @@ _PATH = "/myaccount/api/v1/"
 
 
 class FakeE2E:
-    """A MyAccount API for saved images that lives on a loopback socket and keeps state.
+    """An emulated MyAccount API for saved images, on a loopback socket.
 
-    ``async with FakeE2E(images=500) as fake`` serves on the running loop; ``with
+    ``async with FakeE2E(images=500) as fake`` serves on the running loop. ``with
     FakeE2E(images=500) as fake`` serves from a thread of its own, for tests that are not async or
-    that change loops. Any client can be pointed at `url`.
+    that change loops. Any client can use `url`.
 
     Args:
-        images: How many saved images to make up, or the wire objects themselves, or a JSON file of
-            them (a list, or a reply with the list as its ``data``).
-        nodes: Likewise; a node has ``id``, ``name`` and ``status``.
-        seed: The same seed makes up the same images and nodes, and throws the same dice.
-        latency: Seconds that every reply takes, or the least and the most.
-        requests_per_second: More than that are answered with 429 and a true Retry-After; None for
-            no limit.
-        requests_per_hour: Likewise for an hour. Both may be given.
-        faults: What goes wrong; see `Faults`. May be set later, too.
-        dialects: Which dialects are spoken: names of `DIALECTS`, or a `Dialect`; by default all.
-        api_key: The right api key.
-        auth_token: The right token.
+        images: The number of saved images to make up, their wire objects, or the path of a JSON
+            file with them (a list, or a reply with the list as its ``data``).
+        nodes: The same for nodes. A node has ``id``, ``name`` and ``status``.
+        seed: The random seed of images, nodes and choices.
+        latency: Seconds that every reply takes, or a pair of the least and the most.
+        requests_per_second: The rate above which requests get a 429 with a correct Retry-After;
+            None for no limit.
+        requests_per_hour: The same per hour. Both may be given.
+        faults: The faults that requests meet; see `Faults`. They can be changed later.
+        dialects: The dialects that are accepted, as names of `DIALECTS` or `Dialect`; by default
+            all.
+        api_key: The API key that is accepted.
+        auth_token: The auth token that is accepted.
         host: The address to listen on.
-        port: The port; 0 for any that is free.
-        keep_calls: How many of the latest `calls` to keep; None for all. `call_count` and
-            `RecordedRequest.index` count on.
-        keep_ledger: How many of the latest changes to keep in `ledger`; None for all.
-            `change_count` counts on.
-        **rules: Any field of `Rules`: ``save_seconds``, ``unique_names``, ``visible_after``, …
+        port: The port to listen on; 0 for any free port.
+        keep_calls: The number of the latest `calls` to keep; None for all. `call_count` and
+            `RecordedRequest.index` include the others.
+        keep_ledger: The number of the latest changes to keep in `ledger`; None for all.
+            `change_count` includes the others.
+        **rules: The fields of `Rules`, such as ``save_seconds``, ``unique_names`` and
+            ``visible_after``.
 
     Raises:
-        UsageError: A value has the wrong type or makes no sense, or a keyword is unknown.
+        UsageError: An argument is invalid or unknown.
         OSError: A file cannot be read.
     """
 
@@ -96,6 +98,8 @@ class FakeE2E:
         refuse_unknown(rules, FakeE2E)
         known = Rules(**rules)
         self.credentials: Credentials = Credentials(api_key=api_key, auth_token=auth_token)
+        self._api_key = api_key
+        self._auth_token = auth_token
         checks.integer("seed", seed)
         checks.text("host", host)
         self._listener = Listener(host, checks.whole("port", port, most=65535))
@@ -125,18 +129,18 @@ class FakeE2E:
 
     @classmethod
     def like(cls, report: ReportLike, **options: Any) -> Self:
-        """An emulator that behaves as a field report tells of a real account.
+        """Make an emulator that behaves as a field report describes a real account.
 
-        It has as many images and nodes, with the fields and the types that were seen there, and
-        follows what the report tells of dialects, waits, lags, rate limits and the clock.
+        It has as many images and nodes, with the fields and types that were seen there, and follows
+        the report's dialects, waits, lags, rate limits and clock.
 
         Args:
-            report: What `Session.field_report` gave, what its ``to_dict`` told, or a file with its
-                JSON or its text.
-            **options: What shall be otherwise: anything that `FakeE2E` takes.
+            report: The result of `Session.field_report` or of its ``to_dict``, or the path of a
+                file with its JSON or its text.
+            **options: Arguments of `FakeE2E`, which override the report.
 
         Raises:
-            UsageError: It is no field report, or an option makes no sense.
+            UsageError: It is not a field report, or an option is invalid.
             OSError: The file cannot be read.
         """
         return cls(**(options_like(report, seed=options.get("seed", 0)) | options))
@@ -145,73 +149,72 @@ class FakeE2E:
 
     @property
     def url(self) -> str:
-        """The base URL, good for `Session`'s ``base_url`` and for other clients' settings."""
+        """The base URL, for ``base_url`` of `Session` and for the settings of other clients."""
         if not self._listener.running:
             raise RuntimeError("FakeE2E is not running: enter it with `async with` or `with` first")
         return f"{self._listener.origin}{_PATH}"
 
     @property
     def project_id(self) -> int | str:
-        """What `session` sends: the first of the account's projects."""
+        """The project that `session` uses: the first one of the account."""
         project = self._store.home.project
         return int(project) if project.isdecimal() else project
 
     @property
     def location(self) -> str:
-        """What `session` sends: the first of the account's locations."""
+        """The location that `session` uses: the first one of the account."""
         return self._store.home.location
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that the emulator listens on."""
         return self._listener.port
 
     @property
     def images(self) -> Records:
-        """The true state of all images, by id: wire objects.
+        """The true state of all images: a mapping of id to wire object.
 
-        A test may change them, and play another user that way. `Record.location` and
-        `Record.project` say where each of them is.
-
-        What goes through them goes through a snapshot, so that requests may come meanwhile.
+        A test may change them, as another user would. The attributes ``location`` and ``project``
+        of each object are the place of the image. Reading or writing takes a snapshot, so requests
+        may arrive at the same time.
         """
         self._store.advance()
         return self._store.images
 
     @property
     def nodes(self) -> Records:
-        """The true state of all nodes, by id. A test may change them."""
+        """The true state of all nodes: a mapping of id to wire object. A test may change them."""
         self._store.advance()
         return self._store.nodes
 
     @property
     def ledger(self) -> list[Applied]:
-        """Every change that was really made, in order; the latest `keep_ledger` of them."""
+        """Every change that was applied, in order; the latest ``keep_ledger`` of them."""
         return self._store.ledger
 
     @property
     def change_count(self) -> int:
-        """How many changes were made, those included that the ledger no longer has."""
+        """The number of changes, including those that `ledger` no longer has."""
         return self._store.changes.total()
 
     @property
     def calls(self) -> list[RecordedRequest]:
-        """Every request that arrived, in order; the latest `keep_calls` of them."""
+        """Every request that arrived, in order; the latest ``keep_calls`` of them."""
         return self._service.calls
 
     @property
     def call_count(self) -> int:
-        """How many requests arrived, those included that `calls` no longer has."""
+        """The number of requests that arrived, including those that `calls` no longer has."""
         return self._service.arrived
 
     @property
     def in_flight(self) -> int:
-        """Requests that are inside the server now, and whose clients still wait."""
+        """The number of requests that are being processed and whose clients still wait."""
         return len(self._service.inside)
 
     @property
     def max_in_flight(self) -> int:
-        """The most requests that were inside at the same time. Set it to 0 to count anew."""
+        """The highest number of requests in flight at the same time. Set it to 0 to start again."""
         return self._service.max_inside
 
     @max_in_flight.setter
@@ -220,21 +223,21 @@ class FakeE2E:
 
     @property
     def refused(self) -> int:
-        """Requests that the rate limit refused."""
+        """The number of requests that the rate limit refused."""
         return self._service.throttle.refused
 
     @property
     def inside_retry_after(self) -> int:
-        """Requests that came although a 429 had told the client to wait.
+        """The number of requests that arrived although a 429 had asked the client to wait.
 
-        Those that may have been on their way when it was sent do not count: 0.1 s are allowed for
-        that, but not on the connection on which the client read the 429.
+        Requests that may have been sent before the 429 arrived do not count. For that, 0.1 s are
+        allowed, but not on the connection on which the client read the 429.
         """
         return self._service.throttle.ignored
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong. Takes what ``FakeE2E(faults=…)`` takes."""
+        """The faults that requests meet. It accepts what ``FakeE2E(faults=…)`` accepts."""
         return Faults(self._service.injected, self._service.faults)
 
     @faults.setter
@@ -251,27 +254,26 @@ class FakeE2E:
         target: str | int | None = None,
         times: int = 1,
     ) -> None:
-        """Let the next requests meet a fault, before `faults` do; first in, first out.
+        """Let the next requests meet a fault, before those of `faults`; first in, first out.
 
         Args:
-            fault: What they meet.
+            fault: The fault, or the name of its kind.
             action: Only requests of this action, or of these; None for all.
-            target: Only those of this image or node.
-            times: How many; 1 or more.
+            target: Only requests for this image or node.
+            times: The number of requests that meet it, 1 or more.
 
         Raises:
-            UsageError: There is no such action or kind, or it would never happen.
+            UsageError: There is no such action or kind, or no request could ever meet it.
         """
         checks.whole("times", times, least=1)
         self._service.injected.add(FaultRule.of(action, fault, target=target, times=times))
 
     def session(self, **options: Any) -> Session:
-        """A `Session` for this server.
+        """Return a `Session` for this emulator.
 
         Args:
-            **options: Anything that `Session` takes. By default a retry comes after 0.01 s to
-                0.1 s, and a lost write is looked for during 2 s: the emulator shows late only
-                what it is told to.
+            **options: Arguments of `Session`. By default retries come after 0.01 s to 0.1 s, and
+                `RetryPolicy.look` is 2 s: only what the emulator is told to delay is late.
         """
         defaults: dict[str, Any] = {
             "base_url": self.url,
@@ -281,21 +283,35 @@ class FakeE2E:
         }
         return Session(options.pop("credentials", self.credentials), **(defaults | options))
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables with which ``Session.from_env()`` uses this server.
+
+        A test of an application sets them, with ``monkeypatch.setenv`` for example.
+        """
+        return {
+            "E2E_API_KEY": self._api_key,
+            "E2E_AUTH_TOKEN": self._auth_token,
+            "E2E_PROJECT_ID": str(self.project_id),
+            "E2E_LOCATION": self.location,
+            "E2E_MYACCOUNT_BASE_URL": self.url.rstrip("/").removesuffix("/api/v1"),
+        }
+
     async def settle(self) -> None:
-        """Wait until nothing is on its way any more: no request inside, no late effect to come."""
+        """Wait until no request is being processed and no late effect is to come."""
         while self._service.tasks or self._service.pending:  # noqa: ASYNC110  # may be another loop's
             await asyncio.sleep(0.005)
 
     # Lifetime
 
     async def start(self) -> None:
-        """Begin to listen. `async with` does it."""
+        """Start to listen. ``async with`` does this."""
         if self._listener.running:
             raise RuntimeError("FakeE2E is running already")
         await self._listener.start(self._service.handle, on_gone=self._service.inside.discard)
 
     async def close(self) -> None:
-        """Stop listening, cut all connections, end what hangs. May be called twice."""
+        """Stop listening, and close all connections. Closing twice does nothing."""
         await self._listener.close(cancel=self._service.cancel)
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What happens to one request inside the emulator, from its arrival to its reply or its fault."""
+"""Serves one request, from its arrival to its reply or its fault."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Service:
     Args:
         store: The account's state.
         account: Who may ask, and how it behaves.
-        latency: The least and the most seconds that a reply takes.
+        latency: The minimum and the maximum time of a reply in seconds.
         throttle: The rate limit.
-        seed: Of the dice for the latency.
+        seed: Random seed of the latency.
         keep_calls: How many of the latest requests to keep; None for all.
-        refuse: Stops listening for so many seconds.
-        reset_next: Resets so many connections as soon as they are made.
+        refuse: Stops listening for a number of seconds.
+        reset_next: Resets a number of connections as soon as they are made.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class Service:
         self.arrived: int = 0
         #: The connections whose request is being served, and whose client still waits.
         self.inside: set[Connection] = set()
-        #: The most of them at the same time.
+        #: The maximum of them at the same time.
         self.max_inside: int = 0
-        #: Writes that will take effect although their connections have gone.
+        #: Writes that will take effect although their connections are closed.
         self.pending: set[asyncio.TimerHandle] = set()
         #: The tasks that serve a request.
         self.tasks: set[asyncio.Task[object]] = set()
-        #: What goes wrong.
+        #: The faults.
         self.faults: Faults = Faults()
-        #: What goes wrong before that.
+        #: Injected faults, which come before those.
         self.injected: Injected = Injected()
         self.throttle = throttle
         self._store = store
@@ -93,8 +93,7 @@ class Service:
                 return connection.drop()
             if connection.end_on_next is not None:
                 call.fault = "kept connection ended"
-                # Many clients send head and body one after the other; the test wants to know what
-                # it was about.
+                # Many clients send the body after the head; read it, since a test may ask for it.
                 with contextlib.suppress(
                     TimeoutError, ConnectionError, web.RequestPayloadError, web.HTTPException
                 ):
@@ -128,7 +127,7 @@ class Service:
         except web.RequestPayloadError:
             return connection.end_with(self._refusal(call, 400, "The body cannot be decoded"))
         except Exception as error:
-            # Of the test's own function or objects: the log and the client's error say which.
+            # The test's own function or objects failed: the log and the client show how.
             _logger.exception("%r could not be answered", call)
             return connection.end_with(self._refusal(call, 500, f"The emulator failed: {error}"))
 
@@ -137,7 +136,7 @@ class Service:
         return self._finished(call, refusal(status, text))
 
     def cancel(self) -> None:
-        """End what hangs and what was to happen later."""
+        """End the requests that hang, and cancel what was to happen later."""
         for handle in self.pending:
             handle.cancel()
         self.pending.clear()
@@ -199,7 +198,7 @@ class Service:
         return self._finished(call, reply)
 
     def _finished(self, call: RecordedRequest, reply: WireReply) -> WireReply:
-        """The reply as the rules and the method want it."""
+        """The reply with the headers that the rules ask for, in the form for its method."""
         rules = self._account.rules
         return attrs.evolve(
             reply,
@@ -209,7 +208,7 @@ class Service:
         )
 
     def _budget_headers(self) -> tuple[tuple[str, str], ...]:
-        """The headers that tell what is left of the rate limit, where the rules want them."""
+        """The headers about what is left of the rate limit, if the rules ask for them."""
         family = self._account.rules.rate_limit_headers
         budget = self.throttle.budget()
         if budget is None or family is None:

@@ -184,6 +184,19 @@ async def test_the_fallback_is_no_attempt_and_costs_no_budget() -> None:
         assert len(fake.calls) == 2
 
 
+@pytest.mark.parametrize(
+    ("action", "arguments"), [("save", ("x",)), ("rename", ("x",)), ("delete", ())]
+)
+async def test_a_name_in_place_of_an_id_is_named_as_the_likely_mistake(
+    action: str, arguments: tuple[str, ...]
+) -> None:
+    async with FakeE2E() as fake, fake.session() as session:
+        with pytest.raises(aioe2e.NotFoundError) as caught:
+            await getattr(session.images, action)("golden", *arguments)
+    assert "ids are numbers, and this looks like a name" in str(caught.value)
+    assert "Dialect" not in str(caught.value)
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 501])
 async def test_no_other_status_than_405_leads_to_the_other_dialect(status: int) -> None:
     async with (
@@ -624,7 +637,7 @@ async def test_wait_saved_copes_with_a_save_that_is_dated_in_the_year_one() -> N
             {"id": 1, "created_at": "0001-01-01T00:00:00Z"}, "1", fake.images[image]["name"]
         )
         assert (
-            await session.images.wait_saved(start, interval=0.02, timeout=0.3)
+            await session.images.wait_saved(start, interval=0.02, timeout=SOON)
         ).image_id == image
 
 

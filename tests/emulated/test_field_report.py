@@ -47,7 +47,7 @@ def answer(asked: Asked) -> Says:
     return Says(status=404, whole={"detail": "acme is not found"})
 
 
-async def test_a_report_tells_the_shape_of_replies() -> None:
+async def test_a_report_shows_the_shape_of_replies() -> None:
     async with odd_server(answer) as (session, asked):
         report = await session.field_report()
     assert [each.path for each in asked] == ["images/saved-images/", "nodes/", "images/918273/", "nodes/410207/"]  # fmt: skip
@@ -74,7 +74,7 @@ async def test_a_report_tells_the_shape_of_replies() -> None:
     assert report.answers == {}
 
 
-async def test_nothing_in_a_report_says_whose_account_it_is() -> None:
+async def test_nothing_in_a_report_identifies_the_account() -> None:
     async with odd_server(answer) as (session, _):
         report = await session.field_report()
     text = f"{report} {report!r} {json.dumps(report.to_dict())}".lower()
@@ -122,7 +122,7 @@ async def test_what_fails_is_in_the_report(says: Says) -> None:
     assert json.dumps(report.to_dict())
 
 
-async def test_a_server_that_is_not_there_is_in_the_report() -> None:
+async def test_a_missing_server_is_in_the_report() -> None:
     async with FakeE2E() as fake:
         session = fake.session()
     report = await session.field_report()
@@ -177,13 +177,13 @@ async def test_a_trial_finds_the_dialect_that_works() -> None:
     assert report.answers["Does POST work for a delete?"].startswith("no, but")
 
 
-async def test_a_trial_is_told_to_the_log_by_default(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_steps_of_a_trial_are_logged_by_default(caplog: pytest.LogCaptureFixture) -> None:
     async with FakeE2E(images=0, nodes=1, save_seconds=0.0) as fake, fake.session() as session:
         await session.field_report(next(iter(fake.nodes)), writes=True, interval=0.01)
     assert "field report: saving an image of node" in caplog.text
 
 
-async def test_a_trial_stops_before_it_writes_where_the_node_is_not_there() -> None:
+async def test_a_trial_of_a_missing_node_stops_before_any_write() -> None:
     async with FakeE2E(images=1, nodes=1) as fake, fake.session() as session:
         report = await session.field_report(99999, writes=True, interval=0.01)
         assert all(call.method == "GET" for call in fake.calls)
@@ -208,7 +208,7 @@ async def test_a_trial_that_stops_half_way_leaves_nothing_behind(action: str, fa
             assert not left
 
 
-async def test_a_save_that_takes_too_long_is_said_to_be_left() -> None:
+async def test_a_trial_reports_the_image_of_a_save_that_took_too_long() -> None:
     async with FakeE2E(images=0, nodes=1, save_seconds=60) as fake, fake.session() as session:
         node = next(iter(fake.nodes))
         report = await session.field_report(node, writes=True, interval=0.01, timeout=0.05)
@@ -221,7 +221,7 @@ async def test_a_save_that_takes_too_long_is_said_to_be_left() -> None:
     [
         ({"writes": True}, "node: writes=True needs the node"),
         ({"node": 5}, "node: it is for writes=True"),
-        ({"node": "a/b", "writes": True}, "node: 'a/b' is no id"),
+        ({"node": "a/b", "writes": True}, "node: 'a/b' is not an id"),
         ({"writes": "yes"}, "writes: True or False is needed"),
         ({"node": 5, "writes": True, "tell": 5}, "tell: a plain callable is needed"),
         ({"node": 5, "writes": True, "timeout": None}, "timeout must be"),
@@ -229,7 +229,7 @@ async def test_a_save_that_takes_too_long_is_said_to_be_left() -> None:
         ({"node": 5, "writes": True, "interval": 0}, "interval must be"),
     ],
 )
-async def test_arguments_that_cannot_be_meant_are_refused(
+async def test_invalid_arguments_of_a_field_report_are_refused(
     arguments: dict[str, Any], says: str
 ) -> None:
     async with FakeE2E() as fake, fake.session() as session:
@@ -269,7 +269,7 @@ def test_the_kind_of_a_value(value: Any, name: str) -> None:
     assert kind(value) == name
 
 
-def test_a_sentence_is_told_without_what_may_be_of_the_account() -> None:
+def test_a_sentence_is_masked_where_it_may_identify_the_account() -> None:
     said = "Image 'acme' of root@acme.example with id 918273 (img-9) named ours-1 not found"
     assert masked_sentence(said, ["ours-1"]) == "Image [quoted] of [mail] with id [9] [9] named [ours] not found"  # fmt: skip
 
@@ -278,9 +278,7 @@ _NAMES = st.text("abcdefghij", min_size=4, max_size=12)
 
 
 @given(name=_NAMES, others=st.lists(_NAMES, max_size=4), number=st.integers(10**6, 10**9))
-def test_no_value_ends_up_in_the_shape_of_objects(
-    name: str, others: list[str], number: int
-) -> None:
+def test_the_shape_of_objects_contains_no_value(name: str, others: list[str], number: int) -> None:
     objects = [
         {"n": name, "i": number, "d": {name: {"x": str(number)}}, "status": name, "l": others},
         {str(number): 1, "deep": [[[{name: name}]]]},
@@ -290,7 +288,7 @@ def test_no_value_ends_up_in_the_shape_of_objects(
     assert f'"{name}"' not in shape
 
 
-def test_an_object_that_is_keyed_by_names_tells_none() -> None:
+def test_keys_that_are_names_of_the_account_are_not_shown() -> None:
     objects = [
         {"vm_info": {"acmeprod": {"vm_id": 5, "acme_db": 1}}, "os_info": {"version": "7"}}
     ] * 3
@@ -300,7 +298,7 @@ def test_an_object_that_is_keyed_by_names_tells_none() -> None:
     assert set(shape["os_info"]["fields"]) == {"version"}
 
 
-async def test_why_a_trial_stopped_names_nothing_of_the_account() -> None:
+async def test_the_reason_why_a_trial_stopped_identifies_nothing_of_the_account() -> None:
     refused = {"code": 403, "message": "acme has no rights in payroll", "errors": {}}
 
     def deny(asked: Asked) -> Says:
@@ -312,6 +310,6 @@ async def test_why_a_trial_stopped_names_nothing_of_the_account() -> None:
     assert "acme" not in str(report)
 
 
-def test_an_object_with_very_many_keys_is_data() -> None:
+def test_the_keys_of_a_very_large_object_are_not_shown() -> None:
     keys = {f"{a}{b}": 1 for a in "abcdefghij" for b in "abcdefghij"}
     assert list(shape_of_objects([keys], Vocabulary([], ()))) == ["[key]"]

@@ -94,7 +94,7 @@ async def test_the_views_of_a_session_share_its_limiter() -> None:
     assert limiter.turns == 1
 
 
-async def test_waiting_for_the_first_turn_is_on_no_clock() -> None:
+async def test_waiting_for_the_first_turn_has_no_timeout() -> None:
     async def hang(_: int) -> None:
         await asyncio.sleep(0.7)
 
@@ -104,7 +104,7 @@ async def test_waiting_for_the_first_turn_is_on_no_clock() -> None:
             await session.images.list()
 
 
-async def test_waiting_for_a_later_turn_is_on_the_clock_of_the_call() -> None:
+async def test_waiting_for_a_later_turn_counts_towards_the_timeout_of_the_call() -> None:
     async def hang(turn: int) -> None:
         await asyncio.sleep(60 if turn > 1 else 0)
 
@@ -140,7 +140,7 @@ async def test_a_call_that_waits_for_its_turn_holds_no_slot() -> None:
         await first
 
 
-async def test_in_a_pause_the_limiter_is_not_asked_and_is_told_of_it() -> None:
+async def test_in_a_pause_the_limiter_is_not_asked_but_informed() -> None:
     limiter = Turnstile()
     async with FakeE2E(images=3) as fake, fake.session(limiter=limiter, retry=FAST) as session:
         fake.faults = Faults.script(Fault("429-json-seconds", value="0.6"))
@@ -189,7 +189,7 @@ async def test_a_retry_asks_before_calls_that_have_not_begun() -> None:
         await asyncio.gather(*others)
 
 
-async def test_turns_that_grow_old_behind_a_slow_server_are_taken_anew() -> None:
+async def test_turns_that_become_old_behind_a_slow_server_are_taken_again() -> None:
     limiter = Turnstile()
     limits = Limits(in_flight=1)
     async with FakeE2E() as fake, fake.session(limiter=limiter, limits=limits) as session:
@@ -227,9 +227,7 @@ async def test_a_limiter_that_raises_is_named_and_nothing_is_sent(
     ], "said once"
 
 
-async def test_a_limiter_that_fails_in_the_middle_of_a_call_leaves_the_truth_to_the_listing() -> (
-    None
-):
+async def test_if_a_limiter_fails_during_a_call_the_listing_decides_the_outcome() -> None:
     async def fail(turn: int) -> None:
         if turn == 2:
             raise LookupError
@@ -287,7 +285,7 @@ async def test_a_cancelled_wait_for_a_turn_gives_its_place_to_the_next() -> None
         assert call.cancelled()
 
 
-async def test_a_throttled_that_raises_or_is_async_after_all_changes_nothing(
+async def test_a_throttled_method_that_raises_or_returns_a_coroutine_changes_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Odd(Turnstile):
@@ -303,7 +301,7 @@ async def test_a_throttled_that_raises_or_is_async_after_all_changes_nothing(
     assert "the limiter failed with ValueError" in caplog.text
 
 
-async def test_hooks_hear_of_every_turn() -> None:
+async def test_hooks_get_an_event_for_every_turn() -> None:
     class Named(Turnstile):
         mode = "shared"
 
@@ -323,12 +321,12 @@ async def test_hooks_hear_of_every_turn() -> None:
         ("redis://localhost", "a value of type str does not"),
     ],
 )
-def test_what_is_no_limiter_is_refused_by_name(limiter: Any, named: str) -> None:
+def test_an_object_without_the_methods_of_a_limiter_is_refused(limiter: Any, named: str) -> None:
     with pytest.raises(ConfigError, match=f"limiter must have the methods .*{named}"):
         aioe2e.Session(credentials(), limiter=limiter)
 
 
-def test_an_async_throttled_is_refused_by_name() -> None:
+def test_an_async_throttled_method_is_refused() -> None:
     class Wrong(Turnstile):
         async def throttled(self, seconds: float) -> None:  # type: ignore[override]  # the mistake
             """Never awaited."""
@@ -337,7 +335,7 @@ def test_an_async_throttled_is_refused_by_name() -> None:
         aioe2e.Session(credentials(), limiter=Wrong())  # type: ignore[arg-type]  # the mistake
 
 
-def test_limiter_and_guard_learn_the_account_and_not_the_key() -> None:
+def test_limiter_and_guard_are_given_the_account_and_not_the_key() -> None:
     seen: list[str] = []
 
     class Curious(Turnstile, Door):
@@ -367,7 +365,7 @@ def credentials() -> aioe2e.Credentials:
 # The guard
 
 
-async def test_each_write_of_an_image_is_inside_the_guard_and_nothing_else_is() -> None:
+async def test_only_writes_of_images_are_inside_the_guard() -> None:
     door = Door()
     async with FakeE2E(images=3) as fake, fake.session(guard=door) as session:
         one, two, three = await session.images.list()
@@ -397,7 +395,7 @@ async def test_a_guard_that_refuses_ends_the_write_before_anything_is_sent(
         assert not fake.calls
 
 
-async def test_a_guard_that_fails_on_leaving_changes_no_outcome(
+async def test_a_guard_that_fails_on_release_changes_no_outcome(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Sticky(Door):
@@ -432,6 +430,6 @@ async def test_closing_the_session_ends_a_wait_for_the_guard() -> None:
 
 
 @pytest.mark.parametrize("guard", [object(), Door, "lock"])
-def test_what_is_no_guard_is_refused_by_name(guard: Any) -> None:
+def test_an_object_without_the_method_of_a_guard_is_refused(guard: Any) -> None:
     with pytest.raises(ConfigError, match="guard must have the method hold"):
         aioe2e.Session(credentials(), guard=guard)

@@ -82,16 +82,16 @@ ABSENT = Says(status=404, whole={"code": 404, "message": "Project not found", "e
         (FORBIDDEN, FORBIDDEN, (False, None), "refuses the API key or the auth token"),
         (FORBIDDEN, Says({}), (True, False), "The API key and the auth token are accepted, but the images cannot be listed"),
         (ABSENT, Says({}), (True, False), "project 12345 and location Delhi"),
-        (ABSENT, ABSENT, (None, None), "check base_url, the project and the location"),
+        (ABSENT, ABSENT, (None, None), "Check base_url, the project and the location"),
         (Says(status=400), Says([]), (True, False), "Check the project and the location"),
         (Says(status=500), Says({}), (None, None), "The server failed"),
-        (Says(status=429, headers={"Retry-After": "300"}), Says({}), (None, None), "wait 300 s before you send more"),
+        (Says(status=429, headers={"Retry-After": "300"}), Says({}), (None, None), "Wait 300 s before you send more"),
         (Says({}), Says({}), (None, None), "does not look like the API"),
         (Says([{"id": 5, "os": "CentOS"}]), Says({}), (None, None), "does not look like the API"),
         (Says(whole="no envelope"), Says({}), (None, None), "does not look like the API"),
     ],
 )  # fmt: skip
-async def test_what_is_refused_is_told_with_what_to_do(
+async def test_a_refusal_is_explained_with_what_to_do(
     listing: Says, account: Says, accepted: tuple[bool | None, bool | None], says: str
 ) -> None:
     async with odd_server(refusing(listing, account)) as (session, asked):
@@ -103,7 +103,7 @@ async def test_what_is_refused_is_told_with_what_to_do(
     assert len(asked) <= 5
 
 
-async def test_a_server_that_is_not_there_is_told() -> None:
+async def test_a_missing_server_is_explained() -> None:
     credentials = Credentials(api_key="the-api-key", auth_token="the-auth-token")
     async with Session(
         credentials, base_url="http://127.0.0.1:1/", retry=RetryPolicy.none()
@@ -113,7 +113,7 @@ async def test_a_server_that_is_not_there_is_told() -> None:
     assert "No connection could be made" in shown(check)
 
 
-async def test_a_token_that_cannot_be_had_is_told() -> None:
+async def test_a_token_that_cannot_be_fetched_is_explained() -> None:
     async def no_token() -> str:
         raise RuntimeError("the-auth-token is of no use")
 
@@ -125,7 +125,7 @@ async def test_a_token_that_cannot_be_had_is_told() -> None:
 
 
 @pytest.mark.parametrize(("hours", "says"), [(2, "s behind the server's"), (-2, "s ahead of the server's")])  # fmt: skip
-async def test_a_clock_that_is_off_is_told(hours: int, says: str) -> None:
+async def test_a_wrong_clock_is_reported(hours: int, says: str) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
     async with odd_server(lambda _: Says([], headers={"Date": date})) as (session, _):
         check = await session.check()
@@ -134,7 +134,7 @@ async def test_a_clock_that_is_off_is_told(hours: int, says: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["RateLimit-", "X-RateLimit-"])
-async def test_the_budget_is_told(family: str) -> None:
+async def test_the_request_budget_is_reported(family: str) -> None:
     headers = {f"{family}Limit": "5000", f"{family}Remaining": "4982", f"{family}Reset": "60"}
     async with odd_server(lambda _: Says([], headers=headers)) as (session, _):
         check = await session.check()
@@ -151,7 +151,7 @@ async def test_a_session_that_is_closed_cannot_be_checked() -> None:
             await session.check()
 
 
-async def test_a_check_of_a_view_is_of_its_place() -> None:
+async def test_a_check_of_a_view_uses_its_project_and_location() -> None:
     async with odd_server(lambda _: Says([])) as (session, asked):
         check = await session.at(location="Chennai").check()
     assert "location Chennai" in str(check)

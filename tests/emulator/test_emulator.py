@@ -74,7 +74,7 @@ async def test_a_dialect_is_spoken_or_answered_with_405(
             assert fake.ledger == []
 
 
-async def test_dialects_are_taken_by_the_librarys_own_names_and_several_at_once() -> None:
+async def test_dialects_can_be_given_as_members_of_the_librarys_enum_and_several_at_once() -> None:
     async with FakeE2E(dialects=[aioe2e.Dialect.CURRENT, "put"]) as fake:
         assert (await ask(fake, *wanted(fake, "PUT", "delete"))).status == 200
         assert (await ask(fake, *wanted(fake, "DELETE", "delete"))).status == 200
@@ -115,14 +115,12 @@ async def test_dialects_are_taken_by_the_librarys_own_names_and_several_at_once(
         ({"save_seconds": "x"}, "Rules.save_seconds must be"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_it_starts(
-    options: dict[str, Any], says: str
-) -> None:
+def test_invalid_arguments_are_refused_before_it_starts(options: dict[str, Any], says: str) -> None:
     with pytest.raises(aioe2e.UsageError, match=says):
         FakeE2E(**options)
 
 
-async def test_other_projects_than_those_that_there_are_can_be_unknown() -> None:
+async def test_rules_can_make_other_projects_unknown() -> None:
     async with FakeE2E(projects=["12345"]) as fake:
         assert (await ask(fake, *LIST)).status == 200
         assert (await ask(fake, *LIST, query=_query(fake, "&project_id=12345"))).status == 200
@@ -271,7 +269,7 @@ async def test_parameters_can_be_required() -> None:
         "/myaccount/api/v1//images///saved-images/",
     ],
 )
-async def test_the_base_url_is_taken_with_doubled_slashes_and_without_the_last_one(
+async def test_the_base_url_accepts_doubled_slashes_and_a_missing_last_one(
     path: str,
 ) -> None:
     async with FakeE2E() as fake:
@@ -282,7 +280,7 @@ OTHER_BASES = ["", "/v1", "/api/v1", "/myaccount", "/myaccount/v1"]
 
 
 @pytest.mark.parametrize("base", OTHER_BASES)
-async def test_another_base_url_is_a_404_that_says_so_unless_a_rule_takes_any(base: str) -> None:
+async def test_another_base_url_is_a_404_unless_a_rule_accepts_any(base: str) -> None:
     async with FakeE2E() as fake:
         answer = await ask(fake, "GET", f"{base}/images/saved-images/")
         assert (answer.status, answer.json["code"]) == (404, 404)
@@ -294,13 +292,13 @@ async def test_another_base_url_is_a_404_that_says_so_unless_a_rule_takes_any(ba
         assert (await ask(fake, "GET", f"{base}/images/saved-images/")).status == 200
 
 
-async def test_slashes_can_be_insisted_on() -> None:
+async def test_a_rule_can_require_the_final_slash() -> None:
     async with FakeE2E(strict_slash=True) as fake:
         assert (await ask(fake, "GET", "images/saved-images")).status == 404
         assert (await ask(fake, "GET", "images/saved-images/")).status == 200
 
 
-async def test_image_type_filters_nothing() -> None:
+async def test_the_parameter_image_type_filters_nothing() -> None:
     async with FakeE2E() as fake:
         answer = await ask(fake, *LIST, query=_query(fake, "&image_type=private"))
         assert len(answer.json["data"]) == 20
@@ -332,7 +330,7 @@ async def test_image_type_filters_nothing() -> None:
         ("GET", "", None, 404),
     ],
 )
-async def test_what_makes_no_sense_is_refused_and_changes_nothing(
+async def test_an_invalid_request_is_refused_and_changes_nothing(
     method: str, path: str, body: Any, status: int
 ) -> None:
     async with FakeE2E() as fake:
@@ -341,7 +339,7 @@ async def test_what_makes_no_sense_is_refused_and_changes_nothing(
         assert fake.ledger == []
 
 
-async def test_the_methods_that_are_allowed_are_those_that_would_do_what_was_asked() -> None:
+async def test_allow_lists_the_methods_that_would_do_what_was_asked() -> None:
     async with FakeE2E(dialects=["documented", "current"]) as fake:
         refused = await ask(fake, *wanted(fake, "PUT", "delete"))
         assert (refused.status, refused.header("Allow")) == (405, "DELETE, GET, POST")
@@ -370,7 +368,7 @@ async def test_a_refusal_says_what_is_wrong_with_the_body(body: Any, says: str) 
         assert "POST" in repr(fake.calls[0])
 
 
-async def test_calls_say_what_arrived_and_the_ledger_what_was_applied() -> None:
+async def test_calls_record_requests_and_the_ledger_records_changes() -> None:
     async with FakeE2E() as fake:
         first = next(iter(fake.images))
         old = fake.images[first]["name"]
@@ -426,7 +424,7 @@ async def test_images_and_nodes_come_from_lists_and_files(tmp_path: Path) -> Non
         assert (await ask(fake, *save("101", "x"))).status == 202
 
 
-async def test_a_change_by_the_test_is_what_the_next_client_sees() -> None:
+async def test_a_change_by_the_test_is_shown_to_the_next_client() -> None:
     async with FakeE2E(images=2) as fake:
         first, second = fake.images
         await ask(fake, *LIST)
@@ -465,7 +463,7 @@ async def test_requests_inside_at_the_same_time_are_counted() -> None:
         assert fake.in_flight == 0
 
 
-async def test_a_request_whose_client_gave_up_is_not_counted_beside_the_next() -> None:
+async def test_a_request_whose_client_gave_up_is_not_in_flight_together_with_the_next() -> None:
     async with FakeE2E(faults=["hang", "hang"]) as fake:
         for _ in range(3):
             await exchange(fake, request_bytes(fake, *LIST), patience=0.05)
@@ -473,7 +471,7 @@ async def test_a_request_whose_client_gave_up_is_not_counted_beside_the_next() -
         assert len(fake.calls) == 3
 
 
-async def test_more_requests_than_allowed_are_refused_with_a_true_retry_after() -> None:
+async def test_requests_above_the_rate_are_refused_with_a_correct_retry_after() -> None:
     async with FakeE2E(requests_per_second=1, burst=5) as fake:
         answers = [await ask(fake, *LIST) for _ in range(7)]
         assert [answer.status for answer in answers[:5]] == [200] * 5
@@ -492,7 +490,7 @@ async def test_more_requests_than_allowed_are_refused_with_a_true_retry_after() 
         assert 0.14 <= waited < 1
 
 
-async def test_a_throttle_may_answer_with_a_page() -> None:
+async def test_a_throttle_can_answer_with_an_html_page() -> None:
     async with FakeE2E(requests_per_second=1, throttle_html=True) as fake:
         await ask(fake, *LIST)
         answer = await ask(fake, *LIST)
@@ -501,7 +499,7 @@ async def test_a_throttle_may_answer_with_a_page() -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 1, 10])
-async def test_only_the_latest_calls_are_kept_where_asked_for(keep: int) -> None:
+async def test_keep_calls_limits_the_recorded_requests(keep: int) -> None:
     async with FakeE2E(keep_calls=keep) as fake, aiohttp.ClientSession() as client:
         for count in range(20):
             async with client.get(f"{fake.url}images/"):
@@ -510,7 +508,7 @@ async def test_only_the_latest_calls_are_kept_where_asked_for(keep: int) -> None
         assert [call.index for call in fake.calls] == list(range(20))[20 - keep :]
 
 
-async def test_closing_ends_what_hangs_at_once() -> None:
+async def test_closing_ends_hanging_requests_at_once() -> None:
     async with FakeE2E(faults="hang") as fake:
         hanging = [
             asyncio.create_task(exchange(fake, request_bytes(fake, *LIST))) for _ in range(20)
@@ -524,7 +522,7 @@ async def test_closing_ends_what_hangs_at_once() -> None:
         await fake.close()
 
 
-async def test_closing_ends_kept_connections_and_late_effects() -> None:
+async def test_closing_ends_idle_connections_and_late_effects() -> None:
     async with aiohttp.ClientSession() as client:
         async with FakeE2E() as fake:
             for _ in range(3):
@@ -563,12 +561,12 @@ def test_a_plain_with_serves_from_a_thread_of_its_own() -> None:
         assert len(fake.calls) == 2
 
 
-def test_a_plain_with_says_so_when_it_cannot_start() -> None:
+def test_a_plain_with_raises_if_it_cannot_start() -> None:
     with FakeE2E() as fake, pytest.raises(OSError, match="in use"), FakeE2E(port=fake.port):
         pass
 
 
-def test_it_cannot_be_entered_twice_and_goes_on_serving_when_somebody_tries() -> None:
+def test_it_cannot_be_entered_twice_and_keeps_serving_if_that_is_tried() -> None:
     fake = FakeE2E()
     with fake:
         with pytest.raises(RuntimeError, match="running already"):
@@ -579,7 +577,7 @@ def test_it_cannot_be_entered_twice_and_goes_on_serving_when_somebody_tries() ->
         asyncio.run(ask(fake, *LIST))
 
 
-async def test_it_is_shown_by_its_address_and_its_counts_and_not_by_its_secrets() -> None:
+async def test_its_repr_shows_address_and_counts_and_no_secret() -> None:
     fake = FakeE2E(images=3, nodes=2)
     assert repr(fake) == "<FakeE2E not running: 3 images, 2 nodes, 0 calls, 0 changes>"
     async with fake:
@@ -599,7 +597,7 @@ def has_ipv6() -> bool:
 @pytest.mark.parametrize(
     ("host", "reached"), [("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("localhost", "localhost")]
 )
-async def test_its_url_leads_to_it_whatever_it_listens_on(host: str, reached: str) -> None:
+async def test_its_url_reaches_it_on_any_address_it_listens_on(host: str, reached: str) -> None:
     if host == "::1" and not has_ipv6():
         pytest.skip("this machine has no IPv6")
     async with FakeE2E(host=host) as fake, fake.session() as session:
@@ -607,7 +605,7 @@ async def test_its_url_leads_to_it_whatever_it_listens_on(host: str, reached: st
         assert len(await session.images.list()) == 20
 
 
-async def test_its_session_is_a_client_of_it() -> None:
+async def test_its_session_is_connected_to_it() -> None:
     async with FakeE2E(locations=["Chennai"]) as fake, fake.session() as session:
         images = await session.images.list()
         assert [image.image_id for image in images] == list(fake.images)

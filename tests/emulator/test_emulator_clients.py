@@ -78,7 +78,7 @@ def test_e2e_cli_0_9_30_lists_saves_renames_and_deletes() -> None:
         assert second not in fake.images
 
 
-def test_e2e_cli_checks_its_credentials_by_a_code_in_the_reply() -> None:
+def test_e2e_cli_checks_credentials_by_the_code_in_the_reply() -> None:
     path = "customer/details/?apikey=KEY&contact_person_id=null"
     with FakeE2E() as fake:
         assert "code" in send(fake, "GET", path, ECLI)[1]
@@ -136,7 +136,7 @@ def test_the_terraform_provider_deletes_with_a_body_by_either_method(method: str
         assert send(fake, "GET", path, TERRAFORM)[0] == 404
 
 
-def test_goe2e_leaves_the_last_slash_out() -> None:
+def test_goe2e_omits_the_final_slash() -> None:
     with FakeE2E() as fake:
         first = next(iter(fake.images))
         path = f"images/{first}?apikey=KEY&location=Delhi&project_id=12345"

@@ -39,7 +39,7 @@ def head(fake: FakeE2E, request: tuple[str, str, Any], **headers: str) -> tuple[
 @pytest.mark.parametrize(
     "fault", [None, Fault("odd-201"), Fault("reset", True), Fault("partial-body", True)]
 )
-async def test_what_a_client_asked_for_that_left_meanwhile_is_late_and_has_no_status(
+async def test_a_write_whose_client_left_is_late_and_has_no_status(
     fault: Fault | None,
 ) -> None:
     async with FakeE2E(latency=0.4, faults=fault) as fake:
@@ -52,7 +52,7 @@ async def test_what_a_client_asked_for_that_left_meanwhile_is_late_and_has_no_st
         assert fake.calls[0].status is None
 
 
-async def test_a_client_that_leaves_before_a_slow_reply_has_got_no_status() -> None:
+async def test_a_client_that_leaves_before_a_slow_reply_gets_no_status() -> None:
     async with FakeE2E(faults=Fault("slow", seconds=5)) as fake:
         _, writer = await sent(fake, request_bytes(fake, *rename(next(iter(fake.images)), "x")))
         await until(lambda: fake.ledger)
@@ -100,7 +100,7 @@ async def test_a_client_that_leaves_within_its_body_changes_nothing_and_is_no_er
     assert caplog.records == []
 
 
-async def test_a_client_that_asks_first_is_told_to_continue() -> None:
+async def test_a_client_that_expects_100_continue_gets_it() -> None:
     async with FakeE2E() as fake:
         first = next(iter(fake.images))
         before, body = head(fake, rename(first, "asked"), Expect="100-continue")
@@ -115,13 +115,13 @@ async def test_a_client_that_asks_first_is_told_to_continue() -> None:
         assert fake.images[first]["name"] == "asked"
 
 
-async def test_a_body_that_is_there_already_needs_no_word_to_continue() -> None:
+async def test_a_body_that_has_arrived_already_gets_no_100_continue() -> None:
     async with FakeE2E() as fake:
         before, body = head(fake, rename(next(iter(fake.images)), "asked"), Expect="100-continue")
         assert (await exchange(fake, before + body)).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-async def test_the_documents_nodejs_sample_lists_although_it_sends_a_body_that_nobody_announced(
+async def test_the_nodejs_sample_of_the_document_lists_images_despite_its_unannounced_body(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with FakeE2E(images=3) as fake:
@@ -154,7 +154,7 @@ async def test_requests_that_come_in_one_piece_are_answered_one_after_the_other(
         assert [call.action for call in fake.calls] == ["list", "rename", "list"]
 
 
-async def test_what_is_no_request_is_refused_without_a_word_in_the_log(
+async def test_bytes_that_are_not_a_request_are_refused_without_a_log_record(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with FakeE2E() as fake:
@@ -185,7 +185,7 @@ async def test_a_body_that_cannot_be_decoded_is_refused_as_json(
 
 @pytest.mark.parametrize("kind", ["close-on-next", "reset-on-next"])
 @pytest.mark.parametrize("in_parts", [False, True])
-async def test_a_request_that_ends_its_connection_is_recorded_as_far_as_it_came(
+async def test_a_request_that_ends_its_connection_is_recorded_as_far_as_it_was_read(
     kind: str, in_parts: bool
 ) -> None:
     async with FakeE2E(faults=[kind]) as fake:
@@ -212,7 +212,7 @@ async def test_a_request_that_ends_its_connection_is_recorded_as_far_as_it_came(
         assert fake.ledger == []
 
 
-async def test_a_function_that_chooses_no_fault_is_told_so_in_the_reply(
+async def test_an_invalid_choice_of_a_fault_function_is_explained_in_the_reply(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with FakeE2E(faults=lambda _: 5) as fake:  # type: ignore[arg-type, return-value]
@@ -222,7 +222,7 @@ async def test_a_function_that_chooses_no_fault_is_told_so_in_the_reply(
         assert "a fault must be" in caplog.text
 
 
-async def test_an_image_that_cannot_be_json_is_told_so_in_the_reply(
+async def test_an_image_that_cannot_be_json_is_explained_in_the_reply(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with FakeE2E([{"image_id": "1", "x": object()}]) as fake:
@@ -234,7 +234,7 @@ async def test_an_image_that_cannot_be_json_is_told_so_in_the_reply(
 
 @pytest.mark.parametrize("turns", range(6))
 @pytest.mark.parametrize("how", ["refuse", "close"])
-async def test_a_connection_that_comes_as_nobody_listens_any_more_is_not_left_half_made(
+async def test_a_connection_accepted_while_listening_ends_is_not_left_half_made(
     how: str, turns: int
 ) -> None:
     # Warnings are errors: a transport that nobody closed is found by the collector.

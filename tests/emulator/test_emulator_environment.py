@@ -69,7 +69,7 @@ LINES = {
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_an_example_runs_on_the_printed_exports_as_it_is(
+def test_an_example_runs_unchanged_with_the_printed_exports(
     environment: dict[str, str], tmp_path: Path, name: str
 ) -> None:
     result = run(
@@ -79,7 +79,7 @@ def test_an_example_runs_on_the_printed_exports_as_it_is(
     assert result.stdout
 
 
-def test_the_service_of_the_examples_runs_on_the_printed_exports(
+def test_the_example_service_runs_with_the_printed_exports(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     script = (

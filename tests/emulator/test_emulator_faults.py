@@ -47,7 +47,7 @@ async def read(fake: FakeE2E, fault: Fault, request: tuple[str, str, Any]) -> by
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_fault_answers_and_applies_as_its_row_says(kind: str) -> None:
+async def test_a_fault_answers_and_applies_as_its_row_states(kind: str) -> None:
     row = KINDS[kind]
     async with FakeE2E(images=2, nodes=9, save_seconds=0, unique_names=False) as fake:
         image_id = next(iter(fake.images))
@@ -106,7 +106,7 @@ def is_json(body: bytes) -> bool:
     return True
 
 
-def test_every_row_has_a_summary_and_a_name_of_small_letters() -> None:
+def test_every_kind_has_a_summary_and_a_lower_case_name() -> None:
     assert len(KINDS) > 200
     for kind, row in KINDS.items():
         assert re.fullmatch(r"[a-z0-9.-]+", kind)
@@ -167,13 +167,13 @@ def test_every_row_has_a_summary_and_a_name_of_small_letters() -> None:
         (lambda: FakeE2E().inject("reset", times=None), "times must be"),  # type: ignore[arg-type]
     ],
 )
-def test_a_fault_that_cannot_be_or_would_never_happen_is_refused(make: Any, says: str) -> None:
+def test_an_invalid_fault_or_one_that_would_never_happen_is_refused(make: Any, says: str) -> None:
     with pytest.raises(aioe2e.UsageError, match=says) as refused:
         make()
     assert len(str(refused.value)) < 250
 
 
-async def test_a_script_is_played_in_order_and_then_all_is_well() -> None:
+async def test_a_script_is_played_in_order_and_then_requests_succeed() -> None:
     async with FakeE2E(faults=["500-json", None, Fault("429-json-seconds")]) as fake:
         assert [(await ask(fake, *LIST)).status for _ in range(5)] == [500, 200, 429, 200, 200]
         assert [call.fault for call in fake.calls] == [
@@ -215,7 +215,7 @@ async def test_rules_match_actions_targets_methods_and_counts() -> None:
         assert [(await ask(fake, *delete(image))).status for image in (first, second)] == [502, 200]
 
 
-async def test_rules_take_ids_that_are_numbers_and_methods_in_small_letters() -> None:
+async def test_rules_accept_numeric_ids_and_lower_case_methods() -> None:
     async with FakeE2E(faults=Faults.on(None, "500-json", method="post")) as fake:
         first = next(iter(fake.images))
         fake.inject("502-html", "rename", target=int(first))
@@ -226,7 +226,7 @@ async def test_rules_take_ids_that_are_numbers_and_methods_in_small_letters() ->
         ]
 
 
-async def test_injected_faults_come_before_all_others_in_order_and_once() -> None:
+async def test_injected_faults_are_played_first_in_order_and_once() -> None:
     async with FakeE2E(faults=Faults.on("list", "502-html", times=None)) as fake:
         fake.inject("504-html", "list", times=2)
         fake.inject("503-html", ["list", "get"])
@@ -234,9 +234,7 @@ async def test_injected_faults_come_before_all_others_in_order_and_once() -> Non
         assert fake._service.injected._rules == [], "those that were played are gone"
 
 
-async def test_setting_the_faults_anew_takes_the_injected_ones_away_unless_they_are_part_of_them() -> (
-    None
-):
+async def test_setting_faults_removes_injected_ones_unless_they_are_included() -> None:
     async with FakeE2E() as fake:
         fake.inject("504-html", "list")
         fake.faults = fake.faults + Faults.on("list", "502-html")
@@ -246,7 +244,7 @@ async def test_setting_the_faults_anew_takes_the_injected_ones_away_unless_they_
         assert (await ask(fake, *LIST)).status == 200
 
 
-async def test_random_faults_are_the_same_for_a_seed_and_about_as_many_as_asked_for() -> None:
+async def test_random_faults_repeat_for_a_seed_and_come_at_about_the_given_rate() -> None:
     runs = []
     for _ in range(2):
         async with FakeE2E(
@@ -260,7 +258,7 @@ async def test_random_faults_are_the_same_for_a_seed_and_about_as_many_as_asked_
     assert {fault for fault in runs[0] if fault} == {"500-json", "html-200"}
 
 
-async def test_random_faults_leave_out_what_takes_long_and_what_was_not_asked_for() -> None:
+async def test_random_faults_leave_out_opt_in_kinds_and_other_actions() -> None:
     faults = Faults.random(1.0, seed=1, actions=["rename"])
     async with FakeE2E() as fake:
         await ask(fake, *LIST)
@@ -283,7 +281,7 @@ async def test_random_faults_apply_in_every_way_that_their_kind_can() -> None:
         }
 
 
-async def test_refusing_takes_no_connections_for_a_while_and_keeps_the_port() -> None:
+async def test_a_refusing_server_takes_no_connections_for_a_while_and_keeps_its_port() -> None:
     async with FakeE2E(faults=[Fault("refuse", seconds=0.6)]) as fake:
         url = fake.url
         assert await exchange(fake, request_bytes(fake, *LIST)) == b""
@@ -326,7 +324,7 @@ def hear(connection: socket.socket) -> bytes:
 @pytest.mark.parametrize(
     ("kind", "error"), [("close-on-next", None), ("reset-on-next", ConnectionResetError)]
 )
-def test_a_kept_connection_may_end_just_when_the_next_request_comes(kind: str, error: Any) -> None:
+def test_a_kept_connection_can_end_just_as_the_next_request_arrives(kind: str, error: Any) -> None:
     with FakeE2E(faults=[kind]) as fake, kept(fake) as connection:
         first = next(iter(fake.images))
         assert parse(say(connection, fake, LIST)).status == 200
@@ -352,7 +350,7 @@ def test_an_idle_connection_may_end_after_its_reply(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["stray-later", "stray-timeout", "stray-garbage"])
-def test_something_may_come_on_an_idle_connection(kind: str) -> None:
+def test_stray_bytes_can_arrive_on_an_idle_connection(kind: str) -> None:
     # Later than a busy machine takes to read the reply.
     with FakeE2E(faults=[Fault(kind, seconds=0.3)]) as fake, kept(fake) as connection:
         assert parse(say(connection, fake, LIST)).rest == b""
@@ -362,7 +360,7 @@ def test_something_may_come_on_an_idle_connection(kind: str) -> None:
             assert parse(stray).status == {"stray-later": 200, "stray-timeout": 408}[kind]
 
 
-async def test_a_stray_reply_may_come_in_one_piece_with_the_right_one() -> None:
+async def test_a_stray_reply_can_arrive_together_with_the_right_one() -> None:
     async with FakeE2E(faults=["stray-at-once"]) as fake:
         assert parse(parse(await exchange(fake, request_bytes(fake, *LIST))).rest).status == 200
 
@@ -374,7 +372,7 @@ async def test_a_slammed_server_resets_the_next_connections_too() -> None:
         assert len(fake.calls) == 2
 
 
-async def test_a_drip_takes_its_time() -> None:
+async def test_a_drip_lasts_as_long_as_given() -> None:
     async with FakeE2E(
         faults=[
             Fault("drip", seconds=0.1),
@@ -393,7 +391,7 @@ BOMBS = [("gzip-bomb", gzip.decompress), ("deflate-bomb", zlib.decompress)]
 
 @pytest.mark.parametrize(("kind", "unpack"), BOMBS)
 @pytest.mark.parametrize("value", [0, 1000, 8 * MIB, 8 * MIB + 5])
-async def test_a_bomb_is_small_on_the_wire_and_holds_the_truth_behind_its_spaces(
+async def test_a_bomb_is_small_on_the_wire_and_contains_the_right_reply_after_its_spaces(
     kind: str, unpack: Any, value: int
 ) -> None:
     async with FakeE2E(images=3, faults=Fault(kind, value=value)) as fake:
@@ -406,14 +404,14 @@ async def test_a_bomb_is_small_on_the_wire_and_holds_the_truth_behind_its_spaces
 
 
 @pytest.mark.parametrize(("kind", "unpack"), BOMBS)
-async def test_a_bomb_hides_no_refusal(kind: str, unpack: Any) -> None:
+async def test_a_bomb_contains_a_refusal_unchanged(kind: str, unpack: Any) -> None:
     async with FakeE2E(faults=Fault(kind, value=MIB)) as fake:
         answer = await ask(fake, *delete("1"))
         assert answer.status == 404
         assert "not found" in json.loads(unpack(answer.body))["message"]
 
 
-async def test_a_bomb_leaves_the_loop_its_turns_while_it_is_made() -> None:
+async def test_making_a_bomb_does_not_block_the_loop() -> None:
     async with FakeE2E(images=3, faults=Fault("gzip-bomb", value=96 * MIB)) as fake:
         asked = asyncio.create_task(ask(fake, *LIST))
         turns = 0
@@ -431,14 +429,14 @@ async def whole_listing(fake: FakeE2E) -> Any:
         fake.faults = faults
 
 
-async def test_a_huge_body_is_as_long_as_asked_for() -> None:
+async def test_a_huge_body_has_the_given_length() -> None:
     async with FakeE2E(faults=[Fault("body-huge", value=3 * MIB + 5)]) as fake:
         answer = await ask(fake, *LIST)
         assert len(answer.body) > 3 * MIB
         assert answer.json["data"] == list(fake.images.values())
 
 
-async def test_zero_is_a_number_of_seconds_and_of_bytes_like_any_other() -> None:
+async def test_zero_seconds_and_zero_bytes_are_accepted() -> None:
     async with FakeE2E() as fake:
         for kind in ("hang", "hang-in-body", "drip-forever"):
             fake.inject(Fault(kind, seconds=0), "list")
@@ -472,7 +470,7 @@ async def test_a_fault_met_by_a_404_of_the_server_breaks_nothing(
             assert caplog.records == [], kind
 
 
-async def test_a_refusal_stays_one_where_a_fault_changes_its_json() -> None:
+async def test_a_refusal_stays_a_refusal_if_a_fault_changes_its_json() -> None:
     async with FakeE2E(faults=["odd-no-errors", "echo-plain-success", "json-digits"]) as fake:
         for _ in range(4):
             answer = await ask(fake, "GET", "nothing/here/")
@@ -500,14 +498,14 @@ async def test_an_endless_body_stops_when_the_client_has_gone() -> None:
         ("429-html-35-digits", ["9" * 35]),
     ],
 )
-async def test_retry_after_stands_as_its_kind_spells_it(kind: str, values: list[str]) -> None:
+async def test_retry_after_is_spelled_as_its_kind_states(kind: str, values: list[str]) -> None:
     async with FakeE2E(faults=kind) as fake:
         answer = await ask(fake, *LIST)
         assert [value for name, value in answer.headers if name == "Retry-After"] == values
 
 
 @pytest.mark.parametrize("form", ["http", "rfc850", "asctime"])
-async def test_dates_in_retry_after_lie_ahead(form: str) -> None:
+async def test_dates_in_retry_after_are_in_the_future(form: str) -> None:
     formats = {
         "http": "%a, %d %b %Y %H:%M:%S GMT",
         "rfc850": "%A, %d-%b-%y %H:%M:%S GMT",
@@ -519,7 +517,7 @@ async def test_dates_in_retry_after_lie_ahead(form: str) -> None:
         assert moment >= time.gmtime()
 
 
-async def test_the_text_of_a_header_can_be_given() -> None:
+async def test_the_value_of_a_header_can_be_given() -> None:
     async with FakeE2E(
         faults=[Fault("429-json-seconds", value=7), Fault("302-loop", value="https://x.example/")]
     ) as fake:
@@ -527,7 +525,7 @@ async def test_the_text_of_a_header_can_be_given() -> None:
         assert (await ask(fake, *LIST)).header("Location") == "https://x.example/"
 
 
-async def test_secrets_come_back_where_the_kind_says_so() -> None:
+async def test_echo_kinds_return_the_secrets_of_the_request() -> None:
     kinds = [kind for kind in KINDS if kind.startswith("echo-") and "percent" not in kind]
     async with FakeE2E(faults=kinds) as fake:
         for kind in kinds:
@@ -536,7 +534,7 @@ async def test_secrets_come_back_where_the_kind_says_so() -> None:
         assert fake.credentials.api_key in ((await ask(fake, *LIST)).header("Location") or "")
 
 
-async def test_a_stale_listing_shows_what_was() -> None:
+async def test_a_stale_listing_shows_an_earlier_state() -> None:
     async with FakeE2E(images=2) as fake:
         first = next(iter(fake.images))
         old = (await ask(fake, *LIST)).json["data"]
@@ -546,7 +544,7 @@ async def test_a_stale_listing_shows_what_was() -> None:
         assert (await ask(fake, *LIST)).json["data"][0]["name"] == "golden"
 
 
-async def test_a_refused_write_stays_refused_whatever_the_fault_makes_of_the_reply() -> None:
+async def test_a_refused_write_stays_refused_with_every_fault_of_the_reply() -> None:
     async with FakeE2E(faults=["odd-201", "204", "reset", "json-deep"]) as fake:
         assert (await ask(fake, *delete("1"))).status == 404
         assert (await ask(fake, *delete("1"))).status == 404

@@ -36,7 +36,7 @@ async def reported(fake: FakeE2E, *, writes: bool = True) -> FieldReport:
         )
 
 
-async def test_what_a_report_tells_an_emulator_like_it_tells_again() -> None:
+async def test_an_emulator_made_from_a_report_gives_the_same_report() -> None:
     async with FakeE2E(images=7, nodes=3, **ODD) as fake:
         first = await reported(fake)
     async with FakeE2E.like(first) as twin:
@@ -89,7 +89,7 @@ async def test_the_shape_of_the_objects_is_that_of_the_report() -> None:
     assert len({image["image_id"] for image in images}) == 3
 
 
-async def test_images_that_wobble_make_images_that_wobble() -> None:
+async def test_varied_spellings_in_a_report_are_reproduced() -> None:
     async with FakeE2E(made_images(60, wobbles=True), nodes=0) as fake:
         report = await reported(fake, writes=False)
     async with FakeE2E.like(report) as twin, twin.session() as session:
@@ -97,14 +97,14 @@ async def test_images_that_wobble_make_images_that_wobble() -> None:
         assert len(await session.images.list()) == 60
 
 
-async def test_options_are_stronger_than_the_report() -> None:
+async def test_options_override_the_report() -> None:
     async with FakeE2E(images=7, **ODD) as fake:
         report = await reported(fake, writes=False)
     async with FakeE2E.like(report, images=2, dialects="documented", date_offset=0) as twin:
         assert len(twin.images) == 2
 
 
-async def test_a_report_is_taken_as_a_value_a_dict_a_file_or_a_printed_text(tmp_path: Path) -> None:
+async def test_a_report_can_be_a_value_a_dict_a_file_or_a_printed_text(tmp_path: Path) -> None:
     async with FakeE2E(images=4, nodes=1) as fake:
         report = await reported(fake, writes=False)
     (tmp_path / "report.json").write_text(json.dumps(report.to_dict()), encoding="utf-8")
@@ -123,7 +123,7 @@ async def test_a_report_is_taken_as_a_value_a_dict_a_file_or_a_printed_text(tmp_
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"form": 99}', '"report"'])
-def test_what_is_no_report_is_refused_by_the_name_of_its_file(
+def test_the_error_for_an_unusable_report_names_its_file(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "wrong.json"
@@ -138,7 +138,7 @@ def test_what_is_no_report_is_refused_by_the_name_of_its_file(
 
 
 @pytest.mark.parametrize("wrong", [None, 7, b"x", [], {"x"}, object()])
-def test_what_cannot_be_a_report_is_refused(wrong: Any) -> None:
+def test_a_value_of_another_type_is_refused_as_a_report(wrong: Any) -> None:
     with pytest.raises(
         aioe2e.UsageError, match="report must be a FieldReport, its dict, or a file"
     ):

@@ -58,13 +58,13 @@ async def test_another_project_or_location_lists_nothing_and_has_no_such_image(
         assert fake.ledger == []
 
 
-async def test_who_names_the_place_or_none_sees_everything_that_is_there() -> None:
+async def test_a_request_that_names_its_place_or_none_lists_everything_there() -> None:
     async with FakeE2E() as fake:
         for place in ({}, {"project": "12345"}, {"location": "Delhi", "project": "12345"}):
             assert len((await at(fake, *LIST, **place)).json["data"]) == 20
 
 
-async def test_what_is_made_up_is_spread_over_all_projects_and_locations() -> None:
+async def test_generated_images_and_nodes_are_spread_over_all_places() -> None:
     async with FakeE2E(8, 8, projects=["7", "8"], locations=["Delhi", "Chennai"]) as fake:
         assert (fake.project_id, fake.location) == (7, "Delhi")
         seen: list[str] = []
@@ -81,7 +81,7 @@ async def test_what_is_made_up_is_spread_over_all_projects_and_locations() -> No
         assert len((await at(fake, *LIST)).json["data"]) == 2, "the first of both"
 
 
-async def test_a_saved_image_is_where_its_node_is_and_names_are_unique_there_alone() -> None:
+async def test_a_saved_image_is_at_the_place_of_its_node_and_names_are_unique_per_place() -> None:
     async with FakeE2E(0, 2, locations=["Delhi", "Chennai"], refuse_busy_node=False) as fake:
         first, second = fake.nodes
         assert (await at(fake, *save(first, "nightly"), location="Delhi")).status == 202
@@ -100,7 +100,7 @@ async def test_a_saved_image_is_where_its_node_is_and_names_are_unique_there_alo
         ({"required_query": ["location"]}, {}, 400, "This field is required."),
     ],
 )
-async def test_a_place_that_cannot_be_is_refused(
+async def test_an_invalid_project_or_location_is_refused(
     rules: dict[str, Any], place: dict[str, str], status: int, says: str
 ) -> None:
     async with FakeE2E(**rules) as fake:
@@ -119,7 +119,7 @@ async def test_a_lagging_listing_lags_in_its_own_place_only() -> None:
             assert [item["image_id"] for item in listed] == [image]
 
 
-async def test_given_objects_say_where_they_are_and_a_test_may_move_them() -> None:
+async def test_given_objects_name_their_place_and_a_test_may_move_them() -> None:
     images = [
         {"image_id": 1, "name": "here"},
         {"image_id": 2, "name": "there", "location": "Chennai", "project_id": 9},
@@ -157,7 +157,7 @@ def test_an_account_that_contradicts_itself_is_refused(options: dict[str, Any], 
         FakeE2E(**options)
 
 
-async def test_requests_for_ever_other_places_leave_nothing_behind() -> None:
+async def test_requests_for_many_places_use_no_memory() -> None:
     async with FakeE2E(1) as fake:
         for number in range(50):
             await at(fake, *LIST, project=str(number + 1))
@@ -211,7 +211,7 @@ async def test_nodes_come_in_pages_of_the_size_that_the_rules_allow(
         assert (reply["total_count"], reply["total_page_number"]) == (25, pages)
 
 
-async def test_a_node_is_saving_in_its_row_too_and_then_what_it_was() -> None:
+async def test_a_node_is_saving_in_the_listing_and_then_has_its_former_status() -> None:
     async with FakeE2E(nodes=1, save_seconds=600) as fake:
         (node,) = fake.nodes
         fake.nodes[node]["status"] = "Powered off"
@@ -228,7 +228,9 @@ async def test_a_node_is_saving_in_its_row_too_and_then_what_it_was() -> None:
 
 @pytest.mark.parametrize("path", ["volumes/", "images/upgradeimage/7/", "nodes/7/snapshot/x", ""])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-async def test_what_is_not_emulated_is_an_envelope_that_says_so(path: str, method: str) -> None:
+async def test_a_request_that_is_not_emulated_gets_an_error_envelope(
+    path: str, method: str
+) -> None:
     async with FakeE2E() as fake:
         answer = await ask(fake, method, path)
         assert (answer.status, answer.json["code"], answer.json["data"]) == (404, 404, {})
@@ -238,7 +240,7 @@ async def test_what_is_not_emulated_is_an_envelope_that_says_so(path: str, metho
 
 
 @pytest.mark.parametrize("path", ["images/os-category/", "images/category-list/"])
-async def test_the_systems_come_by_category(path: str) -> None:
+async def test_operating_systems_are_listed_by_category(path: str) -> None:
     async with FakeE2E() as fake:
         for entry in (await ask(fake, "GET", path)).json["data"]["category_list"]:
             assert isinstance(entry["OS"], str)
@@ -273,7 +275,7 @@ async def test_the_save_of_the_go_client_is_a_dialect_of_its_own() -> None:
         assert (refused.status, refused.header("Allow"), fake.ledger) == (405, "GET", [])
 
 
-async def test_images_keep_the_form_in_which_they_were_given() -> None:
+async def test_images_keep_the_fields_they_were_given_with() -> None:
     images: list[dict[str, Any]] = [
         {"image_id": 1, "image_name": "a"},
         {"image_id": 2, "name": "b"},

@@ -119,37 +119,27 @@ def run_pytest(
     )
 
 
-#: What a test run needs only once a fixture is used, or never.
-HEAVY = (
-    "aiohttp.web",
-    "aioe2e.bulk.engine",
-    "aioe2e.config.profiles",
-    "aioe2e.diagnosis.check",
-    "aioe2e.events.values",
-    "aioe2e.testing._checks",
-    "aioe2e.testing.account",
-    "aioe2e.testing.fake",
-    "aioe2e.testing.faults",
-    "aioe2e.testing.net",
-    "aioe2e.testing.service",
-)
+#: A run of tests that use nothing of the library: what it has loaded when its tests run.
+IDLE = """
+import sys
+
+def test_the_modules():
+    print("loaded:", *(name for name in sys.modules if name.split(".")[0] in {"aioe2e", "aiohttp", "attrs", "cattrs"}))
+"""
 
 
-def test_the_plugin_loads_no_emulator_before_a_fixture_is_used() -> None:
-    code = "import sys, aioe2e.testing.pytest_plugin; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
-    assert "aioe2e.testing.pytest_plugin" in loaded
-    assert loaded.isdisjoint(HEAVY)
-
-
-def test_the_plugin_loads_nothing_but_what_the_package_and_pytest_load() -> None:
-    code = (
-        "import sys, pytest, aioe2e; before = set(sys.modules);"
-        "import aioe2e.testing.pytest_plugin; print(*sorted(set(sys.modules) - before))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["aioe2e.testing", "aioe2e.testing.pytest_plugin"]
+def test_pytest_loads_neither_client_nor_emulator_before_they_are_used(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(IDLE)
+    result = run_pytest(tmp_path, "-s")
+    assert result.returncode == 0, result.stdout + result.stderr
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("loaded:")]
+    assert set(line.removeprefix("loaded:").split()) == {
+        "aioe2e",
+        "aioe2e._lazy",
+        "aioe2e._version",
+        "aioe2e.testing",
+        "aioe2e.testing.pytest_plugin",
+    }
 
 
 def has_entry_point() -> bool:
@@ -157,7 +147,7 @@ def has_entry_point() -> bool:
     return any(point.value.startswith("aioe2e") for point in points)
 
 
-def test_the_fixtures_serve_async_tests_of_a_home_made_runner(tmp_path: Path) -> None:
+def test_the_fixtures_work_with_a_custom_runner_of_async_tests(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(RUNNER)
     (tmp_path / "test_it.py").write_text(TESTS.format(mark=""))
     result = run_pytest(tmp_path, "--strict-markers")
@@ -165,20 +155,20 @@ def test_the_fixtures_serve_async_tests_of_a_home_made_runner(tmp_path: Path) ->
     assert "4 passed" in result.stdout
 
 
-def test_the_fixtures_serve_sync_tests(tmp_path: Path) -> None:
+def test_the_fixtures_work_in_sync_tests(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(SYNC)
     result = run_pytest(tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_marks_of_a_module_a_class_and_a_test_are_put_together(tmp_path: Path) -> None:
+def test_the_marks_of_a_module_a_class_and_a_test_are_combined(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(MARKS)
     result = run_pytest(tmp_path)
     assert "2 passed, 1 xfailed" in result.stdout, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])
-def test_the_fixtures_serve_pytest_asyncio(tmp_path: Path, mode: str) -> None:
+def test_the_fixtures_work_with_pytest_asyncio(tmp_path: Path, mode: str) -> None:
     (tmp_path / "test_it.py").write_text(TESTS.format(mark="pytestmark = pytest.mark.asyncio"))
     (tmp_path / "pytest.ini").write_text(
         "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
@@ -188,7 +178,7 @@ def test_the_fixtures_serve_pytest_asyncio(tmp_path: Path, mode: str) -> None:
     assert "4 passed" in result.stdout
 
 
-def test_the_fixtures_serve_anyio(tmp_path: Path) -> None:
+def test_the_fixtures_work_with_anyio(tmp_path: Path) -> None:
     mark = "pytestmark = pytest.mark.anyio\n\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'"
     (tmp_path / "test_it.py").write_text(TESTS.format(mark=mark))
     result = run_pytest(tmp_path, runner="anyio")
@@ -203,7 +193,7 @@ def serve(*arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_says_how_and_ends_in_good_order(stop: signal.Signals) -> None:
+def test_the_command_serves_prints_instructions_and_ends_cleanly(stop: signal.Signals) -> None:
     with serve("--images", "9", "--nodes", "3", "--dialect", "current") as process:
         assert process.stdout is not None
         greeting = ""
@@ -228,7 +218,7 @@ def test_the_command_serves_says_how_and_ends_in_good_order(stop: signal.Signals
 
 
 @pytest.mark.parametrize(("rate", "shown"), [("0.005", "0.5%"), ("0", "0%"), ("0.07", "7%")])
-def test_the_command_shows_its_share_of_faults_as_it_is(rate: str, shown: str) -> None:
+def test_the_command_prints_the_exact_share_of_faults(rate: str, shown: str) -> None:
     with serve("--faults", rate, "--host", "0.0.0.0") as process:
         assert process.stdout is not None
         greeting = ""
@@ -313,7 +303,7 @@ def test_every_rule_has_an_option_and_the_help_fits_a_terminal(
     assert "Refuse a name that another image has, for rename and" in said
 
 
-def test_what_the_command_line_sets_are_the_rules_and_the_faults() -> None:
+def test_the_options_set_the_rules_and_the_faults() -> None:
     line = "--no-unique-names --read-only --projects 7,8 --locations Delhi --nodes-per-page 5"
     options = parser_of("x").parse_args([*line.split(), "--save-seconds", "0", "--date-offset=-5"])
     keywords = keywords_of(options)

@@ -106,7 +106,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_the_server_answers_bytes_of_any_kind_and_is_well_afterwards(
+async def test_the_server_answers_any_bytes_and_keeps_working(
     case: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     raw = CASES[case]
@@ -134,7 +134,7 @@ async def test_a_head_in_one_piece_with_the_next_request_is_answered_first() -> 
         assert parse(rest).json["total_count"] == 5
 
 
-async def test_clients_that_leave_at_any_byte_leave_the_server_well(
+async def test_the_server_keeps_working_after_clients_that_leave_at_any_byte(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     data = post(BODY)

@@ -52,7 +52,7 @@ def on_one_connection(fake: FakeE2E, *requests: bytes) -> list[Answer]:
 # HTTP
 
 
-async def test_a_head_has_the_head_of_the_get_and_no_body() -> None:
+async def test_a_reply_to_head_has_the_headers_of_get_and_no_body() -> None:
     async with FakeE2E() as fake:
         get = await ask(fake, *LIST)
         data = await exchange(fake, request_bytes(fake, "HEAD", LIST[1]), patience=0.3)
@@ -76,7 +76,7 @@ def test_a_connection_goes_on_after_a_head() -> None:
         assert parse(got).status == 200
 
 
-async def test_a_head_that_is_refused_has_no_body_either() -> None:
+async def test_a_refusal_of_head_has_no_body_either() -> None:
     async with FakeE2E(requests_per_hour=1, send_date=False) as fake:
         for status in (b"404", b"429"):
             request = request_bytes(fake, "HEAD", "nothing/")
@@ -85,7 +85,7 @@ async def test_a_head_that_is_refused_has_no_body_either() -> None:
             assert (body, b"\r\nDate:" in head) == (b"", False)
 
 
-async def test_a_head_of_what_has_no_get_is_not_allowed_and_changes_nothing() -> None:
+async def test_head_is_not_allowed_without_get_and_changes_nothing() -> None:
     async with FakeE2E() as fake:
         node = next(iter(fake.nodes))
         request = request_bytes(fake, "HEAD", f"nodes/{node}/actions/", {"type": "save_images"})
@@ -101,7 +101,7 @@ async def test_a_head_of_what_has_no_get_is_not_allowed_and_changes_nothing() ->
         ("nodes/7/actions/", "HEAD, OPTIONS, PUT"),
     ],
 )
-async def test_options_tell_what_a_path_takes_in_the_dialects_that_are_spoken(
+async def test_options_lists_the_methods_of_a_path_in_the_spoken_dialects(
     path: str, allow: str
 ) -> None:
     async with FakeE2E(dialects="current") as fake:
@@ -110,7 +110,7 @@ async def test_options_tell_what_a_path_takes_in_the_dialects_that_are_spoken(
         assert fake.ledger == []
 
 
-def test_a_request_in_absolute_form_is_one_like_any_other() -> None:
+def test_a_request_in_absolute_form_is_accepted() -> None:
     with FakeE2E(images=3) as fake:
         plain = request_bytes(fake, *LIST)
         absolute = plain.replace(b"GET /", f"GET http://127.0.0.1:{fake.port}/".encode(), 1)
@@ -122,7 +122,7 @@ def test_a_request_in_absolute_form_is_one_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_http_1_0_is_answered_and_kept_only_where_asked_for(keep: bool) -> None:
+def test_an_http_1_0_connection_is_kept_only_on_request(keep: bool) -> None:
     with FakeE2E() as fake:
         headers = {"Connection": "keep-alive"} if keep else {}
         data = request_bytes(fake, *LIST, headers=headers).replace(b" HTTP/1.1", b" HTTP/1.0", 1)
@@ -134,7 +134,7 @@ def test_http_1_0_is_answered_and_kept_only_where_asked_for(keep: bool) -> None:
 
 
 async def test_every_reply_has_a_type_with_a_charset_and_a_date() -> None:
-    async with FakeE2E(requests_per_second=5) as fake:
+    async with FakeE2E(requests_per_second=1, burst=5) as fake:
         requests = [LIST, ("GET", "nothing/", None), ("PATCH", "nodes/", None), delete("1")]
         answers = [await ask(fake, *request) for request in requests]
         answers += [await ask(fake, *LIST, query="") for _ in range(3)]
@@ -175,7 +175,7 @@ async def test_a_budget_for_an_hour_is_spent_at_once_or_in_a_burst() -> None:
 
 
 @pytest.mark.parametrize("family", ["ratelimit", "x-ratelimit"])
-async def test_headers_tell_what_is_left_where_a_rule_says_so(family: str) -> None:
+async def test_a_rule_adds_headers_about_the_rate_limit(family: str) -> None:
     async with FakeE2E(requests_per_hour=3600, burst=3, rate_limit_headers=family) as fake:
         seen = []
         for _ in range(4):
@@ -189,7 +189,7 @@ async def test_headers_tell_what_is_left_where_a_rule_says_so(family: str) -> No
         assert (await ask(fake, *LIST)).header("ratelimit-limit") is None
 
 
-async def test_a_429_may_say_the_seconds_in_its_text_only() -> None:
+async def test_a_429_can_give_the_wait_only_in_its_text() -> None:
     async with FakeE2E(requests_per_hour=3600, burst=1, retry_after="text") as fake:
         await ask(fake, *LIST)
         answer = await ask(fake, *LIST)
@@ -203,7 +203,7 @@ async def test_a_429_may_say_the_seconds_in_its_text_only() -> None:
         assert (first.header("Retry-After"), second.header("Retry-After")) == (None, None)
 
 
-def test_there_is_no_grace_for_a_client_that_has_read_the_429() -> None:
+def test_a_client_that_has_read_the_429_gets_no_grace() -> None:
     with FakeE2E(requests_per_hour=3600, burst=1) as fake:
         ask_list = request_bytes(fake, *LIST)
         statuses = [answer.status for answer in on_one_connection(fake, *[ask_list] * 3)]
@@ -211,7 +211,7 @@ def test_there_is_no_grace_for_a_client_that_has_read_the_429() -> None:
         assert fake.inside_retry_after == 1
 
 
-def test_a_request_that_was_on_its_way_beside_a_429_is_no_offence() -> None:
+def test_a_request_on_its_way_during_a_429_is_not_counted() -> None:
     with FakeE2E(requests_per_hour=3600, burst=1) as fake:
         asyncio.run(ask(fake, *LIST))
         asyncio.run(ask(fake, *LIST))
@@ -222,7 +222,7 @@ def test_a_request_that_was_on_its_way_beside_a_429_is_no_offence() -> None:
 # OpenNebula, and deletes that take their time
 
 
-async def test_a_deleted_image_may_stay_for_a_while_with_its_name_taken() -> None:
+async def test_a_deleted_image_can_stay_listed_for_a_while_and_keep_its_name() -> None:
     images = [{"image_id": "1", "name": "a"}, {"image_id": "2", "name": "b"}]
     async with FakeE2E(images, delete_seconds=600) as fake:
         assert (await ask(fake, *delete("1"))).status == 200
@@ -238,7 +238,7 @@ async def test_a_deleted_image_may_stay_for_a_while_with_its_name_taken() -> Non
         assert (await ask(fake, *delete("1"))).status == 404
 
 
-async def test_a_test_may_take_away_what_is_being_deleted() -> None:
+async def test_a_test_may_remove_an_image_that_is_being_deleted() -> None:
     async with FakeE2E(3, delete_seconds=600) as fake:
         first = next(iter(fake.images))
         await ask(fake, *delete(first))
@@ -284,7 +284,7 @@ async def test_opennebula_has_states_and_refusals_of_its_own() -> None:
         ("405-html", 405, "<h1>405 Method Not Allowed</h1>"),
     ],
 )
-async def test_refusals_say_what_the_vendors_clients_have_met(
+async def test_refusals_use_the_texts_that_the_vendors_clients_know(
     kind: str, status: int, says: str
 ) -> None:
     async with FakeE2E(faults=[kind]) as fake:
@@ -323,7 +323,7 @@ def test_a_wrong_keyword_or_value_is_refused_by_its_name(
         FakeE2E(**options)
 
 
-def test_a_file_of_other_things_is_no_file_of_images(tmp_path: Any) -> None:
+def test_a_file_of_other_objects_is_refused_as_images(tmp_path: Any) -> None:
     (tmp_path / "nodes.json").write_text('[{"id": 1, "name": "web"}]')
     with pytest.raises(aioe2e.UsageError, match=r"nodes.json holds no images: none of its objects"):
         FakeE2E(tmp_path / "nodes.json")
@@ -335,7 +335,7 @@ def test_a_file_of_other_things_is_no_file_of_images(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 3])
-async def test_only_the_latest_changes_are_kept_where_asked_for_and_counts_go_on(keep: int) -> None:
+async def test_keep_ledger_limits_the_recorded_changes_and_counts_go_on(keep: int) -> None:
     async with FakeE2E(keep_ledger=keep, keep_calls=keep) as fake:
         first = next(iter(fake.images))
         for number in range(8):
@@ -346,7 +346,7 @@ async def test_only_the_latest_changes_are_kept_where_asked_for_and_counts_go_on
         assert "8 calls, 8 changes" in repr(fake)
 
 
-async def test_names_that_are_gone_leave_nothing_behind() -> None:
+async def test_removed_names_use_no_memory() -> None:
     async with FakeE2E() as fake:
         first = next(iter(fake.images))
         for number in range(50):

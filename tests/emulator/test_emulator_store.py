@@ -57,13 +57,13 @@ def test_made_up_ids_and_names_are_unique() -> None:
     assert len({node["id"] for node in made_nodes(500)}) == 500
 
 
-def test_made_up_images_can_be_in_use_and_wobble() -> None:
+def test_generated_images_can_be_in_use_and_have_varied_spellings() -> None:
     assert any(image["running_vms"] != "0" for image in made_images(100, in_use=0.3))
     assert not any(image["running_vms"] != "0" for image in made_images(100))
     assert len({str(image["image_state"]) for image in made_images(100, wobbles=True)}) > 2
 
 
-def test_an_image_of_running_vms_says_so_however_it_wobbles() -> None:
+def test_an_image_in_use_is_recognizable_in_any_spelling() -> None:
     images = made_images(500, in_use=0.5, wobbles=True)
     used = [image for image in images if image["vm_info"]]
     assert len(used) > 100
@@ -94,7 +94,7 @@ def test_objects_come_from_a_list_or_from_a_file_with_or_without_an_envelope(
 
 
 @pytest.mark.parametrize("wrong", [{"image_id": "1"}, 7.5, -1, True, None, b"x"])
-def test_anything_else_is_refused(wrong: Any) -> None:
+def test_another_source_of_objects_is_refused(wrong: Any) -> None:
     with pytest.raises(
         UsageError, match="images must be a number of 0 or more, a list of objects or a JSON file"
     ):
@@ -183,7 +183,7 @@ def test_renaming_keeps_names_unique() -> None:
     assert [image["name"] for image in listed(account)][:2] == ["other", "golden"]
 
 
-def test_a_name_becomes_free_when_the_test_renames_its_image() -> None:
+def test_a_name_is_free_once_the_test_has_renamed_its_image() -> None:
     account = store()
     first, second, _ = account.images
     account.rename(first, "golden")
@@ -197,7 +197,7 @@ def test_names_need_not_be_unique() -> None:
         account.rename(image_id, "same")
 
 
-def test_deleting_takes_the_image_away_and_frees_its_name() -> None:
+def test_a_delete_removes_the_image_and_frees_its_name() -> None:
     account = store()
     first, second, _ = account.images
     account.rename(first, "golden")
@@ -247,7 +247,7 @@ def test_a_save_can_fail() -> None:
     assert account.image(image_id)["image_state"] == "Error"
 
 
-def test_a_save_may_show_up_late_and_under_another_name() -> None:
+def test_a_saved_image_can_be_listed_late_and_under_another_name() -> None:
     time = Time()
     account = store(time=time, visible_after=5, disk_suffix=True)
     _, image_id = account.save(next(iter(account.nodes)), "nightly")
@@ -275,7 +275,7 @@ def test_saves_are_refused_for_unknown_nodes_and_taken_names() -> None:
         account.save(next(iter(account.nodes)), account.images[first]["name"])
 
 
-def test_busy_nodes_may_be_saved_twice_where_the_rules_say_so() -> None:
+def test_a_rule_allows_saving_a_busy_node() -> None:
     account = store(refuse_busy_node=False, unique_names=False)
     node = next(iter(account.nodes))
     assert account.save(node, "a")[1] != account.save(node, "a")[1]
@@ -289,7 +289,7 @@ def test_a_new_image_never_gets_an_id_that_the_test_has_used() -> None:
     assert account.save("32211", "b")[1] == str(int(image_id) + 2)
 
 
-def test_a_lagging_listing_shows_what_was_and_nothing_else() -> None:
+def test_a_lagging_listing_shows_exactly_the_earlier_state() -> None:
     time = Time()
     account = store(time=time, save_seconds=100)
     first, second, _ = account.images
@@ -306,7 +306,7 @@ def test_a_lagging_listing_shows_what_was_and_nothing_else() -> None:
     assert [image["name"] for image in listed(account)][::2] == ["platinum", "nightly"]
 
 
-def test_a_lagging_listing_forgets_no_change_however_many_there_are() -> None:
+def test_a_lagging_listing_remembers_any_number_of_changes() -> None:
     time = Time()
     account = store(images=6000, time=time, listing_lag=60)
     time.now += 100
@@ -318,7 +318,7 @@ def test_a_lagging_listing_forgets_no_change_however_many_there_are() -> None:
     assert len(listed(account, lag=60)) == 1000
 
 
-def test_a_lagging_listing_keeps_its_past_no_longer_than_it_can_lag() -> None:
+def test_a_lagging_listing_discards_changes_older_than_it_can_lag() -> None:
     time = Time()
     account = store(time=time, listing_lag=30)
     first = next(iter(account.images))
@@ -340,7 +340,7 @@ def test_a_save_that_shows_up_late_shows_up_later_in_a_lagging_listing() -> None
     assert seen == {9: False, 11: False, 29: False, 31: True}
 
 
-def test_what_a_test_changes_by_hand_shows_at_once_however_the_listing_lags() -> None:
+def test_changes_by_the_test_are_shown_at_once_even_by_a_lagging_listing() -> None:
     account = store()
     first, second, _ = account.images
     account.images[first]["name"] = "by somebody else"
@@ -372,7 +372,7 @@ def test_a_node_has_its_former_status_again_once_all_its_saves_have_ended() -> N
     assert account.node(node_id)["status"] == "Powered off"
 
 
-def test_the_end_of_a_save_leaves_a_status_alone_that_the_test_has_set() -> None:
+def test_the_end_of_a_save_keeps_a_status_that_the_test_has_set() -> None:
     time = Time()
     account = store(time=time, save_seconds=10)
     first, second = account.nodes
@@ -385,7 +385,7 @@ def test_the_end_of_a_save_leaves_a_status_alone_that_the_test_has_set() -> None
     assert len(listed(account)) == 5
 
 
-def test_records_may_change_while_somebody_goes_through_them() -> None:
+def test_records_may_change_while_they_are_iterated() -> None:
     images = Records([{"image_id": str(number)} for number in range(5)], "image_id")
     for key in images:
         del images[key]
@@ -412,7 +412,7 @@ def test_the_throttle_lets_a_burst_in_and_then_the_rate() -> None:
     assert throttle.admit() == 1
 
 
-def test_retry_after_is_the_truth() -> None:
+def test_a_request_is_admitted_after_the_given_retry_after() -> None:
     time = Time()
     throttle = Throttle(0.2, clock=time)
     assert throttle.admit() is None
@@ -422,7 +422,7 @@ def test_retry_after_is_the_truth() -> None:
     assert throttle.admit() is None
 
 
-def test_requests_inside_a_retry_after_are_counted_but_for_those_on_their_way() -> None:
+def test_requests_within_a_retry_after_are_counted_except_those_on_their_way() -> None:
     time = Time()
     throttle = Throttle(1, clock=time, grace=0.1)
     assert throttle.since_retry_after() is None
@@ -460,7 +460,7 @@ def test_requests_inside_a_retry_after_are_counted_but_for_those_on_their_way() 
         ("burst", 0),
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused_by_its_name(field: str, value: Any) -> None:
+def test_an_invalid_rule_is_refused_by_its_name(field: str, value: Any) -> None:
     with pytest.raises(UsageError, match=f"Rules.{field} must be"):
         Rules(**{field: value})
 

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from patience import SOON
 from snippets import INDIA, ROOT, load, use_in_environment
 
 import aioe2e
@@ -68,6 +69,8 @@ class TestService:
             async with client.put(f"/images/{chosen}", json={"name": "golden"}) as reply:
                 assert reply.status == 200
             assert fake.images[chosen]["name"] == "golden"
+            async with client.get(f"/images/{chosen}") as reply:
+                assert (await reply.json())["name"] == "golden"
             async with client.post(
                 f"/nodes/{next(iter(fake.nodes))}/images", json={"name": "new"}
             ) as reply:
@@ -190,6 +193,28 @@ class TestNightlyRotation:
             saves = [entry.target for entry in fake.ledger if entry.action == "save"]
             assert sorted(map(str, saves)) == sorted(fake.nodes)
 
+    async def test_killed_once_a_lost_save_was_made_again_it_is_finished_by_its_next_start(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class KilledError(Exception):
+            pass
+
+        async def kill(*_: object) -> bool:
+            raise KilledError
+
+        async with FakeE2E(nodes=2, save_seconds=0.05) as fake:
+            retry = RetryPolicy(base=0.01, look=0.1)
+            fake.inject(Fault("reset", False), "save")
+            with monkeypatch.context() as killed:
+                killed.setattr(example("nightly_rotation").Rotation, "_is_ready", kill)
+                async with fake.session(retry=retry) as session:
+                    with pytest.raises(KilledError):
+                        await self.rotate(session, tmp_path)
+            assert len([*tmp_path.glob("saves-*")]) == 2  # noqa: ASYNC240  # a test may block
+            async with asyncio.timeout(SOON), fake.session(retry=retry) as session:
+                assert await self.rotate(session, tmp_path) == 0
+            assert len([entry for entry in fake.ledger if entry.action == "save"]) == 2
+
     @pytest.mark.parametrize("seed", range(40 if FULL else 2))
     async def test_killed_at_any_moment_it_is_finished_by_its_next_start(
         self, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -300,6 +325,13 @@ class TestBot:
             await bot.answer("yes")
             assert await bot.answer("status") == "idle"
             assert not fake.ledger
+
+    async def test_it_saves_a_node_and_says_when_the_image_is_ready(self) -> None:
+        async with FakeE2E(nodes=1, save_seconds=0.02) as fake, fake.session() as session:
+            bot = example("bot").Bot(session, interval=0.02)
+            [node] = fake.nodes
+            assert await bot.answer(f"save {node} golden") == "golden is ready"
+            assert [entry.action for entry in fake.ledger] == ["save"]
 
     def test_it_talks_to_the_terminal_until_bye(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -39,7 +39,7 @@ HOST = "https://api.e2enetworks.com/myaccount"
         ("http://[::1]:8400", "http://[::1]:8400/api/v1/"),
     ],
 )
-def test_every_form_in_use_comes_to_one(value: str, expected: str) -> None:
+def test_every_usual_form_of_the_base_url_is_normalized(value: str, expected: str) -> None:
     assert checked_base_url(value) == expected
     assert checked_base_url(expected) == expected
 
@@ -91,7 +91,7 @@ def test_every_form_in_use_comes_to_one(value: str, expected: str) -> None:
         ("https://example.com/.%2e/x", "path"),
     ],
 )  # fmt: skip
-def test_anything_else_is_refused_with_a_reason(value: Any, why: str) -> None:
+def test_an_invalid_base_url_is_refused_with_a_reason(value: Any, why: str) -> None:
     with pytest.raises(ConfigError, match=f"base_url must .*{why}|{why}") as caught:
         checked_base_url(value)
     assert type(caught.value) is ConfigError
@@ -104,7 +104,7 @@ def test_anything_else_is_refused_with_a_reason(value: Any, why: str) -> None:
     ["https://user:s3cret-pass@example.com", "ftp://user:s3cret-pass@example.com", "https://ex.com/?apikey=s3cret-pass", "x?apikey=s3cret-pass", "https://[s3?apikey=s3cret-pass",
      "https://user:s3cret-pass@exämple.com", "https://exämple.com/?k=s3cret-pass", "http://user:s3cret-pass@example.com/#x", "user:s3cret-pass@[x"],
 )  # fmt: skip
-def test_what_may_be_a_secret_in_a_url_is_not_shown(value: str) -> None:
+def test_a_refused_url_is_not_quoted_as_it_may_contain_a_secret(value: str) -> None:
     with pytest.raises(ConfigError) as caught:
         checked_base_url(value)
     assert "s3cret-pass" not in str(caught.value)
@@ -115,7 +115,7 @@ def test_what_may_be_a_secret_in_a_url_is_not_shown(value: str) -> None:
     value=st.text(max_size=60)
     | st.from_regex(r"https?://[\[\]@:/?#%.\\a-z0-9]{0,30}", fullmatch=True)
 )
-def test_any_text_is_a_safe_base_url_or_refused(value: str) -> None:
+def test_any_text_is_either_a_safe_base_url_or_refused(value: str) -> None:
     try:
         found = checked_base_url(value)
     except ConfigError:
@@ -145,7 +145,7 @@ def test_a_project_is_a_positive_whole_number(value: Any, sent: str | None) -> N
 @pytest.mark.parametrize(
     "value", [0, -1, "0", "-1", "", " ", "1 ", "1.0", 1.0, "1e3", "abc", "٣", "²", True, False, [], b"1", "1" * 19, 10**18, 10**5000, "1&x=2", "1\n"], ids=lambda value: str(type(value))
 )  # fmt: skip
-def test_nothing_else_is_a_project(value: Any) -> None:
+def test_an_invalid_project_is_refused(value: Any) -> None:
     with pytest.raises(ConfigError, match="project_id must be a positive whole number") as caught:
         checked_project_id(value)
     assert len(str(caught.value)) < 200
@@ -154,7 +154,7 @@ def test_nothing_else_is_a_project(value: Any) -> None:
 @pytest.mark.parametrize(
     "value", [None, "Delhi", "Chennai", "Delhi-NCR-2", "New Delhi", "del_1", "x" * 64]
 )
-def test_any_name_is_a_location(value: str | None) -> None:
+def test_any_name_is_accepted_as_a_location(value: str | None) -> None:
     assert checked_location(value) == value
 
 
@@ -177,6 +177,6 @@ def test_any_name_is_a_location(value: str | None) -> None:
         "a\x00b",
     ],
 )
-def test_what_could_change_a_query_is_no_location(value: Any) -> None:
+def test_a_location_with_characters_of_a_query_is_refused(value: Any) -> None:
     with pytest.raises(ConfigError, match="location must be a name"):
         checked_location(value)

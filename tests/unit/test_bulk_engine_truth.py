@@ -695,11 +695,11 @@ async def test_a_journal_that_cannot_be_opened_is_an_error_before_anything_is_se
 
 async def test_a_brake_that_is_let_go_and_on_again_in_one_turn_cancels_nobody() -> None:
     brake = Brake(1, asyncio.sleep, lambda _low, _high: 0.05)
-    brake.faulted()
+    brake.failed()
     waiting = asyncio.create_task(brake.turn())
     await asyncio.sleep(0.01)
     brake.answered()
-    brake.faulted()  # before the sleeper has had its turn
+    brake.failed()  # before the sleeper has had its turn
     assert await waiting is True
     brake.give_back()
 

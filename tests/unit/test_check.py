@@ -29,7 +29,7 @@ def test_ids_may_be_text_or_numbers(value: object, expected: str) -> None:
     assert node_id_of(value) == expected
 
 
-def test_an_image_stands_for_its_own_id() -> None:
+def test_an_image_is_accepted_in_place_of_its_id() -> None:
     assert image_id_of(SavedImage(image_id="7", template_id=9)) == "7"
 
 
@@ -38,7 +38,7 @@ def test_an_image_stands_for_its_own_id() -> None:
     ["", " 1", "1\n", "a b", "a/b", "..", "a.b", "é", "x" * 129, "٣", 0, -1, 10**128, True,
      False, None, 1.0, b"1", [], ("1",), {}, object(), Unprintable()],
 )  # fmt: skip
-def test_nothing_else_is_an_id(value: object) -> None:
+def test_an_invalid_id_is_refused(value: object) -> None:
     for check, argument in ((image_id_of, "image: "), (node_id_of, "node: ")):
         with pytest.raises(UsageError) as caught:
             check(value)
@@ -48,17 +48,17 @@ def test_nothing_else_is_an_id(value: object) -> None:
 
 def test_a_number_too_long_to_print_is_refused_like_any_other() -> None:
     for number in (10**5000, -(10**5000)):
-        with pytest.raises(UsageError, match="image: <int> is no id"):
+        with pytest.raises(UsageError, match="image: <int> is not an id"):
             image_id_of(number)
 
 
-def test_an_image_is_no_node() -> None:
+def test_an_image_is_refused_as_a_node() -> None:
     with pytest.raises(UsageError, match="node: a Node, a str or an int is needed"):
         node_id_of(SavedImage(image_id="7"))
 
 
 def test_an_image_whose_own_id_cannot_be_sent_is_refused() -> None:
-    with pytest.raises(UsageError, match="image: 'a/b' is no id"):
+    with pytest.raises(UsageError, match="image: 'a/b' is not an id"):
         image_id_of(SavedImage(image_id="a/b"))
 
 
@@ -73,7 +73,7 @@ def test_names_are_taken_as_they_are(value: str) -> None:
     ("value", "reason"),
     [
         ("", "empty"),
-        ("x" * 256, "has 256 characters; 255 are allowed"),
+        ("x" * 256, "has 256 characters; at most 255 are allowed"),
         (" a", "white space at an end"),
         ("a ", "white space at an end"),
         ("a\u3000", "white space at an end"),

@@ -73,7 +73,7 @@ def test_a_timeout_may_be_none(model: Any, field: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("model", "field"), DELAYS)
 @pytest.mark.parametrize("value", [*NO_NUMBERS, -1, -0.001], ids=short)
-def test_a_delay_is_a_finite_number_from_0_on(model: Any, field: str, value: Any) -> None:
+def test_a_delay_is_a_finite_number_of_0_or_more(model: Any, field: str, value: Any) -> None:
     refused(model, field, value)
 
 
@@ -84,7 +84,9 @@ def test_a_delay_may_be_0(model: Any, field: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("model", "field", "least"), COUNTS)
-def test_a_count_is_a_whole_number_from_its_least_on(model: Any, field: str, least: int) -> None:
+def test_a_count_is_a_whole_number_not_below_its_minimum(
+    model: Any, field: str, least: int
+) -> None:
     assert getattr(model(**{field: least}), field) == least
     values: list[Any] = [
         least - 1,
@@ -118,7 +120,7 @@ def test_adaptive_is_true_or_false(value: Any) -> None:
     refused(Limits, "adaptive", value)
 
 
-def test_the_defaults_are_those_that_are_promised() -> None:
+def test_the_defaults_are_the_documented_ones() -> None:
     assert attrs.astuple(Timeouts()) == (30.0, 120.0, 10.0)
     assert attrs.astuple(RetryPolicy()) == (4, 0.5, 20.0, 120.0, 10.0)
     limits = Limits()
@@ -131,7 +133,7 @@ def test_no_retries_is_one_attempt() -> None:
 
 
 @pytest.mark.parametrize("value", [Timeouts(), RetryPolicy(), Limits()])
-def test_a_knob_is_a_value(value: Any) -> None:
+def test_settings_can_be_compared_copied_and_pickled_but_not_changed(value: Any) -> None:
     assert value == type(value)() == pickle.loads(pickle.dumps(value)) == copy.deepcopy(value)
     assert hash(value) == hash(type(value)())
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -140,7 +142,7 @@ def test_a_knob_is_a_value(value: Any) -> None:
         type(value)(1)
 
 
-def test_a_value_that_is_changed_is_checked_again() -> None:
+def test_evolved_settings_are_checked_again() -> None:
     with pytest.raises(ConfigError):
         attrs.evolve(Limits(), in_flight=0)
 
@@ -155,7 +157,7 @@ def test_a_value_that_is_changed_is_checked_again() -> None:
      True, [], ["k3y-of-the-user"]],
     ids=repr,
 )  # fmt: skip
-def test_a_secret_that_cannot_be_one_is_refused_and_not_shown(field: str, secret: Any) -> None:
+def test_an_unusable_secret_is_refused_and_not_shown(field: str, secret: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         Credentials(**{"api_key": KEY, "auth_token": TOKEN, field: secret})
     text = "".join(traceback.format_exception(caught.value, limit=0))
@@ -176,7 +178,7 @@ def test_surrounding_space_is_trimmed() -> None:
 
 
 @pytest.mark.parametrize("token", ["Bearer", "Bearer ", " bearer", "Bearer abc"])
-def test_bearer_alone_is_no_token(token: str) -> None:
+def test_a_token_of_only_the_word_bearer_is_refused(token: str) -> None:
     with pytest.raises(ConfigError):
         Credentials(api_key=KEY, auth_token=token)
 
@@ -219,7 +221,7 @@ def test_an_api_key_may_not_be_a_callable() -> None:
 
 
 @pytest.mark.parametrize("answer", [TOKEN, f"Bearer {TOKEN}", f" {TOKEN}\n"])
-async def test_what_a_callable_returns_is_read_as_a_given_token_is(answer: str) -> None:
+async def test_a_token_from_a_callable_is_trimmed_like_a_given_one(answer: str) -> None:
     async def token() -> str:
         return answer
 
@@ -229,7 +231,7 @@ async def test_what_a_callable_returns_is_read_as_a_given_token_is(answer: str) 
 
 
 @pytest.mark.parametrize("answer", ["", "abc", None, 5, f"{TOKEN} {TOKEN}"])
-async def test_what_a_callable_returns_is_checked_and_not_shown(answer: Any) -> None:
+async def test_an_unusable_token_from_a_callable_is_refused_and_not_shown(answer: Any) -> None:
     async def token() -> Any:
         return answer
 
@@ -238,7 +240,7 @@ async def test_what_a_callable_returns_is_checked_and_not_shown(answer: Any) -> 
     assert TOKEN not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_a_callable_that_fails_is_named_by_its_error_and_not_by_its_text() -> None:
+async def test_the_error_of_a_token_callable_names_the_exception_class_without_its_text() -> None:
     async def token() -> str:
         raise ValueError(f"{TOKEN} has expired")
 
@@ -274,7 +276,7 @@ async def test_a_callable_that_fails_is_named_by_its_error_and_not_by_its_text()
         ("location", "Delhi?x"),
     ],
 )
-def test_a_session_names_the_argument_that_cannot_be_meant(argument: str, value: Any) -> None:
+def test_a_session_names_an_invalid_argument(argument: str, value: Any) -> None:
     arguments: dict[str, Any] = {
         "credentials": Credentials(api_key=KEY, auth_token=TOKEN),
         argument: value,
@@ -285,7 +287,7 @@ def test_a_session_names_the_argument_that_cannot_be_meant(argument: str, value:
     assert TOKEN not in str(caught.value)
 
 
-def test_a_session_shows_where_it_goes_and_no_secret() -> None:
+def test_the_repr_of_a_session_shows_the_url_and_no_secret() -> None:
     session = Session(Credentials(api_key=KEY, auth_token=TOKEN), project_id=5, location="Delhi")
     text = repr(session)
     assert "https://api.e2enetworks.com/myaccount/api/v1/" in text

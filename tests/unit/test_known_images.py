@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aioe2e.images.known import KnownImages, name_proven_from
-from aioe2e.images.listing import Listing
+from aioe2e.images.listing import KnownImages, Listing, name_proven_from
 from aioe2e.models import SavedImage
 
 #: The wall time at the loop time 0.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aioe2e.images.late_writes import LateWrites
+from aioe2e.images.write_order import LateWrites
 from aioe2e.models import Action
 
 

@@ -8,7 +8,7 @@ import random
 import pytest
 from virtual_time import in_virtual_time, turns
 
-from aioe2e.images.locks import KeyedLocks
+from aioe2e.images.write_order import KeyedLocks
 
 
 @in_virtual_time

@@ -25,7 +25,7 @@ from aioe2e import (
     UsageError,
 )
 from aioe2e._plain import as_json
-from aioe2e._wire.codec import CONVERTER
+from aioe2e._wire.codec import converter
 from aioe2e.models import image_id_of, node_id_of
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
@@ -70,7 +70,7 @@ def test_a_value_comes_back_equal_through_json(value: Any) -> None:
     assert msgspec.json.decode(msgspec.json.encode(told)) == told
 
 
-def test_an_image_tells_what_follows_from_its_fields() -> None:
+def test_the_json_of_an_image_contains_derived_fields() -> None:
     told = IMAGE.to_dict()
     assert told["creation_time"] == "2019-10-31T11:59:58+05:30"
     assert (told["state"], told["in_use"], told["size_gb"]) == ("READY", True, 57.0)
@@ -79,20 +79,20 @@ def test_an_image_tells_what_follows_from_its_fields() -> None:
     assert {field.name for field in attrs.fields(SavedImage)} < set(told)
 
 
-def test_what_follows_from_other_fields_is_not_believed() -> None:
+def test_derived_fields_are_ignored_when_a_value_is_read() -> None:
     told = {**SavedImage(image_id="1").to_dict(), "in_use": True, "state": "ERROR", "size_gb": 5}
     image = SavedImage.from_dict(told)
     assert (image.in_use, image.state, image.size_gb) == (False, ImageState.UNKNOWN, None)
 
 
-def test_what_is_told_shares_nothing_with_the_value() -> None:
+def test_to_dict_shares_nothing_with_the_value() -> None:
     IMAGE.to_dict()["extra"]["unknown"]["key"].append("x")
     IMAGE.to_dict()["vm_info"][0]["deep"].clear()
     assert IMAGE.extra["unknown"]["key"] == [1, 2.5, "three", None, True]
     assert IMAGE.vm_info[0]["deep"] == [{"a": None}]
 
 
-def test_what_is_left_out_has_its_default() -> None:
+def test_a_missing_field_gets_its_default() -> None:
     assert SavedImage.from_dict({"image_id": "1", "name": "a"}) == SavedImage(
         image_id="1", name="a"
     )
@@ -122,7 +122,7 @@ def test_what_is_left_out_has_its_default() -> None:
         (ActionResult, {"message": 5}, "message: a string is needed"),
     ],
 )  # fmt: skip
-def test_what_is_damaged_is_named(model: Any, data: Any, says: str) -> None:
+def test_an_invalid_field_is_named(model: Any, data: Any, says: str) -> None:
     with pytest.raises(UsageError) as caught:
         model.from_dict(data)
     assert says in str(caught.value)
@@ -149,12 +149,12 @@ _JSON = st.recursive(
 
 
 @given(raw=st.dictionaries(st.sampled_from([field.name for field in attrs.fields(SavedImage)] + ["other", "state"]), _JSON))  # fmt: skip
-def test_whatever_a_server_says_of_an_image_comes_back_equal(raw: dict[str, Any]) -> None:
-    image = CONVERTER.structure({**raw, "image_id": "1"}, SavedImage)
+def test_any_image_a_server_may_send_comes_back_equal_through_json(raw: dict[str, Any]) -> None:
+    image = converter().structure({**raw, "image_id": "1"}, SavedImage)
     assert SavedImage.from_dict(json.loads(json.dumps(image.to_dict(), allow_nan=False))) == image
 
 
-def test_a_value_of_any_type_is_told_somehow() -> None:
+def test_a_value_of_any_type_has_a_json_form() -> None:
     assert as_json(NodeState.RUNNING) == "RUNNING"
     assert as_json({1: (IMAGE,)}) == {"1": [IMAGE.to_dict()]}
     assert isinstance(as_json(object()), str)
@@ -196,7 +196,7 @@ def test_the_words_for_a_node_are_known(word: str, state: str) -> None:
     assert Node(node_id="1", status=word).state is NodeState[state]
 
 
-def test_a_node_stands_for_its_id_and_for_no_image() -> None:
+def test_a_node_is_accepted_in_place_of_its_id_and_not_as_an_image() -> None:
     assert node_id_of(NODE) == "41207"
     with pytest.raises(UsageError, match="image: a SavedImage, a str or an int is needed"):
         image_id_of(NODE)

@@ -113,7 +113,7 @@ def test_what_is_not_set_is_named(environment: dict[str, str], names: str) -> No
     assert KEY not in str(caught.value)
 
 
-def test_overrides_stand_above_the_environment() -> None:
+def test_overrides_take_precedence_over_the_environment() -> None:
     found = from_environment(
         ENVIRONMENT, {"credentials": GIVEN, "project_id": 7, "user_agent": "x"}
     )
@@ -175,7 +175,7 @@ def test_the_only_profile_needs_no_name(home: Path) -> None:
         (b"[" * 100_000, None, "not JSON"),
     ],
 )  # fmt: skip
-def test_a_fault_in_the_file_of_e2ectl_is_told_without_a_secret(
+def test_an_error_about_the_file_of_e2ectl_shows_no_secret(
     home: Path, content: Any, name: str | None, says: str
 ) -> None:
     stored(home, ".e2e", content)
@@ -199,7 +199,7 @@ def test_a_directory_in_the_place_of_the_file_is_no_profile(home: Path) -> None:
     assert "no profile" in refused()
 
 
-def test_a_file_that_goes_away_under_our_hands_is_a_clear_error(
+def test_a_file_that_disappears_while_it_is_read_is_a_clear_error(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored(home, ".e2e", E2ECTL)
@@ -214,7 +214,7 @@ def test_a_file_that_goes_away_under_our_hands_is_a_clear_error(
 # e2e-cli and the downloaded tokens
 
 
-def test_the_default_of_e2e_cli_points_to_a_profile_and_holds_the_context(home: Path) -> None:
+def test_the_default_of_e2e_cli_names_a_profile_and_gives_its_context(home: Path) -> None:
     stored(home, ".E2E_CLI", E2E_CLI)
     found = from_files(None, {})
     assert secrets(found) == (KEY, TOKEN)
@@ -244,7 +244,7 @@ def test_a_downloaded_token_that_is_named_default_is_a_token(home: Path, name: s
     assert secrets(from_files(name, {})) == (KEY, TOKEN)
 
 
-def test_secrets_in_the_place_of_an_alias_are_never_shown(home: Path) -> None:
+def test_secrets_in_place_of_an_alias_are_never_shown(home: Path) -> None:
     stored(
         home,
         ".E2E_CLI",
@@ -268,7 +268,7 @@ def test_a_stale_alias_is_not_sent_as_a_credential(home: Path) -> None:
      {"a": {"api_key": KEY}}, {"a": {"api_auth_token": TOKEN}}, {"a": {"api_key": KEY, "auth_token": TOKEN}}, [], None, 5],
     ids=repr,
 )  # fmt: skip
-def test_a_fault_in_the_file_of_e2e_cli_is_told_without_a_secret(home: Path, content: Any) -> None:
+def test_an_error_about_the_file_of_e2e_cli_shows_no_secret(home: Path, content: Any) -> None:
     stored(home, ".E2E_CLI", content)
     refused()
 
@@ -282,7 +282,7 @@ def test_a_file_of_e2e_cli_that_others_can_read_is_read_with_a_warning(
     assert KEY not in caplog.text
 
 
-def test_the_context_of_e2e_cli_is_that_of_its_default_alone(home: Path) -> None:
+def test_the_context_of_e2e_cli_applies_only_to_its_default(home: Path) -> None:
     stored(home, ".E2E_CLI", E2E_CLI)
     assert set(from_files("home", {})) == {"credentials"}
     assert set(from_files("work", {})) == {"credentials", "project_id", "location"}
@@ -298,7 +298,7 @@ def written(home: Path, name: str, text: str) -> None:
     path.chmod(0o600)
 
 
-def test_ini_files_are_read_with_the_context_from_the_file_beside_them(home: Path) -> None:
+def test_ini_files_are_read_with_the_context_of_the_config_file_next_to_them(home: Path) -> None:
     written(
         home,
         "credentials",
@@ -312,7 +312,7 @@ def test_ini_files_are_read_with_the_context_from_the_file_beside_them(home: Pat
     assert set(from_files("other", {})) == {"credentials"}
 
 
-def test_what_is_no_ini_file_is_told_without_a_secret(home: Path) -> None:
+def test_an_error_about_a_damaged_ini_file_shows_no_secret(home: Path) -> None:
     written(home, "credentials", f"api_key={KEY}\n")
     assert "not an INI file" in refused()
 
@@ -320,7 +320,7 @@ def test_what_is_no_ini_file_is_told_without_a_secret(home: Path) -> None:
 # All
 
 
-def test_a_named_profile_is_looked_for_in_every_file(home: Path) -> None:
+def test_a_named_profile_is_searched_in_every_file(home: Path) -> None:
     stored(home, ".e2e", E2ECTL)
     stored(
         home, ".E2E_CLI", {"elsewhere": {"api_key": "other-key", "api_auth_token": "other-token"}}
@@ -331,12 +331,12 @@ def test_a_named_profile_is_looked_for_in_every_file(home: Path) -> None:
     assert "config.json has elsewhere" in text
 
 
-def test_a_downloaded_file_in_the_place_of_e2ectl_s_own_is_read(home: Path) -> None:
+def test_a_downloaded_file_at_the_path_of_e2ectl_is_read(home: Path) -> None:
     stored(home, ".e2e", {"my token": {"api_key": KEY, "api_auth_token": TOKEN}})
     assert secrets(from_files(None, {})) == (KEY, TOKEN)
 
 
-def test_e2ectl_goes_before_e2e_cli(home: Path) -> None:
+def test_the_file_of_e2ectl_takes_precedence_over_that_of_e2e_cli(home: Path) -> None:
     stored(home, ".E2E_CLI", {"x": {"api_key": "other-key", "api_auth_token": "other-token"}})
     stored(home, ".e2e", E2ECTL)
     assert secrets(from_files(None, {})) == (KEY, TOKEN)
@@ -348,7 +348,7 @@ def test_without_any_file_both_places_are_named() -> None:
     assert "~/.E2E_CLI/config.json" in text
 
 
-def test_overrides_stand_above_the_file(home: Path) -> None:
+def test_overrides_take_precedence_over_the_file(home: Path) -> None:
     stored(home, ".e2e", E2ECTL)
     found = from_files(None, {"credentials": GIVEN, "location": "Chennai"})
     assert found == {"credentials": GIVEN, "project_id": "12345", "location": "Chennai"}

@@ -97,7 +97,9 @@ def test_a_key_is_hidden_wherever_it_stands(template: str, spelling: str) -> Non
         ("api key is wrong", "api key is wrong"),
     ],
 )
-def test_a_secret_that_is_nobodys_is_hidden_by_what_carries_it(text: str, shown: str) -> None:
+def test_a_foreign_secret_is_hidden_after_a_parameter_or_header_that_carries_one(
+    text: str, shown: str
+) -> None:
     assert Redactor().clean(text) == shown
 
 
@@ -132,15 +134,13 @@ def test_harmless_text_is_left_alone(text: str) -> None:
         ("\ufeff", "\\ufeff"),
     ],
 )
-def test_a_character_that_could_play_tricks_is_written_as_an_escape(
-    character: str, written: str
-) -> None:
+def test_control_and_direction_characters_are_escaped(character: str, written: str) -> None:
     assert Redactor().clean(f"a{character}b") == f"a{written}b"
     assert escape(character).isascii()
 
 
 @pytest.mark.parametrize("at", [*range(440, 510), 10_000, 20_400, 20_480, 20_499])
-def test_a_secret_that_straddles_the_cut_does_not_show_its_half(at: int) -> None:
+def test_no_half_of_a_secret_is_shown_at_the_end_of_a_shortened_text(at: int) -> None:
     secret = "S3CRET" * 10
     shown = Redactor([secret]).clean("." * at + secret + "." * 100)
     assert "S3CR" not in shown
@@ -154,7 +154,7 @@ def test_many_secrets_in_a_row_show_nothing_of_any(length: int, count: int) -> N
     assert "Zq7Z" not in Redactor([secret]).clean(secret * count)
 
 
-def test_the_longer_of_two_secrets_goes_first() -> None:
+def test_of_two_overlapping_secrets_the_longer_one_is_hidden() -> None:
     assert Redactor(["abcdef", "abcdefghijkl"]).hide("x abcdefghijkl y") == f"x {HIDDEN} y"
 
 
@@ -179,7 +179,7 @@ def test_a_secret_that_is_learned_later_is_hidden_from_then_on() -> None:
     assert redactor.clean(text) == f"{HIDDEN} {HIDDEN}"
 
 
-def test_nothing_is_no_secret() -> None:
+def test_an_empty_secret_hides_nothing() -> None:
     assert Redactor(["", KEY]).clean("a b") == "a b"
 
 
@@ -197,7 +197,7 @@ def test_backslashes_in_a_secret_hide_nothing_from_the_redactor(secret: str, spe
     assert Redactor([secret]).hide(f"<{spelt}>") == f"<{HIDDEN}>"
 
 
-def test_a_redactor_tells_nothing_of_what_it_hides() -> None:
+def test_the_repr_of_a_redactor_shows_no_secret() -> None:
     redactor = Redactor([KEY])
     redactor.clean(f"text with {KEY}")
     assert KEY not in repr(redactor)
@@ -222,15 +222,15 @@ def test_a_megabyte_of_anything_is_cleaned_quickly(text: str) -> None:
     assert time.process_time() - start < 1.0
 
 
-@pytest.mark.timeout(5)
-def test_a_secret_full_of_backslashes_is_no_trap() -> None:
+@pytest.mark.timeout(60)
+def test_a_secret_full_of_backslashes_is_searched_quickly() -> None:
     redactor = Redactor(["\\" * 12 + '"/' * 6])
     start = time.process_time()
     redactor.clean("\\" * 400)
     assert time.process_time() - start < 1.0
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("secret", "count"), [("/abcdefgh", 100_000), ('"abcdefgh', 100_000), ("\\abcdefgh", 30_000)]
 )
@@ -245,7 +245,7 @@ def test_a_secret_that_begins_with_a_slash_does_not_make_a_run_of_backslashes_sl
 @pytest.mark.parametrize(
     ("text", "shown"), [("abc", "abc"), ("abcdef", "abcdef"), ("abcdefg", "abcde…")]
 )
-def test_cut_keeps_within_the_length(text: str, shown: str) -> None:
+def test_shorten_keeps_within_the_length(text: str, shown: str) -> None:
     assert shorten(text, 6) == shown
 
 
@@ -253,7 +253,7 @@ def test_cut_keeps_within_the_length(text: str, shown: str) -> None:
 @pytest.mark.parametrize("before", ["", "u", "us", "user:", "apikey "])
 @pytest.mark.parametrize("after", ["", ":", ": pass", "x" * 30])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes])
-def test_a_secret_in_base64_is_hidden_wherever_it_lies_in_it(
+def test_a_secret_in_base64_is_hidden_at_any_offset(
     secret: str, before: str, after: str, encode: Callable[[bytes], bytes]
 ) -> None:
     encoded = encode((before + secret + after).encode()).decode().replace("\n", "")
@@ -265,7 +265,7 @@ def test_a_secret_in_base64_is_hidden_wherever_it_lies_in_it(
             assert secret[2:-2].encode() not in base64.b64decode(part + "==", altchars=b"-_")
 
 
-def test_of_a_long_text_only_the_beginning_is_looked_at() -> None:
+def test_only_the_beginning_of_a_long_text_is_searched() -> None:
     redactor = Redactor([KEY])
     assert redactor.clean("x" * 3_000_000) == "x" * (LONGEST - 1) + "…"
     shown = redactor.clean(f"{KEY} " * 100_000)
@@ -274,7 +274,7 @@ def test_of_a_long_text_only_the_beginning_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("shift", range(0, 3000, 7))
-def test_no_part_of_a_secret_stands_at_the_end_of_what_is_looked_at(shift: int) -> None:
+def test_no_part_of_a_secret_is_shown_at_the_end_of_the_searched_text(shift: int) -> None:
     secret = "Zq7-" * 20
     text = "." * shift + f"{secret}{secret}" * 2000
     assert "q7" not in Redactor([secret]).clean(text)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from aioe2e.images import known, saves
-from aioe2e.images.known import KnownImages
-from aioe2e.images.listing import Listing
+from aioe2e.images import listing as listings
+from aioe2e.images import saves
+from aioe2e.images.listing import KnownImages, Listing
 from aioe2e.images.naming import fits
 from aioe2e.images.saves import PendingSave, SaveClaims
 from aioe2e.models import SaveAction, SavedImage
@@ -296,7 +296,7 @@ def test_an_hour_later_a_save_may_claim_nothing_any_more() -> None:
 
 def test_months_of_saves_and_listings_do_not_grow_the_book(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saves, "_MOST", 100)
-    monkeypatch.setattr(known, "_MOST", 100)
+    monkeypatch.setattr(listings, "_MOST", 100)
     book = Book()
     for number in range(3000):
         ticket = book.begin(f"n{number}", float(number))

@@ -94,12 +94,12 @@ SOUND = {
         ({"E2E_LOCATION": TOKEN}, "E2E_LOCATION: location must be a name"),
         ({"E2E_LOCATION": KEY}, "looks like a secret"),
         ({"E2E_LOCATION": HEX}, "looks like a secret"),
-        ({"E2E_API_KEY": TOKEN, "E2E_AUTH_TOKEN": KEY}, "E2E_API_KEY: it has the form of an auth token: are the api key and the token swapped?"),
+        ({"E2E_API_KEY": TOKEN, "E2E_AUTH_TOKEN": KEY}, "E2E_API_KEY: it has the form of an auth token: are the API key and the token swapped?"),
         ({"E2E_API_KEY": f'"{KEY}"'}, "E2E_API_KEY: it begins or ends with a quotation mark"),
         ({"E2E_AUTH_TOKEN": f"'{TOKEN}'"}, "E2E_AUTH_TOKEN: it begins or ends with a quotation mark"),
         ({"E2E_AUTH_TOKEN": f"{TOKEN}'"}, "E2E_AUTH_TOKEN: it begins or ends with a quotation mark"),
         ({"E2E_PROJECT_ID": "'12345'"}, "a text of 7 characters that begins with a quotation mark"),
-        ({"E2E_API_KEY": HEX * 2, "E2E_AUTH_TOKEN": KEY}, "has the form of an api key, and the api key does not: are the two swapped?"),
+        ({"E2E_API_KEY": HEX * 2, "E2E_AUTH_TOKEN": KEY}, "has the form of an API key, and the API key does not: are the two swapped?"),
         ({"E2E_API_KEY": "Delhi", "E2E_LOCATION": KEY}, "E2E_API_KEY: it must have at least 6"),
         ({"E2E_API_KEY": "Chennai", "E2E_LOCATION": KEY}, "E2E_LOCATION: location must be a name"),
         ({"E2E_MYACCOUNT_BASE_URL": KEY}, "E2E_MYACCOUNT_BASE_URL: base_url must be an absolute URL"),
@@ -115,7 +115,7 @@ def test_mixed_up_variables_are_named_and_their_values_are_not_shown(
     assert says in refused({**WHOLE, **changes})
 
 
-def test_a_secret_of_any_form_is_hidden_wherever_it_stands() -> None:
+def test_a_secret_of_any_form_is_hidden_anywhere_in_a_text() -> None:
     key, token = "plain-key-of-mine", "plain-token-of-mine"
     for name in ("project_id", "location", "base_url", "user_agent"):
         for secret in (key, token):
@@ -126,20 +126,20 @@ def test_a_secret_of_any_form_is_hidden_wherever_it_stands() -> None:
 
 
 @pytest.mark.parametrize("given", [(KEY, TOKEN), {"api_key": KEY}, KEY, [TOKEN]], ids=range(4))
-def test_credentials_of_another_type_are_refused_and_in_no_frame(given: Any) -> None:
+def test_credentials_of_another_type_are_refused_and_kept_out_of_frames(given: Any) -> None:
     with pytest.raises(ConfigError, match="credentials must be of type Credentials") as caught:
         Session(given)
     assert KEY not in own_frames(caught.value)
     assert TOKEN not in own_frames(caught.value)
 
 
-def test_a_secret_that_is_only_digits_is_no_project() -> None:
+def test_a_secret_of_only_digits_is_refused_as_a_project() -> None:
     with pytest.raises(ConfigError, match="project_id holds a secret"):
         Session(Credentials(api_key="123456789", auth_token=TOKEN), project_id="123456789")
 
 
 @pytest.mark.parametrize("field", ["attempt", "total"])
-def test_a_refused_setting_is_described(field: str) -> None:
+def test_a_refused_setting_is_described_and_not_quoted(field: str) -> None:
     with pytest.raises(
         ConfigError, match=f"Timeouts.{field} must be .*, not a text of 36"
     ) as caught:
@@ -148,7 +148,7 @@ def test_a_refused_setting_is_described(field: str) -> None:
     assert KEY not in str(caught.value)
 
 
-def test_credentials_leave_their_secrets_in_no_frame() -> None:
+def test_the_frames_of_a_credentials_error_hold_no_secret() -> None:
     wrong: list[dict[str, Any]] = [
         {"api_key": TOKEN, "auth_token": KEY},
         {"api_key": KEY, "auth_token": "short"},
@@ -160,7 +160,7 @@ def test_credentials_leave_their_secrets_in_no_frame() -> None:
         assert TOKEN not in own_frames(caught.value)
 
 
-def test_a_printer_that_knows_attrs_shows_no_secret() -> None:
+def test_a_pretty_printer_that_reads_attrs_fields_shows_no_secret() -> None:
     console = Console(record=True, width=500, file=io.StringIO())
     console.print(Credentials(api_key=KEY, auth_token=TOKEN))
     text = console.export_text()
@@ -170,7 +170,7 @@ def test_a_printer_that_knows_attrs_shows_no_secret() -> None:
     assert not any(f.repr for f in attrs.fields(Credentials) if f.name != "key_in")
 
 
-def test_the_key_may_go_into_a_header_and_nowhere_else() -> None:
+def test_key_in_accepts_query_and_header_only() -> None:
     assert Credentials(api_key=KEY, auth_token=TOKEN).key_in == "query"
     assert Credentials(api_key=KEY, auth_token=TOKEN, key_in="header").key_in == "header"
     with pytest.raises(ConfigError, match=r"Credentials.key_in must be 'query' or 'header'"):
@@ -189,7 +189,7 @@ def test_the_key_may_go_into_a_header_and_nowhere_else() -> None:
         ("E2E_DEBUG", None), ("E2E_TIMEOUT", None), ("created_at", None), ("", None), ("E2E", None),
     ],
 )  # fmt: skip
-def test_a_word_means_the_setting_that_is_nearest(word: str, setting: str | None) -> None:
+def test_a_mistyped_word_stands_for_the_closest_setting(word: str, setting: str | None) -> None:
     assert meaning(word) == setting
 
 
@@ -230,7 +230,9 @@ def test_variables_of_other_programs_are_left_alone(
     assert caplog.text == ""
 
 
-def test_an_argument_is_as_good_as_a_variable(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_argument_in_place_of_a_variable_gives_no_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     environ = {"E2E_API_KEY": KEY, "E2E_AUTH_TOKEN": TOKEN, "E2E_PROJECT": "5"}
     from_environment(environ, {"project_id": None})
     assert caplog.text == ""
@@ -260,7 +262,7 @@ def test_the_base_url_comes_from_the_environment(end: str) -> None:
     assert from_environment(environ, {"base_url": "https://x"})["base_url"] == "https://x"
 
 
-def test_a_profile_of_the_environment_gives_what_no_variable_gives(home: Path) -> None:
+def test_a_profile_named_in_the_environment_fills_in_missing_variables(home: Path) -> None:
     stored(home, profiles(home=SOUND, work={**SOUND, "default_project_id": 7}))
     found = from_environment({"E2E_PROFILE": "work"}, {})
     assert found["credentials"] == Credentials(api_key=KEY, auth_token=TOKEN)
@@ -273,18 +275,20 @@ def test_a_profile_of_the_environment_gives_what_no_variable_gives(home: Path) -
     assert found["project_id"] == 7
 
 
-def test_a_key_is_not_put_together_with_the_token_of_a_profile(home: Path) -> None:
+def test_a_key_from_a_variable_is_not_combined_with_the_token_of_a_profile(home: Path) -> None:
     stored(home, profiles(work=SOUND))
     with pytest.raises(ConfigError, match="E2E_AUTH_TOKEN not set"):
         from_environment({"E2E_PROFILE": "work", "E2E_API_KEY": "another-key"}, {})
 
 
-def test_a_profile_that_is_not_there_is_named_with_its_variable(home: Path) -> None:
+def test_the_error_for_a_missing_profile_names_its_variable(home: Path) -> None:
     stored(home, profiles(work=SOUND))
     assert "E2E_PROFILE: no profile 'wrok': " in refused({**WHOLE, "E2E_PROFILE": "wrok"})
 
 
-def test_the_session_reads_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_env_reads_the_profile_that_the_environment_names(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stored(home, profiles(work=SOUND))
     for name in WHOLE:
         monkeypatch.delenv(name, raising=False)
@@ -308,19 +312,19 @@ def test_a_bare_origin_of_the_vendor_means_its_api(url: str) -> None:
     "url",
     ["http://[::1].evil.com", "http://[::1]evil.com/", "https://[::1].evil.com", "http://[::1]:80.evil.com", "http://[::1%25lo]/", "http://[]/", "https://a,b/", "https://a b"],
 )  # fmt: skip
-def test_what_is_no_host_is_refused_on_every_python(url: str) -> None:
+def test_an_invalid_host_is_refused_on_every_python(url: str) -> None:
     with pytest.raises(ConfigError, match="base_url"):
         checked_base_url(url)
 
 
-def test_a_refused_url_is_described() -> None:
+def test_a_refused_url_is_described_and_not_quoted() -> None:
     with pytest.raises(ConfigError) as caught:
         checked_base_url(f"ftp://example.com/{HEX}")
     assert HEX not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [KEY, HEX, KEY.upper()])
-def test_a_key_is_no_location(value: str) -> None:
+def test_a_location_that_looks_like_a_secret_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match="looks like a secret") as caught:
         checked_location(value)
     assert value not in str(caught.value)
@@ -339,7 +343,7 @@ def told(name: str | None = None) -> str:
     return str(caught.value)
 
 
-def test_a_profile_that_is_named_like_a_key_is_not_shown(home: Path) -> None:
+def test_the_name_of_a_profile_that_looks_like_a_secret_is_not_shown(home: Path) -> None:
     secret = "own-secret-of-mine"
     stored(home, profiles(work={**SOUND, "api_key": secret}, **{KEY: SOUND, secret: SOUND}))
     text = told("nowhere")
@@ -357,7 +361,7 @@ def test_control_characters_of_a_profile_s_name_are_escaped(home: Path) -> None:
     assert "a\\x1b" in told("a\x1b[31m\n")
 
 
-def test_many_profiles_are_named_in_few_words(home: Path) -> None:
+def test_an_error_names_only_some_of_many_profiles(home: Path) -> None:
     stored(home, {"profiles": {f"profile-{n:04}": SOUND for n in range(3000)}})
     assert len(told("x")) < 700
     assert "and 2990 more" in told("x")
@@ -370,14 +374,14 @@ def test_many_profiles_are_named_in_few_words(home: Path) -> None:
         (".e2e", {"apikey": KEY, "auth_token": TOKEN}, "api_key missing (apikey is there, but not read)"),
     ],
 )  # fmt: skip
-def test_a_missing_key_is_named_as_it_must_stand_in_that_file(
+def test_a_missing_key_is_named_as_in_its_file(
     home: Path, tool: str, profile: dict[str, str], says: str
 ) -> None:
     stored(home, profiles(work=profile), tool)
     assert says in told()
 
 
-def test_a_missing_key_of_a_downloaded_file_is_named_as_it_must_stand_there(home: Path) -> None:
+def test_a_missing_key_of_a_downloaded_file_is_named_as_in_that_file(home: Path) -> None:
     stored(home, {"mine": {"api_key": KEY, "auth_token": TOKEN}}, ".E2E_CLI")
     assert "api_auth_token missing (auth_token is there, but not read)" in told()
 
@@ -400,7 +404,7 @@ def test_a_key_that_is_not_read_is_a_warning_that_names_the_right_one(
     assert f"{key} is not read: write {right}" in caplog.text
 
 
-def test_a_profile_with_keys_of_its_tool_alone_is_no_warning(
+def test_unrelated_keys_of_a_profile_give_no_warning(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored(home, profiles(work={**SOUND, "created_at": "2026", "note": "x"}))
@@ -408,7 +412,7 @@ def test_a_profile_with_keys_of_its_tool_alone_is_no_warning(
     assert caplog.text == ""
 
 
-def test_a_byte_order_mark_is_no_fault(home: Path) -> None:
+def test_a_byte_order_mark_in_a_file_is_accepted(home: Path) -> None:
     stored(home, b"\xef\xbb\xbf" + json.dumps(profiles(work=SOUND)).encode())
     assert from_files(None, {})["location"] == "Delhi"
     (home / ".e2e" / "config.json").unlink()
@@ -521,7 +525,7 @@ async def test_a_number_too_long_for_a_query_is_refused(value: int) -> None:
         await session.request("GET", "nodes/", query={"a": value})
 
 
-def test_credentials_are_one_value_however_they_are_copied() -> None:
+def test_copies_of_credentials_are_the_same_object() -> None:
     one = Credentials(api_key=KEY, auth_token=TOKEN)
     assert copy.copy(one) == attrs.evolve(one) == one
     assert hash(one) == hash(attrs.evolve(one))
@@ -563,7 +567,7 @@ def test_each_setting_says_where_it_comes_from(home: Path, monkeypatch: pytest.M
     assert "location    Delhi" in shown_in(found)
 
 
-def test_what_a_profile_would_give_is_found_by_its_name(
+def test_discover_reports_the_settings_of_a_named_profile(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored(home, profiles(work=SOUND, home={**SOUND, "default_location": ""}))
@@ -584,12 +588,12 @@ def test_what_a_profile_would_give_is_found_by_its_name(
         ({}, "environment: E2E_API_KEY and E2E_AUTH_TOKEN not set"),
         ({"E2E_API_KEY": KEY}, "environment: E2E_AUTH_TOKEN not set"),
         ({**WHOLE, "E2E_PROJECT_ID": KEY}, "E2E_PROJECT_ID: project_id must be"),
-        ({**WHOLE, "E2E_API_KEY": TOKEN, "E2E_AUTH_TOKEN": KEY}, "are the api key and the token swapped?"),
+        ({**WHOLE, "E2E_API_KEY": TOKEN, "E2E_AUTH_TOKEN": KEY}, "are the API key and the token swapped?"),
         ({**WHOLE, "E2E_PROFILE": "nowhere"}, "E2E_PROFILE: no profile"),
         ({**WHOLE, "E2E_MYACCOUNT_BASE_URL": f"http://x/{HEX}"}, "E2E_MYACCOUNT_BASE_URL: base_url must be https"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_and_not_raised(
+def test_discover_reports_problems_without_raising(
     variables: dict[str, str], problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment(monkeypatch, **variables)

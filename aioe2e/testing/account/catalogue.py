@@ -1,4 +1,4 @@
-"""What the API answers about things that the account only looks up: systems, plans, who it is."""
+"""Replies about what can only be read: operating systems, plans, the customer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SYSTEMS = (
 
 
 def plans(location: str) -> list[dict[str, Any]]:
-    """What ``GET images/`` is about: operating systems to choose from, nothing with an image id."""
+    """The reply to ``GET images/``: operating systems to choose from, without any image id."""
     return [
         {"name": name, "distro": f"{name}-{version}", "category": category, "location": location}
         for name, version, category in _SYSTEMS
@@ -44,13 +44,13 @@ def categories() -> dict[str, Any]:
 
 
 def identity(home: Place) -> dict[str, Any]:
-    """Whose the credentials are."""
+    """The owner of the credentials."""
     owner = {"crn": "crn:1", "iam_type": "Owner", "last_used_project": home.project}
     return {"crn_data": [owner], "multi_crn": [owner]}
 
 
 def profile(home: Place) -> dict[str, Any]:
-    """The customer, and the project that is used where none is named."""
+    """The customer, and the project that is used if none is named."""
     return {
         "customer_id": 1,
         "email": "someone@example.com",

@@ -1,4 +1,4 @@
-"""What a listing showed a while ago."""
+"""What a listing showed some time ago."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .records import Record
 #: Seconds by which a fault may make a listing lag.
 LONGEST_LAG = 60.0
 
-#: How an image was listed before it changed: not at all, or with these values of the fields that
-#: changed, or, for one that is gone, as it was.
+#: How an image was listed before it changed. None is for one that was not listed, a record for one
+#: that is gone; else these are the old values of the fields that changed.
 Before: TypeAlias = tuple[tuple[str, Any], ...] | Record | None
 
 
@@ -40,7 +40,7 @@ class Past:
         self._changes: deque[_Change] = deque()
 
     def note(self, now: float, key: str, place: Place, before: Before) -> None:
-        """Note that an image is about to change, and how it is listed until then."""
+        """Note how an image is listed before it changes."""
         while self._changes and self._changes[0].when < now - self._seconds:
             self._changes.popleft()
         self._changes.append(_Change(now, key, place, before))
@@ -65,5 +65,5 @@ class Past:
 def _undone(image: Mapping[str, Any] | None, before: Before) -> Mapping[str, Any] | None:
     if before is None or isinstance(before, Record):
         return before
-    # One that a test has taken away meanwhile is not listed, however the listing lags.
+    # An image that the test has removed meanwhile is not listed, even if the listing lags.
     return None if image is None else {**image, **dict(before)}

@@ -1,4 +1,4 @@
-"""Wire objects that notice when they are changed, so that a listing is encoded once a change."""
+"""Wire objects that record their changes, so that a listing is encoded once per change."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .places import LOCATION, PROJECT, Place, place_in
 
 
 def _nothing() -> None:
-    """Stand in where no one waits for changes."""
+    """Do nothing about a change."""
 
 
 _HOME = Place(PROJECT, LOCATION)
 
 
 class Record(dict[str, Any]):
-    """One wire object: an image or a node. A test may change it, and play another user that way."""
+    """The wire object of an image or a node. A test may change it to simulate another user."""
 
     __slots__ = ("_changed", "_place", "_wire")
 
@@ -77,7 +77,7 @@ class Record(dict[str, Any]):
         return self._wire
 
     def touch(self) -> None:
-        """Forget what was encoded; needed only after a change within a value, such as `vm_info`."""
+        """Discard the encoded form. Only a change within a value, such as `vm_info`, needs it."""
         self._wire = None
         self._changed()
 
@@ -95,25 +95,25 @@ class Record(dict[str, Any]):
         self.touch()
 
     def pop(self, key: str, *default: Any) -> Any:
-        """Take one out."""
+        """Remove one and return it."""
         value = super().pop(key, *default)
         self.touch()
         return value
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Put one in where there is none."""
+        """Return one; add it first if it is missing."""
         value = super().setdefault(key, default)
         self.touch()
         return value
 
     def popitem(self) -> tuple[str, Any]:
-        """Take the last one out."""
+        """Remove the last one and return it."""
         item = super().popitem()
         self.touch()
         return item
 
     def clear(self) -> None:
-        """Take all out."""
+        """Remove all."""
         super().clear()
         self.touch()
 
@@ -126,11 +126,11 @@ class Record(dict[str, Any]):
 
 
 class Records(dict[str, Record]):
-    """Records by id, in the order in which they came to be.
+    """Records by id, in the order in which they were made.
 
-    A plain dict that is put in becomes a `Record` where its own fields ``project_id`` and
-    ``location`` say, else at home. A loop over it goes through what there was at the start, so
-    that a test may do so while the server adds and removes records on a thread of its own.
+    A plain dict that is added becomes a `Record` at the place that its fields ``project_id`` and
+    ``location`` name, or else at the first one. A loop goes over a snapshot, so that the server may
+    add and remove records meanwhile on a thread of its own.
     """
 
     __slots__ = ("_encoded", "_home", "version")
@@ -139,13 +139,13 @@ class Records(dict[str, Record]):
         self, objects: Iterable[Mapping[str, Any]], key: str, *, home: Place = _HOME
     ) -> None:
         super().__init__()
-        #: Grows with every change of the mapping or of one of its records.
+        #: Increases with every change of the mapping or of one of its records.
         self.version: int = 0
         self._home = home
-        #: What each place was last encoded as, and the version that this was.
+        #: The latest encoded form of each place, and the version that it was made from.
         self._encoded: dict[Place, tuple[int, bytes]] = {}
         for number, fields in enumerate(objects):
-            # An object without an id is served as it is: clients have to cope with it.
+            # An object without an id is served as it is: clients must cope with it.
             name = f"?{number}" if fields.get(key) is None else str(fields[key])
             if name in self:
                 raise UsageError(
@@ -162,14 +162,14 @@ class Records(dict[str, Record]):
         return [item for item in self.items() if item[1].place == place]
 
     def wire(self, place: Place | None = None, hidden: Collection[str] = ()) -> bytes:
-        """The records of a place (home by default) but the hidden ones, as a JSON array."""
+        """The records of a place (the first by default) but the hidden ones, as a JSON array."""
         place = place or self._home
         if hidden:
             return _array(record for key, record in self.at(place) if key not in hidden)
         version, encoded = self._encoded.get(place, (-1, b""))
         if version != self.version:
             encoded = _array(record for _, record in self.at(place))
-            # Requests may name any place; only those that there are need to be kept.
+            # Requests may name any place; only places with records are kept.
             if encoded != b"[]":
                 self._encoded[place] = self.version, encoded
         return encoded
@@ -182,15 +182,15 @@ class Records(dict[str, Record]):
         return dict(super().items())
 
     def keys(self) -> KeysView[str]:  # type: ignore[override]  # dict promises a view of its own class
-        """The ids that there are now."""
+        """The ids at this moment."""
         return self._now().keys()
 
     def values(self) -> ValuesView[Record]:  # type: ignore[override]  # likewise
-        """The records that there are now."""
+        """The records at this moment."""
         return self._now().values()
 
     def items(self) -> ItemsView[str, Record]:  # type: ignore[override]  # likewise
-        """The ids and records that there are now."""
+        """The ids and records at this moment."""
         return self._now().items()
 
     def __setitem__(self, key: str, value: Mapping[str, Any]) -> None:
@@ -203,13 +203,13 @@ class Records(dict[str, Record]):
         self.touch()
 
     def pop(self, key: str, *default: Any) -> Any:
-        """Take one out."""
+        """Remove one and return it."""
         value = super().pop(key, *default)
         self.touch()
         return value
 
     def clear(self) -> None:
-        """Take all out."""
+        """Remove all."""
         super().clear()
         self.touch()
 
@@ -219,13 +219,13 @@ class Records(dict[str, Record]):
             self[key] = value
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Put one in where there is none."""
+        """Return one; add it first if it is missing."""
         if key not in self:
             self[key] = default
         return self[key]
 
     def popitem(self) -> tuple[str, Record]:
-        """Take the last one out."""
+        """Remove the last one and return it."""
         item = super().popitem()
         self.touch()
         return item

@@ -126,12 +126,12 @@ class Rules:
     """The rules of the emulated API. They are keywords of `FakeE2E` and options of its command.
 
     Raises:
-        UsageError: A value has the wrong type or makes no sense; it names the field.
+        UsageError: A value is invalid; the text names the field.
     """
 
     #: Refuse a name that another image has, for rename and for save.
     unique_names: bool = _rule(_FLAG, default=True)
-    #: Refuse to delete an image that VMs, clones or scaler groups use.
+    #: Refuse to delete an image that VMs, clones or autoscaling groups use.
     refuse_in_use: bool = _rule(_FLAG, default=True)
     #: Refuse to save a node that is being saved.
     refuse_busy_node: bool = _rule(_FLAG, default=True)
@@ -152,34 +152,34 @@ class Rules:
     #: Use the states and the refusals of OpenNebula, which the API seems to be built on: LOCKED,
     #: READY, USED, CLONE, ERROR, DELETE.
     opennebula: bool = _rule(_FLAG, default=False)
-    #: The listing shows the state of so many seconds ago. What a test changes itself is shown at
+    #: Show the state of that many seconds ago in listings. Changes by a test itself are shown at
     #: once.
     listing_lag: float = _rule(_SECONDS, default=0.0)
-    #: Nodes on one page of their listing, at the most; None for all.
+    #: The number of nodes on one page of their listing; by default all.
     nodes_per_page: int | None = _rule(Knob(_page, int, "COUNT"), default=None)
     #: The token may read, but not change anything.
     read_only: bool = _rule(_FLAG, default=False)
     #: Parameters without which a request is a 400, such as ``project_id`` and ``location``.
     required_query: Collection[str] = _rule(_WORDS, default=())
-    #: The ids of the projects that there are; a request that names another is a 404. None for any,
-    #: of which all but 12345 are empty.
+    #: The ids of the projects; a request for another one gets a 404. By default every project
+    #: exists, and only 12345 has images and nodes.
     projects: Collection[str] | None = _rule(_WORDS_OR_ANY, default=None)
-    #: The locations that there are; a request that names another is a 400. None for any, of which
-    #: all but Delhi are empty.
+    #: The locations; a request for another one gets a 400. By default every location exists, and
+    #: only Delhi has images and nodes.
     locations: Collection[str] | None = _rule(_WORDS_OR_ANY, default=None)
     #: Serve ``/api/v1/``, ``/v1/`` and ``/`` as well as ``/myaccount/api/v1/``.
     any_base: bool = _rule(_FLAG, default=False)
-    #: A path that does not end in a slash is a 404.
+    #: Answer 404 to a path that does not end in a slash.
     strict_slash: bool = _rule(_FLAG, default=False)
-    #: The status for methods and bodies of dialects that are not spoken.
+    #: The HTTP status for methods and bodies of dialects that are not accepted.
     refuse_dialect_with: int = _rule(_STATUS, default=405)
     #: Requests that the rate limit lets in at once after a quiet time, 1 or more; None for as many
     #: as it allows in a second (in an hour, if there is only a limit per hour).
     burst: float | None = _rule(Knob(_burst, float, "COUNT"), default=None)
-    #: Answer 429 with a page, as the vendor's gateway was seen to do.
+    #: Send the 429 as an HTML page, as the vendor's gateway was seen to do.
     throttle_html: bool = _rule(_FLAG, default=False)
-    #: Where a 429 of the rate limit says how long to wait: in the header Retry-After, or only in
-    #: its text.
+    #: Where a 429 of the rate limit has the time to wait: in the header Retry-After, or only in its
+    #: text.
     retry_after: str = _rule(_one_of("header", "text"), default="header")
     #: The family of headers that tell what is left of the rate limit: ``ratelimit-*``, with a reset
     #: that is a date in epoch seconds, or ``x-ratelimit-*``, with one in seconds from now.

@@ -69,14 +69,17 @@ def made_images(
     in_use: float = 0.0,
     wobbles: bool = False,
 ) -> list[dict[str, Any]]:
-    """Saved images of a few servers over the last year, newest last; ids and names are unique.
+    """Return made-up saved images of a few servers over the last year, the newest last.
+
+    Ids and names are unique.
 
     Args:
-        count: How many.
-        seed: The same seed gives the same images.
-        today: The newest image is a little older than this.
-        in_use: The share, 0 to 1, that running VMs or clones use.
-        wobbles: Spell numbers, states, sizes and dates in all the ways that were seen on the wire.
+        count: The number of images.
+        seed: The random seed.
+        today: The time shortly after the newest image.
+        in_use: The share of images that VMs or clones use, 0 to 1.
+        wobbles: Whether to write numbers, states, sizes and dates in all the forms that were seen
+            on the wire.
     """
     return list(_images(count, seed, today, in_use, wobbles=wobbles))
 
@@ -173,12 +176,13 @@ NODE_DETAILS = frozenset(
 
 
 def made_nodes(count: int, seed: int = 0, *, wobbles: bool = False) -> list[dict[str, Any]]:
-    """Running nodes with unique ids and names; the same seed gives the same ones.
+    """Return made-up running nodes with unique ids and names.
 
     Args:
-        count: How many.
-        seed: The same seed gives the same nodes.
-        wobbles: Spell ids, addresses and states in all the ways that were seen on the wire.
+        count: The number of nodes.
+        seed: The random seed.
+        wobbles: Whether to write ids, addresses and states in all the forms that were seen on the
+            wire.
     """
     nodes = list(_nodes(count, seed))
     if wobbles:

@@ -1,4 +1,4 @@
-"""The state of the account, what happens to it over time, and what is refused. No HTTP here."""
+"""The state of the account: what it contains, how it changes over time, and what is refused."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ ANYBODY = Cause()
 
 @attrs.frozen(kw_only=True)
 class Applied:
-    """One change that was really made: a line of the ledger."""
+    """One change that was applied: an entry of `FakeE2E.ledger`."""
 
     #: ``"rename"``, ``"delete"`` or ``"save"``.
     action: str
-    #: The id of the image (of the node for a save).
+    #: The id of the image, or of the node for a save.
     target: str
-    #: The name given (the name that the image had, for a delete).
+    #: The new name, or for a delete the name that the image had.
     name: str
-    #: The image that was changed, or made.
+    #: The id of the image that was changed or made.
     image_id: str
-    #: The name before a rename.
+    #: The name before a rename; else None.
     previous: str | None = None
-    #: When, by ``time.monotonic()``.
+    #: When it was applied, by ``time.monotonic()``.
     time: float
-    #: The `RecordedRequest.index` of the request that caused it; -1 for none.
+    #: The `RecordedRequest.index` of the request that caused it; -1 if there was none.
     call: int = -1
-    #: Whether it was applied after the connection of its request had gone.
+    #: Whether it was applied after the connection of its request had been closed.
     late: bool = False
 
 
@@ -81,7 +81,7 @@ class _Saving:
 
 
 def _copied(node: Mapping[str, Any]) -> dict[str, Any]:
-    """What an image takes from the node that it is made of, where the node says it."""
+    """The fields that an image takes over from the node that it is made of."""
     system: Any = node.get("os_info")
     name: Any = None
     if isinstance(system, Mapping):
@@ -90,7 +90,7 @@ def _copied(node: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in copied.items() if value}
 
 
-#: Where the name of an image stands; the vendor's own test doubles have the second.
+#: Fields that may hold the name of an image; the vendor's own test doubles use the second.
 _NAME_FIELDS = ("name", "image_name")
 
 
@@ -104,7 +104,7 @@ def _name(image: Mapping[str, Any]) -> str:
 
 
 class Store:
-    """The state of one account. Time passes when it is looked at: `advance` does what has come due.
+    """The state of one account. Time passes when it is used: `advance` does what is due by then.
 
     Args:
         images: The images to begin with.
@@ -125,21 +125,21 @@ class Store:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        #: Where a request belongs that names no project or no location.
+        #: The place of a request that names no project or no location.
         self.home: Place = places_of(rules.projects, rules.locations)[0]
-        #: Held while anything is read or changed, so that the thread of a test may look at what a
-        #: server on another thread works with.
+        #: Held while anything is read or changed, since the server may run on another thread than
+        #: the test.
         self.lock: threading.RLock = threading.RLock()
-        #: Every image by id, also those that no listing shows yet.
+        #: Every image by id, including those that are not listed yet.
         self.images: Records = Records(images, "image_id", home=self.home)
         #: Every node by id.
         self.nodes: Records = Records(nodes, "id", home=self.home)
         #: The latest changes made, in order.
         self.ledger: list[Applied] = []
-        #: How many changes there were, by action; also those that the ledger no longer has.
+        #: How many changes there were, by action, including those that the ledger has dropped.
         self.changes: Counter[str] = Counter()
         self.rules = rules
-        self._say: Wording = OPENNEBULA if rules.opennebula else VENDOR
+        self._wording: Wording = OPENNEBULA if rules.opennebula else VENDOR
         self._keep_ledger = keep_ledger
         self._clock = clock
         self._wall = wall
@@ -157,7 +157,7 @@ class Store:
         self._saving: dict[str, _Saving] = {}
 
     def advance(self) -> None:
-        """Let everything happen that has come due."""
+        """Do everything that is due by now."""
         with self.lock:
             while self._due and self._due[0][0] <= self._clock():
                 heapq.heappop(self._due)[2]()
@@ -171,14 +171,13 @@ class Store:
     # What the API reads
 
     def listing(self, lag: float = 0.0, *, place: Place | None = None) -> bytes:
-        """The array of the listed images of a place as JSON, as it is now or was `lag` seconds ago.
+        """The JSON array of the listed images of a place, as it is now or was `lag` seconds ago.
 
-        A lagging listing shows what the API itself changed late, and what a test changed by its own
-        hand at once.
+        A lagging listing shows changes by requests late, and changes by the test at once.
 
         Args:
             lag: Seconds.
-            place: Where the images are; at home by default.
+            place: Where the images are; `home` by default.
         """
         self.advance()
         place = place or self.home
@@ -194,19 +193,19 @@ class Store:
 
         Args:
             image_id: Its id.
-            place: Where it has to be; anywhere by default.
+            place: Where it must be; anywhere by default.
 
         Raises:
             Refused: There is none.
         """
-        return self._found(self.images, image_id, place, self._say.no_image)
+        return self._found(self.images, image_id, place, self._wording.no_image)
 
     def node(self, node_id: str, place: Place | None = None) -> Record:
         """One node.
 
         Args:
             node_id: Its id.
-            place: Where it has to be; anywhere by default.
+            place: Where it must be; anywhere by default.
 
         Raises:
             Refused: There is none.
@@ -228,7 +227,7 @@ class Store:
         """Give an image another name. Its own name again is fine.
 
         Raises:
-            Refused: No such image, it is being deleted, or the name belongs to another one.
+            Refused: There is no such image, it is being deleted, or another image has the name.
         """
         image = self.image(image_id, place)
         self._refuse_deleted(image_id)
@@ -243,26 +242,26 @@ class Store:
         self._note("rename", image_id, name, image_id, previous=previous, cause=cause)
 
     def delete(self, image_id: str, cause: Cause = ANYBODY, *, place: Place | None = None) -> None:
-        """Take an image away for good, after `Rules.delete_seconds`.
+        """Delete an image for good, after `Rules.delete_seconds`.
 
         Raises:
-            Refused: No such image, something uses it, or it is being deleted already.
+            Refused: There is no such image, something uses it, or it is being deleted already.
         """
         image = self.image(image_id, place)
         self._refuse_deleted(image_id)
-        if self.rules.refuse_in_use and (users := self._say.in_use(image)) is not None:
+        if self.rules.refuse_in_use and (users := self._wording.in_use(image)) is not None:
             raise Refused(self.rules.conflict_status, users)
         name = _name(image)
         if self.rules.delete_seconds > 0:
             self._deleting.add(image_id)
-            self._set_state(image_id, self._say.deleted)
-        self._later(self.rules.delete_seconds, lambda: self._take_away(image_id))
+            self._set_state(image_id, self._wording.deleted)
+        self._later(self.rules.delete_seconds, lambda: self._remove(image_id))
         self._note("delete", image_id, name, image_id, cause=cause)
 
-    def _take_away(self, image_id: str) -> None:
+    def _remove(self, image_id: str) -> None:
         self._deleting.discard(image_id)
         self._hidden.discard(image_id)
-        # A test may have taken it away meanwhile.
+        # The test may have removed it meanwhile.
         if (image := self.images.get(image_id)) is not None:
             self._remember(image_id)
             with self._names_kept():
@@ -278,7 +277,7 @@ class Store:
             The id of the action, and the id of the new image.
 
         Raises:
-            Refused: No such node, the node is being saved already, or the name is taken.
+            Refused: There is no such node, it is being saved already, or the name is taken.
         """
         node = self.node(node_id, place)
         if self.rules.refuse_busy_node and node.get("status") == "Saving":
@@ -309,7 +308,7 @@ class Store:
     ) -> dict[str, Any]:
         """The wire object of a new image."""
         born = datetime.fromtimestamp(self._wall(), UTC)
-        fields = {"name": listed, "image_state": self._say.creating}
+        fields = {"name": listed, "image_state": self._wording.creating}
         if self.rules.disk_suffix:
             fields["os_distribution"] = name
         return new_image(image_id, name, born=born) | _copied(node) | fields
@@ -333,16 +332,16 @@ class Store:
         if saving.saves:
             return
         del self._saving[node_id]
-        # A status that a test has set meanwhile stays, and so does a node that a test has taken
-        # away.
+        # If the test has set another status meanwhile, that stays; it may also have removed the
+        # node.
         if (node := self.nodes.get(node_id)) is not None and node.get("status") == "Saving":
             node["status"] = saving.before
 
     def _finish_save(self, image_id: str, node_id: str) -> None:
         self._end_saving(node_id)
         image = self.images.get(image_id)
-        if image is not None and image.get("image_state") == self._say.creating:
-            self._set_state(image_id, self._say.saved[self.rules.save_result])
+        if image is not None and image.get("image_state") == self._wording.creating:
+            self._set_state(image_id, self._wording.saved[self.rules.save_result])
 
     def _set_state(self, image_id: str, state: str) -> None:
         self._remember(image_id, ["image_state"])
@@ -353,7 +352,7 @@ class Store:
         if image_id in self._deleting:
             raise Refused(
                 self.rules.conflict_status,
-                f"Action not allowed, the image is in state {self._say.deleted}",
+                f"Action not allowed, the image is in state {self._wording.deleted}",
             )
 
     # Names, counted
@@ -362,10 +361,10 @@ class Store:
         if not self.rules.unique_names or self._known_names()[place, name] <= 0:
             return
         others = (key for key, image in self.images.at(place) if _has_name(image, name))
-        raise Refused(self.rules.conflict_status, self._say.taken(next(others, "")))
+        raise Refused(self.rules.conflict_status, self._wording.taken(next(others, "")))
 
     def _known_names(self) -> Counter[tuple[Place, str]]:
-        """How many images of each place have each name; counted anew where a test changed any."""
+        """How many images of each place have each name; counted again if the test changed one."""
         if self._names_version != self.images.version:
             self._names = Counter()
             self._names_version = self.images.version
@@ -382,13 +381,13 @@ class Store:
 
     @contextlib.contextmanager
     def _names_kept(self) -> Generator[None, None, None]:
-        """Change images within: `_count_names` is called for each name that goes or comes."""
+        """Keep the count of names while images change: call `_count_names` for each name."""
         self._known_names()
         yield
         self._names_version = self.images.version
 
     def _remember(self, image_id: str, fields: Collection[str] = ()) -> None:
-        """Remember how an image is listed: that these fields change, or that it goes."""
+        """Remember how an image is listed before these fields change, or before it is removed."""
         image = self.images[image_id]
         before: Before = None
         if image_id not in self._hidden:

@@ -1,6 +1,6 @@
-"""The states and the refusals that an account speaks of: the vendor's, or those of OpenNebula.
+"""The states and the refusals of an account, in the words of the vendor or of OpenNebula.
 
-OpenNebula's are inferred: its counters and names show through the vendor's API.
+Those of OpenNebula are inferred from its counters and names, which the vendor's API shows.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 
 import attrs
 
-#: The fields that count what uses an image.
+#: The fields that count the users of an image.
 _USERS = ("running_vms", "cloning_ops", "scaler_group_count")
 
 
 def _count(value: Any) -> int:
-    """A counter of the wire, which may be a number, text, or nothing."""
+    """A counter as it was sent: a number, text, or nothing."""
     try:
         return int(float(value or 0))
     except (TypeError, ValueError, OverflowError):
@@ -38,7 +38,7 @@ def _in_use_by(image: Mapping[str, Any]) -> str | None:
 
 @attrs.frozen(kw_only=True)
 class Wording:
-    """How an account speaks."""
+    """The words of an account."""
 
     #: The state of an image that is being saved.
     creating: str
@@ -46,11 +46,11 @@ class Wording:
     saved: Mapping[str, str]
     #: The state of an image that is being deleted.
     deleted: str
-    #: Why there is no such image.
+    #: The refusal if there is no such image.
     no_image: str
-    #: Why an image cannot be deleted; None where nothing uses it.
+    #: The refusal if an image is in use, by the image; None if nothing uses it.
     in_use: Callable[[Mapping[str, Any]], str | None]
-    #: Why a name cannot be given, by the id of the image that has it.
+    #: The refusal if a name is taken, by the id of the image that has it.
     taken: Callable[[str], str]
 
 
@@ -73,7 +73,7 @@ OPENNEBULA = Wording(
 
 
 def opennebula_state(image: Mapping[str, Any]) -> str:
-    """The state in which OpenNebula would show an image that is well."""
+    """The state that OpenNebula would show for an image without errors."""
     if _count(image.get("cloning_ops")):
         return "CLONE"
     return "USED" if _count(image.get("running_vms")) else "READY"

@@ -1,4 +1,4 @@
-"""Bodies that are small on the wire and huge once a careless client has unpacked them."""
+"""Bodies that are small on the wire, and huge when a careless client unpacks them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import zlib
 
 _PIECE = 1024 * 1024
-#: The bits of the window, which also say what stands around the packed bytes.
+#: The window bits, which also select the container of the packed bytes.
 _WINDOWS = {"gzip": 31, "deflate": 15}
 
 
 class _Spaces:
-    """Many spaces, packed, with a packer that can go on behind them as often as it is asked."""
+    """Many packed spaces, with a packer that can be continued after them any number of times."""
 
     def __init__(self, coding: str) -> None:
         self._packer = zlib.compressobj(9, zlib.DEFLATED, _WINDOWS[coding])
@@ -36,12 +36,12 @@ _MOST_KNOWN = 8
 
 
 async def packed_behind_spaces(coding: str, count: int, body: bytes) -> bytes:
-    """A body behind a number of spaces, which JSON allows, compressed together.
+    """A body after a number of spaces, which JSON allows, compressed together.
 
     Args:
         coding: ``"gzip"`` or ``"deflate"``.
-        count: How many spaces; exactly so many are unpacked before the body.
-        body: What follows them.
+        count: How many spaces precede the body.
+        body: The body.
     """
     if (spaces := _KNOWN.get((coding, count))) is None:
         spaces = _Spaces(coding)

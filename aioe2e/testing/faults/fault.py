@@ -48,31 +48,36 @@ def _value(name: str, value: object) -> None:
 
 @attrs.frozen
 class Fault:
-    """One thing that goes wrong.
+    """One fault: an error that the emulator injects.
 
     Args:
-        kind: What: a key of `aioe2e.testing.KINDS`.
+        kind: The kind, a key of `aioe2e.testing.KINDS`.
         applied: Whether a write takes effect: True before the fault shows, False not at all,
-            ``"late"`` after the connection has gone. By default what the kind does first. A kind
-            refuses what would be a lie (a whole success reply for something that was never done).
+            ``"late"`` after the connection has been closed. By default the first effect of the
+            kind. An effect that contradicts the kind is refused (a whole success reply for
+            something that was never done).
         seconds: How long it takes, for kinds that take time (hangs, drips, refusals, lagging
-            listings); 0 or more. A listing can lag by 60 seconds at the most; `Rules.listing_lag`
+            listings), 0 or more. A listing can lag by 60 seconds at the most; `Rules.listing_lag`
             has no such limit.
         late: When a late effect happens, in seconds after the connection, or the fault, has ended.
-        value: What the kind makes of it: the text of a Retry-After or of a Location, the size of a
-            body in bytes, the number of connections to cut.
+        value: The value that the kind uses: the text of a Retry-After or of a Location, the size of
+            a body in bytes, or the number of connections to cut.
 
     Raises:
-        UsageError: No such kind, the kind cannot be (or not be) applied, or a number makes no sense
-            for it.
+        UsageError: There is no such kind, or an argument is invalid for it.
     """
 
+    #: The kind, a key of `aioe2e.testing.KINDS`.
     kind: str = attrs.field(validator=lambda _, __, value: _kind("fault", value))
+    #: Whether a write takes effect; None for the first effect of the kind.
     applied: Applies | None = attrs.field(default=None, validator=checks.checked(_applied))
+    #: How long it takes; None for the default of the kind.
     seconds: float | None = attrs.field(
         default=None, kw_only=True, validator=checks.checked(_seconds)
     )
+    #: When a late effect happens, in seconds after the connection, or the fault, has ended.
     late: float = attrs.field(default=0.05, kw_only=True, validator=checks.checked(checks.seconds))
+    #: The value that the kind uses; None for the default of the kind.
     value: str | int | None = attrs.field(
         default=None, kw_only=True, validator=checks.checked(_value)
     )
@@ -98,7 +103,7 @@ class Fault:
 
     @property
     def row(self) -> Kind:
-        """The kind's row in the table."""
+        """The entry of the kind in `aioe2e.testing.KINDS`."""
         return KINDS[self.kind]
 
     @property
@@ -115,7 +120,10 @@ class Fault:
 
     @classmethod
     def of(cls, fault: object) -> Fault | None:
-        """A fault from a fault, the name of its kind, or None.
+        """Return a fault for a fault or the name of its kind; None for None.
+
+        Args:
+            fault: A fault, the name of a kind, or None.
 
         Raises:
             UsageError: It is none of these.

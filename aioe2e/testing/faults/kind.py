@@ -12,10 +12,13 @@ from aioe2e.testing.net import RecordedRequest, Wire, WireReply
 
 
 class Effect(enum.Enum):
-    """When the write that met a fault takes effect."""
+    """When a write that met a fault takes effect."""
 
+    #: It does not.
     NOT = "not"
+    #: Before the fault shows.
     BEFORE = "before"
+    #: After the connection has been closed.
     LATE = "late"
 
 
@@ -68,21 +71,21 @@ ALWAYS = (Effect.BEFORE,)
 
 @attrs.frozen(kw_only=True)
 class Kind:
-    """One row of the table of faults."""
+    """One kind of fault: an entry of `aioe2e.testing.KINDS`."""
 
     #: What happens, in a few words.
     summary: str
     #: Plays it.
     play: Play
-    #: When the write may take effect; the first is the default. Reads have no effect.
+    #: The possible effects on a write; the first is the default. Reads have no effect.
     effects: tuple[Effect, ...]
-    #: What the client gets.
+    #: What the client receives.
     answers: Answer
     #: Whether random faults leave it out unless it is named. It is slow, or takes much memory of a
     #: careless client, or shows the client an old state.
     opt_in: bool = False
     #: Seconds by which the listing is out of date.
     lag: float = 0.0
-    #: What `Fault.value` may be. ``int`` is a whole number of 0 or more, ``str`` is text or a
-    #: number.
+    #: The type of `Fault.value`. ``int`` is a whole number of 0 or more; ``str`` is text or a
+    #: number; None means that the kind has no value.
     value: type[int | str] | None = None

@@ -146,12 +146,14 @@ def _is_script(faults: object) -> TypeGuard[Iterable[FaultLike]]:
 
 
 class Faults:
-    """A list of ways to choose a fault; the first that has one for a request wins.
+    """Ways to choose the fault of each request. The first one that has a fault for a request wins.
 
-    `a + b` puts two lists together.
+    ``a + b`` joins two of them, such as ``Faults.on("rename", "reset", times=2) +
+    Faults.random(0.1, seed=7)``.
 
-    Example:
-        ``Faults.on("rename", "reset", times=2) + Faults.random(0.1, seed=7)``
+    Args:
+        choosers: Callables that take a `RecordedRequest` and return a fault, the name of a kind, or
+            None.
     """
 
     def __init__(self, *choosers: Chooser) -> None:
@@ -169,7 +171,12 @@ class Faults:
 
     @classmethod
     def of(cls, faults: FaultsLike) -> Faults:
-        """Faults from a fault or a kind (for each request), a script, or a function of the call."""
+        """Return faults for what ``FakeE2E(faults=…)`` accepts.
+
+        Args:
+            faults: A fault or the name of a kind, for every request; a list, for one request after
+                the other; a function of a `RecordedRequest`; other faults; or None.
+        """
         if faults is None:
             return cls()
         if isinstance(faults, Faults):
@@ -188,7 +195,12 @@ class Faults:
 
     @classmethod
     def script(cls, *faults: FaultLike) -> Faults:
-        """The first fault for the first request, and so on; None lets one pass, as the end does."""
+        """Return faults for one request after the other.
+
+        Args:
+            faults: The fault of the first request, of the second, and so on. None lets a request
+                pass, as does the end of the list.
+        """
         queue = iter([Fault.of(fault) for fault in faults])
         return cls(lambda _: next(queue, None))
 
@@ -203,18 +215,18 @@ class Faults:
         skip: int = 0,
         times: int | None = 1,
     ) -> Faults:
-        """A fault for requests of one action, of one image or node.
+        """Return a fault for the requests of one action, or for one image or node.
 
         Args:
-            action: One action (``"list"``, ``"rename"``, …), several, or None for all.
-            fault: What they meet.
-            target: Only for this id.
-            method: Only for this HTTP method.
-            skip: The first so many that fit pass.
-            times: How many meet it, 1 or more; None for all.
+            action: The action (``"list"``, ``"rename"``, …), several actions, or None for all.
+            fault: The fault, or the name of its kind.
+            target: Only requests for this id.
+            method: Only requests with this HTTP method.
+            skip: The number of matching requests to let through first.
+            times: The number of requests that meet it, 1 or more; None for all.
 
         Raises:
-            UsageError: There is no such action or kind, or a number makes no sense.
+            UsageError: There is no such action or kind, or a number is invalid.
         """
         return cls(
             FaultRule.of(action, fault, target=target, method=method, skip=skip, times=times)
@@ -230,17 +242,17 @@ class Faults:
         actions: Collection[str] | None = None,
         seconds: float | None = None,
     ) -> Faults:
-        """Faults by chance, the same for the same seed and order of requests.
+        """Return random faults, the same ones for the same seed and order of requests.
 
         Args:
-            rate: The share of requests that meet one, 0 to 1.
-            seed: Of the dice.
-            kinds: Which; by default all that take neither long nor much memory.
-            actions: For which actions; all by default.
-            seconds: `Fault.seconds` of all of them.
+            rate: The share of requests that meet a fault, 0 to 1.
+            seed: The random seed.
+            kinds: The kinds to choose from; by default all that are quick and need little memory.
+            actions: The actions whose requests may meet one; by default all.
+            seconds: `Fault.seconds` of every fault.
 
         Raises:
-            UsageError: There is no such action or kind, or a number makes no sense.
+            UsageError: There is no such action or kind, or a number is invalid.
         """
         checks.share("rate", rate)
         dice = random.Random(checks.integer("seed", seed))

@@ -1,4 +1,4 @@
-"""Connections: aiohttp's own, but they notice a client that leaves, and bear what comes."""
+"""aiohttp's connections, made to notice a client that leaves and to survive malformed bytes."""
 
 from __future__ import annotations
 
@@ -30,18 +30,17 @@ _BODILESS = re.compile(
     rb"(?:(?!(?i:content-length|transfer-encoding)[ \t]*:)[^\r\n]+\r\n)*\r\n"
 )
 _REQUEST = re.compile(rb"[A-Z]+ ")
-#: What aiohttp says of bytes that it cannot read ends with those bytes.
+#: The end of aiohttp's message about bytes that it cannot read: those bytes.
 _BYTES_THAT_CAME = re.compile(r":?(\n| (bytearray\()?b').*", re.DOTALL)
 #: What every reply begins with.
 _FIRST_BYTE = b"H"
 
 
 def _split(data: bytes) -> Iterator[bytes]:
-    """Bytes that begin with a request, split behind every one that announces no body.
+    """Bytes that begin with a request, split after each request that announces no body.
 
-    Bytes behind it that begin no other request are dropped: Node.js sends the body of a GET
-    unannounced, as a sample of the vendor's document does, and aiohttp would refuse the GET
-    together with them.
+    What follows such a request and is not another one is dropped: Node.js sends the body of a GET
+    unannounced, as a sample of the vendor's document does, and aiohttp would refuse both.
     """
     while (match := _BODILESS.match(data)) is not None:
         yield data[: match.end()]
@@ -72,13 +71,13 @@ class Connection(web.RequestHandler):
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self.number: int = 0
-        #: How often bytes have come from the client.
+        #: How often bytes have arrived from the client.
         self.heard: int = 0
-        #: How many requests are done with.
+        #: How many requests have been served.
         self.served: int = 0
         #: Whether a body is being waited for.
         self.reading: bool = False
-        #: Set once the client has gone, or has ended its side.
+        #: Set once the client has left, or has ended its side.
         self.left: asyncio.Event = asyncio.Event()
         #: Whether the client has ended its side of the connection. It may still read.
         self.ended: bool = False
@@ -115,16 +114,16 @@ class Connection(web.RequestHandler):
                 self._body = self._messages[-1][1]
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it
-        """Note that the client has ended its side; aiohttp would always close."""
-        # Earlier than connection_lost: a client that gave up must not be counted together with its
-        # next request.
+        """Note that the client has ended its side; aiohttp would close the connection."""
+        # Not left to connection_lost, which comes later: a client that gave up must not be counted
+        # together with its next request.
         self.ended = True
         self._gone()
         # Open for the reply to a request that is there, closed in the middle of one.
         return self._request_count > self.served and not self.reading
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Note that the client has gone."""
+        """Note that the client has left."""
         self._gone()
         super().connection_lost(exc)
 
@@ -140,14 +139,14 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Refuse what is no HTTP: the client's mistake, of which aiohttp would log a traceback."""
+        """Refuse what is not HTTP. It is the client's mistake; aiohttp would log a traceback."""
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         what = _BYTES_THAT_CAME.sub("", message or "Bad Request")
         return self.end_with(refusal(status, what))
 
     def known_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """The headers of a request; the very ones of the request before where they are equal.
+        """The headers of a request; the same object as for the previous one if they are equal.
 
         Many requests are kept, and most of one client's have the same headers.
         """
@@ -159,20 +158,20 @@ class Connection(web.RequestHandler):
         """The body of a request.
 
         Raises:
-            ConnectionError: The client has gone within it.
+            ConnectionError: The client left before its end.
             web.RequestPayloadError: It cannot be decoded.
             web.HTTPRequestEntityTooLarge: It is larger than 1 MiB.
         """
         if not request.content.is_eof():
             if self.ended or self.transport is None:
-                raise ConnectionResetError("the client has gone within its request")
+                raise ConnectionResetError("the client left within its request")
             if request.headers.get("Expect", "").lower() == "100-continue":
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.reading = True
         try:
             return await request.read()
         except web.HTTPRequestEntityTooLarge:
-            # The client reads its reply only once it has sent everything.
+            # The client reads its reply only after it has sent everything.
             while await request.content.readany():
                 pass
             raise
@@ -180,11 +179,10 @@ class Connection(web.RequestHandler):
             self.reading = False
 
     async def deserted(self) -> bool:
-        """Whether the client has gone and cannot read its reply.
+        """Whether the client has left and cannot read its reply.
 
-        One that has ended its side looks the same whether it has gone or still reads. The first
-        byte of a reply tells: where the client has gone it is answered with a reset. `respond`
-        sends the rest.
+        If it has ended its side, it may have left or may still read. Sending the first byte of the
+        reply shows which: if the client has left, a reset comes back. `respond` sends the rest.
         """
         if not self.ended or self.transport is None:
             return self.left.is_set()
@@ -212,15 +210,15 @@ class Connection(web.RequestHandler):
         return Played(keep=keep)
 
     def end_with(self, reply: WireReply) -> web.StreamResponse:
-        """Send a reply and end the connection, also where the client has more to say."""
+        """Send a reply and end the connection, even if the client is still sending."""
         if self.transport is not None:
             self.transport.write(reply.with_headers(("Connection", "close")).wire())
         return self.drop()
 
     def drop(self) -> web.StreamResponse:
         """End the connection."""
-        # Not left to aiohttp, which would wait for the rest of the body first, and stumble over one
-        # that is broken.
+        # Not left to aiohttp, which would first wait for the rest of the body, and fail if that is
+        # malformed.
         self.force_close()
         return Played(keep=False)
 
@@ -247,7 +245,7 @@ class Server(web.Server):
         self._on_gone = on_gone
 
     def __call__(self) -> Connection:
-        """A connection for a client that has come."""
+        """Make a connection for a client."""
         connection = Connection(self, loop=self._loop, **self._kwargs)
         connection.number = self._made = self._made + 1
         connection.on_made = self._on_made
@@ -256,7 +254,7 @@ class Server(web.Server):
 
 
 class Played(web.StreamResponse):
-    """Stands for a reply whose bytes were written already."""
+    """A stand-in for a reply whose bytes were written already."""
 
     def __init__(self, *, keep: bool) -> None:
         super().__init__()
@@ -268,8 +266,8 @@ class Played(web.StreamResponse):
         return self._keep
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002  # aiohttp's
-        """Nothing is left to be written."""
+        """Write nothing: everything was written already."""
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to be written."""
+        """Write nothing: everything was written already."""

@@ -13,18 +13,18 @@ from aiohttp import web
 
 from .connection import Connection, Server, reset
 
-#: Where a client finds a server that listens on every address of its machine.
+#: The address at which a client reaches a server that listens on all addresses.
 _REACHED_AT = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  # the user's own choice
 
 
 async def _turns() -> None:
-    """Let the loop do what is about to be done."""
+    """Let the loop run what is scheduled."""
     for _ in range(3):
         await asyncio.sleep(0)
 
 
 class Listener:
-    """Listens on one address, which it keeps: while it refuses, and from one start to the next.
+    """Listens on one address, and keeps it while it refuses and from one start to the next.
 
     Args:
         host: The address.
@@ -34,7 +34,7 @@ class Listener:
     def __init__(self, host: str, port: int) -> None:
         #: The address.
         self.host = host
-        #: The port; the one that was found, once it listens.
+        #: The port; once it listens, the one that was found.
         self.port: int = port
         self._server: Server | None = None
         self._listening: asyncio.Server | None = None
@@ -43,7 +43,7 @@ class Listener:
 
     @property
     def origin(self) -> str:
-        """The beginning of its URLs, good for a client on this machine."""
+        """The start of its URLs, for a client on this machine."""
         host = _REACHED_AT.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
@@ -59,10 +59,10 @@ class Listener:
 
         Args:
             handle: Answers one request.
-            on_gone: Is told when a client has gone.
+            on_gone: Called when a client has left.
 
         Raises:
-            OSError: The address cannot be had.
+            OSError: It cannot listen on the address.
         """
         try:
             sock = _bound(self.host, self.port)
@@ -85,7 +85,7 @@ class Listener:
         """Stop listening and end all connections. May be called twice.
 
         Args:
-            cancel: Ends what is still being answered; called once no further request can come.
+            cancel: Ends the requests in progress; called once no further request can arrive.
         """
         server, self._server = self._server, None
         if server is None:
@@ -99,14 +99,14 @@ class Listener:
         await server.shutdown(0.2)
 
     async def refuse(self, seconds: float) -> None:
-        """Take no connections for so many seconds from the moment when this returns."""
+        """Refuse connections for a number of seconds, counted from the return."""
         if self._listening is None:
             return
         await self._stop_listening()
         self._reopening = asyncio.get_running_loop().create_task(self._reopen(seconds))
 
     def reset_next(self, count: int) -> None:
-        """Reset so many connections as soon as they are made."""
+        """Reset the next `count` connections as soon as they are made."""
         self._to_reset += count
 
     async def _listen(self, sock: socket.socket) -> None:
@@ -120,8 +120,8 @@ class Listener:
         if listening is None:
             return
         loop = asyncio.get_running_loop()
-        # A connection that was just accepted has to become one of the server's before that is
-        # closed: asyncio cannot let go of one that is left half made.
+        # A connection that was just accepted must be handed to the server before that is closed:
+        # asyncio cannot release one that is only half made.
         try:
             with contextlib.suppress(NotImplementedError):  # Windows
                 for sock in listening.sockets:
@@ -131,8 +131,7 @@ class Listener:
             listening.close()
 
     async def _reopen(self, seconds: float) -> None:
-        # A socket that is bound and does not listen refuses connections, and keeps others off the
-        # port.
+        # A socket that is bound and does not listen refuses connections, and keeps the port taken.
         with contextlib.ExitStack() as stack:
             sock = stack.enter_context(_bound(self.host, self.port))
             await asyncio.sleep(seconds)

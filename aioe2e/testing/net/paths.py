@@ -11,9 +11,9 @@ import attrs
 #: Where the API lives on its host.
 BASE = ("myaccount", "api", "v1")
 
-#: What each dialect sends: method and form. A form is an action, but for the save that the node's
-#: own path takes. "documented" is the vendor's save-image document, "current" its newer clients,
-#: "put" e2e-cli 0.9, "goe2e" the Go client of the Terraform provider.
+#: What each dialect sends, as pairs of method and form. A form is an action; only the save by the
+#: path of the node has a form of its own. "documented" is the vendor's save-image document,
+#: "current" its newer clients, "put" e2e-cli 0.9, "goe2e" the Go client of the Terraform provider.
 DIALECTS: Mapping[str, frozenset[tuple[str, str]]] = {
     "documented": frozenset({("POST", "rename"), ("POST", "delete"), ("POST", "save")}),
     "current": frozenset({("PUT", "rename"), ("DELETE", "delete"), ("PUT", "save")}),
@@ -44,7 +44,7 @@ _ACTION_OF_FORM: Mapping[str, str] = {
 
 @attrs.frozen
 class _Body:
-    """Which form a body asks for: the key to read, and the form for each value."""
+    """How a body names a form: the key to read, and the form for each value."""
 
     key: str
     forms: Mapping[str, str]
@@ -56,7 +56,7 @@ _NODE_BODY = _Body("action_type", {"save_images": "save-by-node-path"})
 
 _Methods: TypeAlias = Mapping[str, str | _Body]
 
-#: Segments below the base; ``*`` is an id. The method alone names the form, or the body does.
+#: Segments below the base; ``*`` is an id. Either the method or the body names the form.
 _ROUTES: Mapping[tuple[str, ...], _Methods] = {
     ("images", "saved-images"): {"GET": "list"},
     ("images", "os-category"): {"GET": "categories"},
@@ -79,15 +79,15 @@ _ROUTES: Mapping[tuple[str, ...], _Methods] = {
 
 @attrs.frozen
 class Route:
-    """What one path takes."""
+    """What can be requested at one path."""
 
-    #: Its methods, in some dialect.
+    #: Its methods, in any dialect.
     methods: _Methods
     #: The id in the path, or ``""``.
     target: str = ""
 
     def form(self, method: str, body: object) -> str:
-        """What a request asks for; ``"unknown"`` where it asks for nothing that there is."""
+        """The form that a request asks for; ``"unknown"`` if there is none."""
         taken = self.methods.get(method, "unknown")
         if isinstance(taken, str):
             return taken
@@ -98,14 +98,14 @@ class Route:
 
     @property
     def forms(self) -> frozenset[str]:
-        """Everything that its methods can ask for."""
+        """All forms that its methods can ask for."""
         found: set[str] = set()
         for taken in self.methods.values():
             found.update([taken] if isinstance(taken, str) else taken.forms.values())
         return frozenset(found)
 
 
-#: A path under which there is nothing.
+#: A path where nothing is served.
 NOWHERE = Route({})
 
 
@@ -115,7 +115,7 @@ def action_of(form: str) -> str:
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """Path and query of what stands in a request line, which may be a whole URL."""
+    """Path and query of the target of a request, which may be a whole URL."""
     if not url.startswith("/") and "://" in url:
         parts = urlsplit(url)
         return parts.path or "/", parts.query
@@ -127,8 +127,8 @@ def segments_of(path: str, *, any_base: bool) -> tuple[str, ...] | None:
     """The path below the base, decoded; None for a path that does not begin with it.
 
     Args:
-        path: The path as it came. Doubled slashes, and one too few at the end, are fine.
-        any_base: Take every part of the base as the base, too.
+        path: The path as it came. Doubled slashes and a missing one at the end are accepted.
+        any_base: Whether a part of the base will do.
     """
     parts = [unquote(part) for part in path.split("/") if part]
     if any_base:

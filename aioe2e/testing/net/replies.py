@@ -1,4 +1,4 @@
-"""Replies as values, and the envelopes that the API puts its data into.
+"""Replies as values, and the envelopes in which the API puts its data.
 
 Sources: the vendor's documents, and the test doubles of its own clients.
 """
@@ -18,7 +18,7 @@ HTML_TYPE = "text/html; charset=utf-8"
 
 
 def reason(status: int) -> str:
-    """The phrase behind a status code."""
+    """The phrase of a status code."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -31,7 +31,7 @@ class WireReply:
 
     #: The status code.
     status: int
-    #: What comes after the head.
+    #: The bytes after the head.
     body: bytes
     #: Its type; None sends no such header.
     content_type: str | None = JSON_TYPE
@@ -39,12 +39,12 @@ class WireReply:
     headers: tuple[tuple[str, str], ...] = ()
     #: Seconds by which its Date is wrong; None sends no Date.
     date_offset: float | None = attrs.field(default=0.0, kw_only=True)
-    #: Whether it answers a HEAD: the head speaks of the body, which is not sent.
+    #: Whether it answers a HEAD. The head describes a body that is not sent.
     bodiless: bool = attrs.field(default=False, kw_only=True)
 
     @property
     def ok(self) -> bool:
-        """Whether it says yes."""
+        """Whether it is a success."""
         return self.status < 300
 
     def with_headers(self, *headers: tuple[str, str]) -> WireReply:
@@ -57,7 +57,7 @@ class WireReply:
         Args:
             version: Of HTTP.
             length: A false Content-Length; ``""`` for the true one.
-            framing: Whether to say where the body ends at all.
+            framing: Whether the head says where the body ends.
         """
         lines = [f"HTTP/{version} {self.status} {reason(self.status)}"]
         if self.date_offset is not None:
@@ -80,7 +80,7 @@ def as_json(status: int, value: Any, *headers: tuple[str, str]) -> WireReply:
 
 
 def html(status: int, text: str = "", *headers: tuple[str, str]) -> WireReply:
-    """A page as a gateway sends it."""
+    """An HTML page as a gateway sends it."""
     title = f"{status} {reason(status)}"
     head = f"<html><head><title>{title}</title></head>"
     page = f"{head}<body><h1>{title}</h1><p>{text}</p></body></html>\n"
@@ -93,7 +93,7 @@ def success(data: Any, message: str = "Success", *, status: int = 200) -> WireRe
 
 
 def success_wire(data: bytes, more: bytes = b"") -> WireReply:
-    """The usual envelope around data that is encoded already.
+    """The usual envelope for data that is encoded already.
 
     Args:
         data: The JSON of the data.
@@ -110,5 +110,5 @@ def refusal(status: int, message: str, errors: Any = None) -> WireReply:
 
 
 def detail(status: int, text: str) -> WireReply:
-    """A refusal as the framework below the API writes it: nothing but ``detail``."""
+    """A refusal as the web framework of the API writes it: nothing but ``detail``."""
     return as_json(status, {"detail": text})

@@ -14,20 +14,20 @@ from .paths import NOWHERE, Route, action_of, route_of, segments_of, split_url
 
 
 def _no_json(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 @attrs.define(kw_only=True, eq=False, slots=False, repr=False)
 class RecordedRequest:
-    """A request that arrived. The emulator fills in what became known while it was answered."""
+    """A request that the emulator received."""
 
-    #: Its number, from 0.
+    #: The number of the request, from 0.
     index: int
-    #: ``"GET"``, ``"POST"``, …
+    #: The HTTP method, such as ``"GET"``.
     method: str
-    #: Path and query as they came.
+    #: The path and query as they were sent.
     url: str
-    #: A case-insensitive mapping.
+    #: The headers, as a case-insensitive mapping.
     headers: Mapping[str, str]
     #: The bytes of the body.
     body: bytes = b""
@@ -35,12 +35,12 @@ class RecordedRequest:
     time: float = 0.0
     #: The number of its connection.
     connection: int = 0
-    #: What was answered; None while there is no answer, and when there never will be a readable
-    #: one, as the client has left.
+    #: The HTTP status of the reply; None if there is none yet, or never will be a whole one.
     status: int | None = None
-    #: The kind of the fault that was played on it.
+    #: The kind of the fault that it met; None if it met none.
     fault: str | None = None
-    #: Seconds since a 429 was sent whose Retry-After was not yet over when this arrived.
+    #: Seconds since a 429 whose Retry-After was not over yet when this request arrived; None if
+    #: there was none.
     inside_retry_after: float | None = None
     #: Whether every part of the base URL is taken for the base; see `Rules.any_base`.
     any_base: bool = False
@@ -57,12 +57,12 @@ class RecordedRequest:
 
     @property
     def json(self) -> Any:
-        """The body as JSON; None where there is none, or none that can be read."""
+        """The body as JSON; None if there is none or it is unreadable."""
         return self._read[0]
 
     @property
     def unreadable(self) -> bool:
-        """Whether there is a body that is no JSON."""
+        """Whether there is a body that is not JSON."""
         return not self._read[1]
 
     @cached_property
@@ -71,10 +71,10 @@ class RecordedRequest:
         if not self.body:
             return None, True
         try:
-            # Not from bytes: they may be UTF-16 then, too.
+            # Not from bytes, which json also takes as UTF-16.
             return json.loads(self.body.decode(), parse_constant=_no_json), True
         except (ValueError, RecursionError):
-            # The latter comes of too many lists in each other.
+            # The latter is raised for too many nested lists.
             return None, False
 
     @cached_property
@@ -85,35 +85,39 @@ class RecordedRequest:
 
     @cached_property
     def form(self) -> str:
-        """The action, or the special form of one that only some dialects have."""
+        """The action, or a special form of it that only some dialects have."""
         method = "GET" if self.method == "HEAD" else self.method
         return self.route.form(method, self.json)
 
     @property
     def action(self) -> str:
-        """``list get rename delete save nodes node catalogue account``, or ``unknown``."""
+        """The action, such as ``"list"`` or ``"rename"``; ``"unknown"`` if there is none."""
         return action_of(self.form)
 
     @property
     def target(self) -> str:
-        """The id in the path, or ``""``."""
+        """The id in the path; empty if there is none."""
         return self.route.target
 
     @property
     def name(self) -> str | None:
-        """The name in the body."""
+        """The name in the body; None if there is none."""
         name = self.field("name")
         return name if isinstance(name, str) else None
 
     def field(self, key: str) -> Any:
-        """What the body has under a key; None where it has not, or is no object."""
+        """Return a value of the body; None if the body does not have it.
+
+        Args:
+            key: The key of the value.
+        """
         body = self.json
         return cast("dict[str, Any]", body).get(key) if isinstance(body, dict) else None
 
     def forget_derived(self) -> None:
-        """Forget what was worked out of the request; it is worked out again where it is asked for.
+        """Discard what was derived from the request; it is derived again when it is asked for.
 
-        Many requests are kept, and few of them are looked at.
+        Many requests are kept, and few of them are read.
         """
         for name in _DERIVED:
             self.__dict__.pop(name, None)
@@ -129,7 +133,7 @@ class RecordedRequest:
 #: The former name of the class.
 Call = RecordedRequest
 
-#: What a request remembers of itself while it is answered.
+#: What is derived from a request and kept while it is answered.
 _DERIVED = tuple(
     name for name, value in vars(RecordedRequest).items() if isinstance(value, cached_property)
 )

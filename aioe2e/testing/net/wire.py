@@ -16,8 +16,8 @@ class Wire:
     Args:
         connection: The connection.
         transport: Its transport.
-        refuse: Stops listening for so many seconds.
-        reset_next: Resets so many connections as soon as they are made.
+        refuse: Stops listening for a number of seconds.
+        reset_next: Resets a number of connections as soon as they are made.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class Wire:
         self.reset_next = reset_next
         #: Whether the connection stays open after the fault.
         self.keep: bool = True
-        #: The status that was answered, where it is not that of the reply given.
+        #: The status that was sent, if it is not that of the given reply.
         self.answered: int | None = None
-        #: Whether something could not be written, because the client had gone.
+        #: Whether something could not be written because the client had left.
         self.lost: bool = False
 
     @property
@@ -52,7 +52,7 @@ class Wire:
             self._transport.write(data)
 
     async def pause(self, seconds: float) -> None:
-        """Wait, but no longer than the client does."""
+        """Wait, or until the client leaves."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._connection.left.wait()
@@ -62,21 +62,21 @@ class Wire:
         await self._connection.drained()
 
     def close(self) -> None:
-        """End the connection in good order, after what was written."""
+        """Close the connection after what was written has been sent."""
         self.keep = False
         self._transport.close()
 
     def reset(self) -> None:
-        """Reset the connection; what was written and not sent is lost."""
+        """Reset the connection; what was written but not sent is lost."""
         self.keep = False
         reset(self._transport)
 
     def end_on_next(self, end: Callable[[asyncio.Transport], None]) -> None:
-        """Let `end` end the connection when its next request comes, which is not carried out."""
+        """End the connection with `end` when its next request arrives, which is not carried out."""
         self._connection.end_on_next = end
 
     def later(self, seconds: float, happen: Callable[[], None]) -> None:
-        """Do something on the connection unless its next request is there or on its way by then."""
+        """Do something on the connection later, unless its next request has arrived by then."""
         connection, heard = self._connection, self._connection.heard
 
         def unless_busy() -> None:
