@@ -100,10 +100,9 @@ def _validator(name: str, check: Check | None) -> Callable[[Any, Any], None] | N
     if check is None:
         return None
 
-    def validate(_: Any, value: Any) -> None:
+    def validate(_: Any, value: str | int | tuple[str, ...] | None) -> None:
         # A parameter that may be repeated has a tuple; one that was not given may have None.
-        given_ = value if isinstance(value, tuple) else (value,)
-        for one in given_:
+        for one in value if isinstance(value, tuple) else (value,):
             if one is not None:
                 check(name, one)
 

@@ -129,7 +129,7 @@ async def list_images(
 def _why_none(number: int) -> str:
     if not number:
         return "no images here: --project-id and --location say of which project, and where"
-    return f"no image fits the filters; without them there are {number:,}"
+    return f"none of {number:,} images fits the filters"
 
 
 def _say_none(shell: Shell, output: Output, text: str) -> None:
