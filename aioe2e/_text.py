@@ -61,6 +61,11 @@ def _spellings(secret: str) -> str:
     )
 
 
+def _spellings_of_base64(core: str) -> str:
+    """The same for base64, whose letters and digits no encoder touches."""
+    return "".join(c if c.isalnum() else _spelling(c) for c in core)
+
+
 def _spelling(c: str) -> str:
     code = f"{ord(c):02x}"
     slashes = r"\\*+" if c in _SLASHED else ""
@@ -100,7 +105,7 @@ def _pattern_of(secrets: Iterable[str]) -> re.Pattern[str]:
         beginnings.add(secret[0])
         for core in _in_base64(secret):
             # Then the character that the secret shares with its neighbour, and the padding.
-            spelt.append(_spellings(core) + "[A-Za-z0-9+/_-]?(?:=|%3d){0,2}+")
+            spelt.append(_spellings_of_base64(core) + "[A-Za-z0-9+/_-]?(?:=|%3d){0,2}+")
             beginnings.add(core[0])
     # Only few characters can begin one of them: all others are skipped at once.
     can_begin = "".join(map(re.escape, sorted(beginnings)))
@@ -205,21 +210,27 @@ class Redactor:
             self._cleaned.clear()
             # The longest first, as one secret may begin with another.
             longest_first = sorted(self._secrets, key=len, reverse=True)
-            self._pattern = _pattern_of(longest_first)
+            self._pattern = None
             self._room = max(map(_longest_spelling, longest_first))
             self._shortest = len(longest_first[-1])
             self._common = tuple(
                 dict.fromkeys(spelt.encode() for each in longest_first for spelt in _common(each))
             )
 
+    def _spelt(self) -> re.Pattern[str]:
+        """The pattern of all secrets, made for the first text: that of a long token takes long."""
+        if self._pattern is None:
+            self._pattern = _pattern_of(sorted(self._secrets, key=len, reverse=True))
+        return self._pattern
+
     def hide(self, text: str) -> str:
         """The text without secrets, whole and unescaped."""
         return _without_carried(self._without_secrets(text))
 
     def _without_secrets(self, text: str) -> str:
-        if self._pattern is None or len(text) < self._shortest:
+        if not self._secrets or len(text) < self._shortest:
             return text
-        return self._pattern.sub(HIDDEN, _without_long_runs(text))
+        return self._spelt().sub(HIDDEN, _without_long_runs(text))
 
     def scrub(self, content: Any, body: bytes) -> Any:
         """The same as `scrub_in_slices` in one go, for a small reply."""
@@ -316,7 +327,7 @@ class Redactor:
         end = max(0, len(window) - room)
         parts: list[str] = []
         begin = 0
-        for match in self._pattern.finditer(window) if self._pattern is not None else ():
+        for match in self._spelt().finditer(window) if self._secrets else ():
             if match.start() >= end:
                 break
             parts += [window[begin : match.start()], HIDDEN]

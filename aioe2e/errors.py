@@ -413,8 +413,14 @@ class SkippedError(E2EError):
         self.reason = reason
 
 
-#: Below 500: the server waited too long for the request, or throttled it.
-_PASSING_STATUSES = frozenset({408, 429})
+#: The statuses below 500 of transient errors: the server waited too long for the request, or
+#: throttled it. What each proves of a write is in `STATUS_FATES` of `aioe2e._wire`.
+TRANSIENT_STATUSES: Final = frozenset({408, 429})
+
+
+def is_transient_status(status: int) -> bool:
+    """Return whether a request that was answered with it may succeed a little later."""
+    return status in TRANSIENT_STATUSES or status >= 500
 
 
 def is_passing(error: E2EError | None) -> bool:
@@ -426,7 +432,7 @@ def is_passing(error: E2EError | None) -> bool:
     token, or a limiter, failed.
     """
     if isinstance(error, APIError):
-        return error.passing or error.status in _PASSING_STATUSES or error.status >= 500
+        return error.passing or is_transient_status(error.status)
     return isinstance(
         error,
         TransportError | ResponseError | DeadlineExceededError | OutcomeUnknownError | ConfigError,

@@ -96,14 +96,17 @@ def _word(text: str) -> str:
     return text.strip().upper()
 
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])I?B?)?\s*", re.IGNORECASE)
+_SIZE = r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])I?B?)?\s*"
 _LONGEST_SIZE = 40
 _IN_GB = {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 
 
 @lru_cache(maxsize=4096)
 def _gigabytes(text: str) -> float | None:
-    if len(text) > _LONGEST_SIZE or (match := _SIZE.fullmatch(text)) is None:
+    if len(text) > _LONGEST_SIZE:
+        return None
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE)
+    if match is None:
         return None
     return float(match[1]) * _IN_GB[(match[2] or "G").upper()]
 
@@ -273,9 +276,12 @@ class SavedImage(_Stored):
         read. An image counts as in use unless the server clearly reports otherwise. Even so, the
         server may refuse to delete an image that looks unused.
         """
-        counted = self.running_vms or self.cloning_ops or self.scaler_group_count or self.vm_info
-        unread = not _USES.isdisjoint(self.extra)
-        return bool(counted) or unread or _word(self.image_state) in _WORDS_OF_USE
+        uses = (self.running_vms, self.cloning_ops, self.scaler_group_count, self.vm_info)
+        if any(uses):
+            return True
+        if not _USES.isdisjoint(self.extra):  # one that could not be read
+            return True
+        return _word(self.image_state) in _WORDS_OF_USE
 
     def __hash__(self) -> int:
         return hash(self.image_id)

@@ -46,7 +46,7 @@ from .models import NodeLike, RateLimit, Reply, node_id_of
 
 __all__ = ["Session", "SessionOptions"]
 
-_AGENT = re.compile(r"[\x20-\x7e]{1,200}")
+_AGENT = r"[\x20-\x7e]{1,200}"
 _TOO_LARGE = 10**128
 
 
@@ -486,9 +486,12 @@ def _given(name: str, value: Any, type_: type[Any]) -> Any:
 
 
 def _hooks(hooks: Iterable[events.Hook]) -> tuple[events.Hook, ...]:
-    found = tuple(hooks) if hasattr(hooks, "__iter__") else ()
-    if not hasattr(hooks, "__iter__") or not all(map(callable, found)):
-        raise ConfigError("hooks must be a list of callables of one argument")
+    expected = "hooks must be a list of callables of one argument"
+    if not hasattr(hooks, "__iter__"):
+        raise ConfigError(expected)
+    found = tuple(hooks)
+    if not all(map(callable, found)):
+        raise ConfigError(expected)
     if any(map(_is_async, found)):
         raise ConfigError(
             "hooks must be plain callables: an async function would never run;"
@@ -527,7 +530,7 @@ def _agent(user_agent: object) -> str:
     own = f"aioe2e/{__version__}"
     if user_agent is None:
         return own
-    if not isinstance(user_agent, str) or not _AGENT.fullmatch(user_agent):
+    if not isinstance(user_agent, str) or not re.fullmatch(_AGENT, user_agent):
         raise ConfigError("user_agent must be 1 to 200 characters of printable ASCII")
     return f"{_check.as_str(user_agent)} {own}"
 

@@ -31,8 +31,6 @@ default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [("py:(?!obj|exc).*", ".*")]
 myst_heading_anchors = 3
-#: Links that lead out of this folder; whether they lead anywhere is tested.
-suppress_warnings = ["myst.xref_missing"]
 
 autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"

@@ -8,11 +8,10 @@ there is neither the error says that the outcome is unknown.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Generator, Iterator
 from typing import TypeVar
-
-import attrs
 
 from aioe2e._actions import Repeatability
 from aioe2e._http import InFlight, Transport
@@ -337,7 +336,8 @@ class Call:
             return verdict  # there is no further attempt to weigh it for
         proof = await self._look(once=True)
         if proof is None:
-            proof = attrs.evolve(verdict, fate=Fate.MAYBE)
+            proof = copy.copy(verdict)
+            proof.fate = Fate.MAYBE
         return self._note(proof)
 
     async def _look(self, *, once: bool = False) -> Verdict | None:

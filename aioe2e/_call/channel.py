@@ -15,10 +15,8 @@ import weakref
 from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
-
-import attrs
 
 from aioe2e import events
 from aioe2e._clock import Clock
@@ -40,6 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Where a base URL names none.
+_PORTS: Final = {"http": 80, "https": 443}
 #: Seconds after which a loop that was asked to close a session is looked at again.
 _LOOP_CHECK: Final = 0.2
 
@@ -49,8 +49,7 @@ log: Final = logging.getLogger("aioe2e")
 _MOST_COMPLAINTS: Final = 4
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class ChannelSettings:
+class ChannelSettings(NamedTuple):
     """The settings of a session that its views cannot change, checked."""
 
     credentials: Credentials
@@ -60,9 +59,9 @@ class ChannelSettings:
     hooks: tuple[events.Hook, ...]
     user_agent: str
     trust_env: bool
+    clock: Clock
     #: The user's own TLS context.
     tls: ssl.SSLContext | None = None
-    clock: Clock
     limiter: Limiter | None = None
     guard: Guard | None = None
 
@@ -130,7 +129,7 @@ class Channel:
     def server(self) -> tuple[str, int]:
         """Host and port of the base URL."""
         parts = urlsplit(self.settings.base)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        return parts.hostname or "", parts.port or _PORTS[parts.scheme]
 
     def enter(self) -> Transport:
         """The pool, opened on first use.

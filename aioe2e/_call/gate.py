@@ -118,7 +118,11 @@ class Gate:
 
     def try_enter(self, *, under_way: bool) -> bool:
         """Take a slot if one is free and no one is in line before the caller."""
-        if self._waiting[0] or (self._waiting[1] and not under_way) or not self._may_go():
+        if self._waiting[0]:
+            return False
+        if self._waiting[1] and not under_way:
+            return False
+        if not self._may_go():
             return False
         self._occupy()
         return True

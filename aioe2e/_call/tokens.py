@@ -46,12 +46,14 @@ class Tokens:
         Raises:
             ConfigError: The callable failed, or what it returned is no token.
         """
-        if self.current and self._number != stale:
-            return self._number
-        async with self._lock:
-            if not self.current or self._number == stale:
-                await self._fetch()
-            return self._number
+        if not self._is_fresh(stale):
+            async with self._lock:
+                if not self._is_fresh(stale):  # else another call has fetched it meanwhile
+                    await self._fetch()
+        return self._number
+
+    def _is_fresh(self, stale: int | None) -> bool:
+        return bool(self.current) and self._number != stale
 
     async def _fetch(self) -> None:
         if isinstance(self._source, str):

@@ -6,6 +6,7 @@ Hardly any request ever needs it, and a timer for each would be a tenth of what 
 from __future__ import annotations
 
 import asyncio
+import math
 import weakref
 from typing import Any
 
@@ -78,7 +79,7 @@ class RequestsInFlight:
         self._requests: set[InFlight] = set()
         self._alarm: asyncio.TimerHandle | None = None
         #: When it rings, in loop time. uvloop's handle of a moment in the past does not tell.
-        self._rings_at = 0.0
+        self._rings_at = math.inf
 
     def begin(self, end: float | None, *, deadline: float | None, shares_loop: bool) -> InFlight:
         """A request is about to be sent; it is aborted at the loop time `end`.
@@ -87,7 +88,7 @@ class RequestsInFlight:
         """
         request = InFlight(end, deadline=deadline, shares_loop=shares_loop)
         self._requests.add(request)
-        if end is not None and (self._alarm is None or end < self._rings_at):
+        if end is not None and end < self._rings_at:
             self._set_alarm(end)
         return request
 
@@ -106,7 +107,7 @@ class RequestsInFlight:
 
     def abort_late(self) -> None:
         """Abort the requests whose time is over."""
-        self._alarm = None
+        self._alarm, self._rings_at = None, math.inf
         now = asyncio.get_running_loop().time()
         later: list[float] = []
         for request in self._requests:

@@ -98,7 +98,7 @@ class Transport:
 
     Args:
         base: The base URL with its final slash.
-        api_key: The api key, which goes with every request.
+        api_key: The API key, which goes with every request.
         key_in: Whether the key goes into the query or into the header ``X-API-Key``.
         redactor: Takes secrets out of what the program's own code raises.
         user_agent: The User-Agent header.
@@ -194,7 +194,7 @@ class Transport:
         return failure(error, sent=in_flight.sent, max_body=max_body, redactor=self._redactor)
 
     def _query(self, request: Request, context: Context) -> str:
-        """The query of a request without the api key: the context, and parameters of its own."""
+        """The query of a request without the API key: the context, and parameters of its own."""
         if request.query is not None:
             return encoded({**context.query(), **request.query})
         known = self._queries.get(context)

@@ -1,6 +1,6 @@
 """The one write: a request's bytes, once, whole, and only to a connection that is silent.
 
-aiohttp, and with it every tool that watches aiohttp, is given URLs without the api key and headers
+aiohttp, and with it every tool that watches aiohttp, is given URLs without the API key and headers
 without credentials. Both are added here, in the step that hands the bytes to the socket, and no
 other value holds them.
 
@@ -38,7 +38,7 @@ class Head:
 
     Args:
         headers: The headers of every request but the credentials, ``Host`` included.
-        api_key: The api key.
+        api_key: The API key.
         key_in: Whether the key goes into the query or into the header ``X-API-Key``.
     """
 
@@ -64,20 +64,21 @@ class Head:
         Args:
             method: The method.
             path: The path, encoded.
-            query: The query, encoded, without the api key.
+            query: The query, encoded, without the API key.
             headers: Headers that a tracer has added or changed, checked; empty where there is none.
             body: The body.
         """
         key = self._key_parameter
         target = f"{path}?{key}&{query}" if key and query else f"{path}?{key}{query}"
+        content = body or b""
         length = ""
-        if body is not None or method not in _WITHOUT_BODY:
-            length = f"Content-Length: {len(body or b'')}\r\n"
+        if content or method not in _WITHOUT_BODY:
+            length = f"Content-Length: {len(content)}\r\n"
         lines = self._merged(headers) if headers else self._plain
         credentials = f"{self._authorization}{self._key_header}"
         head = f"{method} {target} HTTP/1.1\r\n{lines}{credentials}{length}\r\n"
         whole = bytearray(head, "utf-8")
-        whole += body or b""
+        whole += content
         return whole
 
     def _merged(self, headers: Mapping[str, str]) -> str:
@@ -162,7 +163,7 @@ async def write_once(
         in_flight: Learns whether the request was sent.
         method: The method.
         path: The path, encoded.
-        query: The query, encoded, without the api key.
+        query: The query, encoded, without the API key.
         headers: Headers that a tracer has added or changed, checked.
         body: The body.
 

@@ -15,7 +15,7 @@ import operator
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -39,20 +39,28 @@ class _Unreadable:
 
 UNREADABLE: Final = _Unreadable()
 
-_DAY_FIRST = re.compile(
-    r"(\d{1,2})-(\d{1,2}|[A-Za-z]{3})-(\d{4})[ T](\d{1,2}):(\d{2}):(\d{2})", re.ASCII
-)
 _MONTHS: Mapping[str, int] = {
     "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
     "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
 }  # fmt: skip
-_WHOLE = re.compile(r"-?\d{1,18}(?:\.0*)?", re.ASCII)
+_WHOLE = re.compile(r"\d{1,18}(?:\.0*)?", re.ASCII)
+
+#: What a field holds that has no value.
+_EMPTY = (None, "")
+
+
+@cache
+def _day_first() -> re.Pattern[str]:
+    """Compiled when the first time comes: an import has no use for it."""
+    return re.compile(
+        r"(\d{1,2})-(\d{1,2}|[A-Za-z]{3})-(\d{4})[ T](\d{1,2}):(\d{2}):(\d{2})", re.ASCII
+    )
 
 
 @lru_cache(maxsize=4096)
 def _date(text: str) -> datetime | _Unreadable:
     try:
-        if match := _DAY_FIRST.fullmatch(text.strip()):
+        if match := _day_first().fullmatch(text.strip()):
             day, month, year, hour, minute, second = match.groups()
             number = int(month) if month.isdigit() else _MONTHS[month.lower()]
             moment = datetime(
@@ -76,7 +84,7 @@ def read_date(value: Any, _: Any = None) -> Any:
 @lru_cache(maxsize=4096)
 def _count(text: str) -> int | _Unreadable:
     digits = text.strip()
-    if not _WHOLE.fullmatch(digits) or digits[0] == "-":
+    if not _WHOLE.fullmatch(digits):
         return UNREADABLE
     return int(digits.split(".")[0])
 
@@ -85,10 +93,10 @@ def read_count(value: Any, _: Any = None) -> Any:
     """A whole number of 0 or more, as a number or as text."""
     if type(value) is str:
         return _count(value) if len(value) < 64 else UNREADABLE
+    if type(value) is float and value.is_integer():
+        value = int(value)
     if type(value) is int and value >= 0:
         return value
-    if type(value) is float and value.is_integer() and value >= 0:
-        return int(value)
     return UNREADABLE
 
 
@@ -105,7 +113,7 @@ def read_text(value: Any, _: Any = None) -> Any:
 
 def read_flag(value: Any, _: Any = None) -> Any:
     """True or false, as JSON, as text or as 1 and 0."""
-    if value is True or value is False:
+    if isinstance(value, bool):
         return value
     if not isinstance(value, str | int):
         return UNREADABLE
@@ -215,7 +223,7 @@ def _read_fields(
         elif reader is read_text and type(value) is str:  # as most fields are
             if value:
                 values[key] = value
-        elif value is not None and value != "":
+        elif value not in _EMPTY:
             read = reader(value, None)
             if read is UNREADABLE:
                 extra[key] = value
@@ -228,7 +236,7 @@ def _under_its_key(
     raw: Mapping[str, Any], key: str, alias: str, reader: _Reader
 ) -> Mapping[str, Any]:
     """The object with a value under the field's own key, where only its other spelling has one."""
-    has_own = raw.get(key) not in (None, "")
+    has_own = raw.get(key) not in _EMPTY
     if has_own or _is_unreadable(reader, raw[alias]):
         return raw
     return {key: raw[alias], **{k: v for k, v in raw.items() if k not in (key, alias)}}
@@ -247,33 +255,34 @@ def _reader_of(field: attrs.Attribute[Any], converter: cattrs.Converter) -> _Rea
 
 
 def _is_unreadable(reader: _Reader, value: Any) -> bool:
-    return value is not None and value != "" and reader(value, None) is UNREADABLE
+    return value not in _EMPTY and reader(value, None) is UNREADABLE
 
 
 def _why_no_id(value: Any) -> str:
-    return "missing" if value is None or value == "" else f"{type(value).__name__} is no id"
+    if value in _EMPTY:
+        return "missing"
+    return f"{type(value).__name__} is no id"
 
 
-def _make_converter() -> cattrs.Converter:
-    converter = cattrs.Converter(detailed_validation=False)
+@cache
+def converter() -> cattrs.Converter:
+    """The one converter, made when the first reply comes: an import has no use for it."""
+    made = cattrs.Converter(detailed_validation=False)
     for type_, reader in _READERS.items():
         if isinstance(type_, type):
-            converter.register_structure_hook(type_, reader)
+            made.register_structure_hook(type_, reader)
         else:  # unions and parametrised types
-            converter.register_structure_hook_func(partial(operator.eq, type_), reader)
+            made.register_structure_hook_func(partial(operator.eq, type_), reader)
 
     def is_model(kind: Any) -> bool:
         return kind in (SavedImage, SaveAction, Node)
 
     def hook(model: type[Any]) -> _Reader:
-        return _tolerant_hook(model, converter)
+        return _tolerant_hook(model, made)
 
-    # Each hook is made when the first object of its kind comes: an import has no use for it.
-    converter.register_structure_hook_factory(is_model, hook)
-    return converter
+    made.register_structure_hook_factory(is_model, hook)
+    return made
 
-
-CONVERTER: Final = _make_converter()
 
 #: Elements decoded between two yields to the loop (about a millisecond).
 _SLICE = 100
@@ -299,7 +308,7 @@ class ModelReader:
 
     def __init__(self, model: type[Any], most: int) -> None:
         self._model = model
-        self._structure = CONVERTER.get_structure_hook(model)
+        self._structure = converter().get_structure_hook(model)
         self._left = most + 1
         self._problems = 0
 
@@ -388,25 +397,28 @@ def _in_slices(
     is_read = (model, _Odd)
     found: list[M] = []
     problems: list[str] = []
-    for start in range(0, len(data), _SLICE):
-        if start:
+    for index, raw in enumerate(data):
+        if index and index % _SLICE == 0:
             yield
-        for index, raw in enumerate(data[start : start + _SLICE], start):
-            element: M | _Odd = raw if isinstance(raw, is_read) else read(raw)
-            if isinstance(element, _Odd):
-                problems.append(f"$.data[{index}]{element.problem}")
-            else:
-                found.append(element)
-            if len(problems) >= _MOST_PROBLEMS:
-                break
-        if len(problems) >= _MOST_PROBLEMS:
+        element: M | _Odd = raw if isinstance(raw, is_read) else read(raw)
+        if not isinstance(element, _Odd):
+            found.append(element)
+            continue
+        problems.append(f"$.data[{index}]{element.problem}")
+        if len(problems) == _MOST_PROBLEMS:
             break
     if problems:
-        more = "" if len(problems) < 2 else f" (and {len(problems) - 1} more)"
-        raise ResponseError(
-            f"listing the {what}: not a list of {what}: {problems[0]}{more}", problems=problems
-        )
+        raise _no_list(what, problems)
     return found
+
+
+def _no_list(what: str, problems: Sequence[str]) -> ResponseError:
+    more = ""
+    if len(problems) > 1:
+        more = f" (and {len(problems) - 1} more)"
+    return ResponseError(
+        f"listing the {what}: not a list of {what}: {problems[0]}{more}", problems=problems
+    )
 
 
 def node_of(data: Any) -> Node:
@@ -417,7 +429,7 @@ def node_of(data: Any) -> Node:
     """
     problem = ""
     try:
-        known: Node = CONVERTER.structure(data, Node)
+        known: Node = converter().structure(data, Node)
         return known
     except NotReadable as stop:
         problem = f"$.data{stop.problem}"
@@ -431,5 +443,5 @@ def save_action(data: Any, node: str, name: str) -> SaveAction:
         raw = data
     elif data is not None:
         raw = {"data": data}
-    known: SaveAction = CONVERTER.structure({**raw, "node_id": node, "name": name}, SaveAction)
+    known: SaveAction = converter().structure({**raw, "node_id": node, "name": name}, SaveAction)
     return known

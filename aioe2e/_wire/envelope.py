@@ -46,9 +46,7 @@ def _status(value: object) -> int | None:
         if re.fullmatch(r"\s*[1-9]\d\d\s*", value, re.ASCII):
             return int(value)
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if value >= _LEAST and not value % 1:  # NaN and infinity are not
+    if is_number(value) and value >= _LEAST and value % 1 == 0:
         return int(min(value, _MOST))
     return None
 
@@ -130,11 +128,11 @@ def is_paged(content: Mapping[str, Any]) -> bool:
 
     No source knows that of images, but other listings are paged.
     """
-    total, pages = content.get("total_count"), content.get("total_page_number")
-    shown = content.get("data")
-    has_pages = is_number(pages) and pages > 1
-    has_more = is_number(total) and is_array(shown) and total > len(shown)
-    return has_pages or has_more
+    pages = content.get("total_page_number")
+    if is_number(pages) and pages > 1:
+        return True
+    total, shown = content.get("total_count"), content.get("data")
+    return is_number(total) and is_array(shown) and total > len(shown)
 
 
 def paging(content: Mapping[str, Any]) -> tuple[int | None, int | None]:
@@ -143,7 +141,7 @@ def paging(content: Mapping[str, Any]) -> tuple[int | None, int | None]:
 
 
 def _whole(value: Any) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+    if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value, re.ASCII):
         return int(value)
     if is_number(value):
         return int(value)
@@ -162,15 +160,25 @@ _SILENT = ("detail", "non_field_errors")
 def _sentences(errors: Any, depth: int) -> Iterator[str]:
     if errors is None or isinstance(errors, bool):
         return
-    if is_object(errors):
-        for key, value in errors.items() if depth else ():
-            start = "" if key in _SILENT else f"{key}: "
-            yield from (f"{start}{sentence}" for sentence in _sentences(value, depth - 1))
-    elif is_array(errors):
-        for value in errors if depth else ():
-            yield from _sentences(value, depth - 1)
-    else:
+    if not isinstance(errors, dict | list):
         yield str(errors)
+        return
+    if depth:
+        for start, value in _parts(errors):
+            yield from (f"{start}{sentence}" for sentence in _sentences(value, depth - 1))
+
+
+def _parts(errors: dict[str, Any] | list[Any]) -> Iterator[tuple[str, Any]]:
+    """The values of an object or an array, each after the words that its sentences begin with."""
+    if isinstance(errors, list):
+        for value in errors:
+            yield "", value
+        return
+    for key, value in errors.items():
+        start = f"{key}: "
+        if key in _SILENT:
+            start = ""
+        yield start, value
 
 
 def spoken(content: Mapping[str, Any]) -> str:

@@ -16,8 +16,6 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
 
-import attrs
-
 from aioe2e._actions import Repeatability
 from aioe2e._text import Redactor
 from aioe2e.errors import E2EError, ResponseError, extended
@@ -60,38 +58,71 @@ def fate_of(status: int) -> Fate | None:
     return STATUS_FATES.get(status) or (Fate.MAYBE if status >= 500 else Fate.REFUSED)
 
 
-@attrs.define(eq=False, repr=False)
+# Plain classes: attrs would build each of them for longer than the rest of this module takes.
+
+
 class RawReply:
     """A reply as it was read: nothing in it is believed yet."""
 
-    status: int
-    #: Values of the headers that anything reads, by lower-case name.
-    headers: Mapping[str, tuple[str, ...]]
-    body: bytes
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, tuple[str, ...]], body: bytes) -> None:
+        self.status: int = status
+        #: Values of the headers that anything reads, by lower-case name.
+        self.headers: Mapping[str, tuple[str, ...]] = headers
+        self.body: bytes = body
 
 
-@attrs.define(eq=False, repr=False)
 class Verdict:
     """What one attempt came to."""
 
-    fate: Fate
-    #: The HTTP status; None when there was no reply.
-    http_status: int | None = None
-    data: Any = None
-    message: str = ""
-    #: Why it is no success; None exactly where the fate is DONE.
-    error: E2EError | None = None
-    #: Seconds that the server asked for, where it did.
-    retry_after: float | None = None
-    #: The refusal says that the image itself does not exist.
-    missing: bool = False
-    #: The listing may be incomplete: absence from it proves nothing.
-    partial: bool = False
-    #: Of a listing: how many elements and pages there are, where the envelope says it.
-    total: int | None = None
-    pages: int | None = None
-    #: Of a listing: the server's clock at the reply; None if it did not say.
-    date: datetime | None = None
+    __slots__ = (
+        "data",
+        "date",
+        "error",
+        "fate",
+        "http_status",
+        "message",
+        "missing",
+        "pages",
+        "partial",
+        "retry_after",
+        "total",
+    )
+
+    def __init__(
+        self,
+        fate: Fate,
+        http_status: int | None = None,
+        data: Any = None,
+        message: str = "",
+        error: E2EError | None = None,
+        *,
+        retry_after: float | None = None,
+        missing: bool = False,
+        partial: bool = False,
+        total: int | None = None,
+        pages: int | None = None,
+        date: datetime | None = None,
+    ) -> None:
+        self.fate: Fate = fate
+        #: The HTTP status; None when there was no reply.
+        self.http_status: int | None = http_status
+        self.data: Any = data
+        self.message: str = message
+        #: Why it is no success; None exactly where the fate is DONE.
+        self.error: E2EError | None = error
+        #: Seconds that the server asked for, where it did.
+        self.retry_after: float | None = retry_after
+        #: The refusal says that the image itself does not exist.
+        self.missing: bool = missing
+        #: The listing may be incomplete: absence from it proves nothing.
+        self.partial: bool = partial
+        #: Of a listing: how many elements and pages there are, where the envelope says it.
+        self.total: int | None = total
+        self.pages: int | None = pages
+        #: Of a listing: the server's clock at the reply; None if it did not say.
+        self.date: datetime | None = date
 
 
 def judge_failure(request: Request, error: E2EError, *, sent: bool) -> Verdict:

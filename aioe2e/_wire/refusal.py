@@ -53,7 +53,7 @@ _PASSING_TEXTS: Sequence[str] = (
 )
 
 _HINTS: Mapping[type[APIError], str] = {
-    AuthenticationError: "check the api key and the auth token",
+    AuthenticationError: "check the API key and the auth token",
     ConflictError: "list the images to see who has the name, or what uses the image",
     NotFoundError: "are project_id and location the right ones?",
     PermissionDeniedError: "a token may be read-only: see its permissions in MyAccount",

@@ -179,7 +179,8 @@ def describe(request: Request) -> str:
     return f"{request.subject} {request.target}"
 
 
-_PATH = re.compile(r"[A-Za-z0-9_~.-]+(/[A-Za-z0-9_~.-]+)*/?")
+_PATH = r"[A-Za-z0-9_~.-]+(/[A-Za-z0-9_~.-]+)*/?"
+_DOTS = frozenset({".", ".."})
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"})
 _READS = frozenset({"GET", "HEAD"})
 #: No parameter is a larger number, and Python writes none of thousands of digits.
@@ -229,10 +230,11 @@ def _checked_method(method: object) -> str:
 
 
 def _checked_path(path: object) -> str:
-    if isinstance(path, str) and _PATH.fullmatch(path) and not {".", ".."} & set(path.split("/")):
-        return as_str(path)
     if isinstance(path, str):
-        path = path.partition("?")[0]  # what follows a question mark may be an api key
+        climbs = not _DOTS.isdisjoint(path.split("/"))
+        if re.fullmatch(_PATH, path) and not climbs:
+            return as_str(path)
+        path = path.partition("?")[0]  # what follows a question mark may be an API key
     raise UsageError(f"path must be relative, without query, such as 'nodes/', not {quoted(path)}")
 
 
@@ -245,7 +247,7 @@ def _checked_query(query: Mapping[Any, Any]) -> dict[str, str]:
 def _checked_key(key: object) -> str:
     if not isinstance(key, str) or key.lower() == "apikey" or not is_text(key):
         raise UsageError(
-            f"query: {quoted(key)} cannot be a parameter; the api key is added by the session"
+            f"query: {quoted(key)} cannot be a parameter; the API key is added by the session"
         )
     return as_str(key)
 

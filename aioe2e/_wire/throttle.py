@@ -18,7 +18,7 @@ from aioe2e.models import RateLimit
 from .envelope import is_number
 from .json import is_object
 
-_NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
+_NUMBER = r"\d+(?:\.\d*)?|\.\d+"
 #: A reset above this is a moment in seconds since the epoch, below it a number of seconds from now.
 _EPOCH = 1e9
 #: No server means a longer wait; keeps absurd values finite.
@@ -38,7 +38,7 @@ def date(text: str) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    if len(text) < 300 and _NUMBER.fullmatch(text):
+    if len(text) < 300 and re.fullmatch(_NUMBER, text, re.ASCII):
         return float(text)
     return None
 
@@ -148,12 +148,12 @@ RATE_LIMIT_HEADERS: Final = tuple(
     family + name for family in _FAMILIES for name in ("limit", "remaining", "reset")
 )
 #: Some servers write the window behind the number: ``100, 100;w=60``.
-_COUNT = re.compile(r"\s*(\d{1,15})\s*(?:[,;].*)?", re.ASCII)
+_COUNT = r"\s*(\d{1,15})\s*(?:[,;].*)?"
 
 
 def _count(headers: Mapping[str, Sequence[str]], name: str) -> int | None:
     for text in headers.get(name, ()):
-        if found := _COUNT.fullmatch(text):
+        if found := re.fullmatch(_COUNT, text, re.ASCII):
             return int(found[1])
     return None
 

@@ -136,9 +136,7 @@ def _unknown(step: Step, text: str, attempts: int, last: E2EError | None) -> End
 
 def of_predecessor(cause: Step) -> Ending:
     """The ending of a step that had to wait for another, which did not end well."""
-    name = "" if cause.name is None else f" to {cause.name!r}"
-    what = f"step {cause.index} ({cause.action.value} {cause.target}{name})"
-    return skipped(f"{what} had to be done before it and was not")
+    return skipped(f"step {cause.index} ({cause}) had to be done before it and was not")
 
 
 def of_second_half(step: Step, ending: Ending, attempts: int) -> Ending:

@@ -375,7 +375,7 @@ class _Checks:
             self.warnings.append(f"{step}: given more than once; done once")
         else:
             kind = "node" if spec.of_node else "image"
-            self.problems.append((str(step), f"the {kind} has another step already ({first})"))
+            self.problems.append((str(step), f"the {kind} already has another step ({first})"))
         return True
 
     def _clashes(self, step: Step) -> bool:
@@ -387,7 +387,7 @@ class _Checks:
             return False
         if self._same_names and step.action is rival.action is Action.SAVE:
             return False
-        self.problems.append((str(step), f"the name goes to another step already ({rival})"))
+        self.problems.append((str(step), f"another step already takes this name ({rival})"))
         return True
 
     def _protect(self, step: Step, image: SavedImage | None) -> None:
@@ -422,7 +422,7 @@ class _Checks:
         if lost:
             yield (
                 "not ordered, since the current name is not known:"
-                f" {', '.join(lost)}; existing= or SavedImages would tell it"
+                f" {', '.join(lost)}; to order them, pass existing= or SavedImages"
             )
 
 

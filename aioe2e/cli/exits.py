@@ -63,7 +63,7 @@ _CODES: Final[dict[type[BaseException], Exit]] = {
 
 _NEXT_STEPS: Final[dict[type[BaseException], str]] = {
     aioe2e.AuthenticationError: (
-        "check the api key and the token (MyAccount, API & IAM); "
+        "check the API key and the token (MyAccount, API & IAM); "
         "`aioe2e profiles show` says where they come from"
     ),
     aioe2e.PermissionDeniedError: "use a token that may do this, for this project",

@@ -140,7 +140,7 @@ async def doctor(
 ) -> Exit:
     """Check that everything is set up right: a read or two, and what to do about what is wrong.
 
-    It says whether the api key and the token, the project and the location are accepted, what the
+    It says whether the API key and the token, the project and the location are accepted, what the
     rate limit is, and how far the clock is off. Without --writes nothing is changed.
     """
     if writes is not None and report is None:

@@ -72,7 +72,7 @@ class PerAccount(Protocol):
         """What a session of an account uses in its place.
 
         Args:
-            account: A hash of the session's api key: sixteen hexadecimal digits.
+            account: A hash of the session's API key: sixteen hexadecimal digits.
         """
         ...
 

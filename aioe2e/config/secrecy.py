@@ -28,12 +28,12 @@ def looks_like_token(text: str) -> bool:
 
 
 def looks_like_key(text: str) -> bool:
-    """Whether a text has the form of an api key (a UUID)."""
+    """Whether a text has the form of an API key (a UUID)."""
     return re.fullmatch(_UUID, text) is not None
 
 
 def looks_secret(text: str) -> bool:
-    """Whether a text has the form of an api key or a token."""
+    """Whether a text has the form of an API key or a token."""
     return any(re.fullmatch(form, text) for form in (_UUID, _JWT, _HEX))
 
 

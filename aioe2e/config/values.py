@@ -192,7 +192,7 @@ def _without_bearer(token: str) -> str:
 
 
 def _problem_of_secret(secret: str, *, is_token: bool) -> str:
-    """Why a text cannot be the api key or the token; empty if it can."""
+    """Why a text cannot be the API key or the token; empty if it can."""
     if len(secret) < SHORTEST_SECRET:
         return f"must have at least {SHORTEST_SECRET} characters; this one has {len(secret)}"
     if not re.fullmatch(r"[!-~]+", secret):
@@ -200,7 +200,7 @@ def _problem_of_secret(secret: str, *, is_token: bool) -> str:
     if QUOTES & {secret[0], secret[-1]}:
         return "begins or ends with a quotation mark: leave quotation marks out"
     if looks_like_token(secret) and not is_token:
-        return "has the form of an auth token: are the api key and the token swapped?"
+        return "has the form of an auth token: are the API key and the token swapped?"
     return ""
 
 
@@ -246,7 +246,7 @@ class Credentials(Value):
                 auth_token = checked_secret("Credentials.auth_token", auth_token, is_token=True)
                 if looks_like_key(auth_token) and not looks_like_key(api_key):
                     raise ConfigError(
-                        "the auth token has the form of an api key, and the api key does not:"
+                        "the auth token has the form of an API key, and the API key does not:"
                         " are the two swapped?"
                     )
             if key_in not in ("query", "header"):

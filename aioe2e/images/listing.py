@@ -20,8 +20,6 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-import attrs
-
 from aioe2e._clock import Clock
 from aioe2e.errors import E2EError, is_passing
 from aioe2e.models import ImageState, SavedImage
@@ -241,18 +239,21 @@ def copied(error: E2EError) -> E2EError:
     return again
 
 
-@attrs.define(eq=False, repr=False)
 class _Seen:
     """What is known of one image. All moments are loop times."""
 
-    #: When a listing first showed it.
-    first: float
-    #: From when on it is known to have been there.
-    since: float
-    #: The name under which it was seen last, or that was given to it last.
-    name: str
-    #: From when on it is known to have had that name.
-    named: float
+    __slots__ = ("first", "name", "named", "since")
+
+    def __init__(self, first: float, since: float, name: str, named: float) -> None:
+        #: When a listing first showed it.
+        self.first = first
+        #: From when on it is known to have been there.
+        self.since = since
+        #: The name under which it was seen last, or that was given to it last. `KnownImages`
+        #: writes this and the next.
+        self.name = name
+        #: From when on it is known to have had that name.
+        self.named = named
 
 
 class KnownImages:

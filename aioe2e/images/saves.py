@@ -17,9 +17,6 @@ import weakref
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
-
-import attrs
 
 from aioe2e.models import SaveAction, SavedImage
 
@@ -46,15 +43,17 @@ def _key(action: SaveAction) -> ActionKey:
     return action.action_id, action.node_id, action.name, action.created_at
 
 
-@attrs.define(eq=False, repr=False)
 class PendingSave:
     """One save of this session, from before its first request on."""
 
-    name: str
-    #: Loop time of its first request. Written again when that is sent.
-    sent_at: float
-    #: The action, once the server accepted it. Written by `SaveClaims.accepted`.
-    key: ActionKey | None = None
+    __slots__ = ("key", "name", "sent_at")
+
+    def __init__(self, name: str, sent_at: float) -> None:
+        self.name: str = name
+        #: Loop time of its first request. Written again when that is sent.
+        self.sent_at: float = sent_at
+        #: The action, once the server accepted it. Written by `SaveClaims.accepted`.
+        self.key: ActionKey | None = None
 
     @property
     def in_doubt(self) -> bool:
@@ -158,10 +157,13 @@ class SaveClaims:
         return found[0]
 
     def _may_be_of(self, image: SavedImage, pending: PendingSave, listing: Listing) -> bool:
-        if not fits(image, pending.name) or image.image_id in self._claimed:
+        if image.image_id in self._claimed:
             return False
-        is_new = self._is_new(image, pending)
-        return is_new and self._creation.was_made_since(image, pending.sent_at, listing)
+        if not fits(image, pending.name):
+            return False
+        return self._is_new(image, pending) and self._creation.was_made_since(
+            image, pending.sent_at, listing
+        )
 
     def _is_new(self, image: SavedImage, pending: PendingSave) -> bool:
         """Whether no listing from before a save showed an image."""
@@ -171,8 +173,10 @@ class SaveClaims:
     def _rivals(self, pending: PendingSave) -> Iterator[PendingSave]:
         """Other saves without an image that may have made what this one is taken for."""
         for other in self._pending:
+            if other is pending:
+                continue
             is_near = abs(other.sent_at - pending.sent_at) < _RIVALRY
-            if other is not pending and (other.in_doubt or is_near):
+            if other.in_doubt or is_near:
                 yield other
 
     def recall(self, name: str, sent_at: float) -> None:
@@ -298,11 +302,14 @@ def _is_older(image: SavedImage, action: SaveAction) -> bool:
     return (action.created_at - image.creation_time).total_seconds() > SLACK
 
 
-class Ahead(NamedTuple):
+class Ahead:
     """Seconds by which the server's clock is ahead of the loop's, at least and at most."""
 
-    least: float
-    most: float
+    __slots__ = ("least", "most")
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least: float = least
+        self.most: float = most
 
     def agrees_with(self, other: Ahead) -> bool:
         """Whether both may be true."""
@@ -317,15 +324,20 @@ class Ahead(NamedTuple):
         return made - self.most >= start - SLACK and made - self.least <= end + SLACK
 
 
-class _Accepted(NamedTuple):
+class _Accepted:
     """A save that the server accepted."""
 
-    #: Loop times at which it was sent, and at which the reply was there.
-    sent_at: float
-    received: float
-    #: What the reply says, if it does: the moment, and the image.
-    created_at: datetime | None
-    image_id: str | None
+    __slots__ = ("created_at", "image_id", "received", "sent_at")
+
+    def __init__(
+        self, sent_at: float, received: float, created_at: datetime | None, image_id: str | None
+    ) -> None:
+        #: Loop times at which it was sent, and at which the reply was there.
+        self.sent_at: float = sent_at
+        self.received: float = received
+        #: What the reply says, if it does: the moment, and the image.
+        self.created_at: datetime | None = created_at
+        self.image_id: str | None = image_id
 
 
 class CreationTimes:

@@ -227,11 +227,12 @@ def _field(
     is_key: bool,
 ) -> Any:
     """A value for one field: that of the made-up object, in the form that the report says."""
-    known = item.get(_OWN_NAMES.get(name, name))
+    own_name = _OWN_NAMES.get(name, name)
+    known = item.get(own_name)
     kind = _chosen(_counts(told, "kinds"), dice)
     if kind == "object":
         nested = _shaped({}, _part(told, "fields"), "", dice)
-        return known if known and isinstance(known, Mapping) else nested
+        return _part(item, own_name) or nested
     if words := _counts(told, "words"):
         return _chosen(words, dice)
     value = _respelled(known, kind)

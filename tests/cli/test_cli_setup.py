@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from cli_account import Account, opened
 
+import aioe2e
+
 KEY, TOKEN = "key-of-the-profile-0123", "token-of-the-profile-0123"
 
 
@@ -130,8 +132,11 @@ class TestDoctor:
         assert account.run("doctor", "--report", str(file)).code == 2  # never over another file
 
     def test_a_trial_is_asked_about_and_leaves_nothing(
-        self, account: Account, tmp_path: Path
+        self, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        defaults = aioe2e.Session.field_report.__kwdefaults__
+        assert defaults is not None
+        monkeypatch.setitem(defaults, "interval", 0.05)
         node, before = next(iter(account.fake.nodes)), set(account.fake.images)
         file = tmp_path / "report.json"
         words = ("doctor", "--report", str(file), "--writes", node)

@@ -637,7 +637,7 @@ async def test_wait_saved_copes_with_a_save_that_is_dated_in_the_year_one() -> N
             {"id": 1, "created_at": "0001-01-01T00:00:00Z"}, "1", fake.images[image]["name"]
         )
         assert (
-            await session.images.wait_saved(start, interval=0.02, timeout=0.3)
+            await session.images.wait_saved(start, interval=0.02, timeout=SOON)
         ).image_id == image
 
 

@@ -18,6 +18,7 @@ from redis_server import RedisServer
 
 from aioe2e import ConfigError, GuardError
 from aioe2e.fleet import RedisGuard
+from aioe2e.fleet import guard as guard_module
 
 
 @contextlib.asynccontextmanager
@@ -144,7 +145,10 @@ async def test_without_redis_nobody_writes(how: str, redis_server: RedisServer) 
     )
 
 
-async def test_a_redis_that_starts_again_in_time_is_waited_for(redis_server: RedisServer) -> None:
+async def test_a_redis_that_starts_again_in_time_is_waited_for(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard_module, "_OUTAGE", SOON)  # a busy machine starts it slowly
     async with connected(redis_server.url) as client:
         guard = RedisGuard(client)
         redis_server.kill()

@@ -161,11 +161,12 @@ async def test_a_reply_to_a_save_that_says_nothing_is_no_reason_to_take_an_older
 
 
 async def test_a_write_that_a_run_cut_off_is_not_reconciled_by_a_late_listing() -> None:
-    async with FakeE2E(images=2, listing_lag=LAG) as fake, fake.session(retry=PATIENT) as session:
+    patient = RetryPolicy(attempts=2, base=0.001, look=2.5)
+    async with FakeE2E(images=2, listing_lag=2.0) as fake, fake.session(retry=patient) as session:
         image = (await session.images.list())[0]
         await session.images.rename(image, "away")
         fake.faults = Faults.on("rename", Fault("hang", False, seconds=5), times=None)
-        report = await session.images.bulk_rename({image.image_id: image.name}, deadline=0.1)
+        report = await session.images.bulk_rename({image.image_id: image.name}, deadline=0.4)
         assert report.counts()[Status.UNKNOWN] == 1
         assert (await session.images.reconcile(report)).counts()[Status.UNKNOWN] == 1
         assert fake.images[image.image_id]["name"] == "away"

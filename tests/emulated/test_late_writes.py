@@ -179,7 +179,7 @@ async def test_a_write_that_could_not_be_sent_again_leaves_the_moment_of_the_fir
     """A listing that may be older than the first request proves nothing of it."""
     async with FakeE2E(images=3, faults=Fault("hang")) as fake:
         limits = Limits(in_flight=1)
-        async with fake.session(limits=limits, timeouts=Timeouts(total=0.1)) as session:
+        async with fake.session(limits=limits, timeouts=Timeouts(total=0.4)) as session:
             image = next(iter(fake.images))
             with pytest.raises(OutcomeUnknownError):
                 await session.images.rename(image, "new")

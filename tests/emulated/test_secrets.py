@@ -1,4 +1,4 @@
-"""Neither the api key nor the token is ever shown: every fault, every action, every place where a text can stand."""
+"""Neither the API key nor the token is ever shown: every fault, every action, every place where a text can stand."""
 
 from __future__ import annotations
 

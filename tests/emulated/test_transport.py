@@ -185,9 +185,15 @@ async def test_a_stray_reply_is_never_taken_for_the_reply_of_the_next_request(
             fake.inject(fault, "list")
             await session.images.list()
             if busy:  # the loop has no chance to read what lies there
-                time.sleep(0.03)  # noqa: ASYNC251  # that is the point
-            else:
-                await asyncio.sleep(0.03)
+                time.sleep(0.2)  # noqa: ASYNC251  # that is the point
+            else:  # until the connection is given up
+                transport = session._channel._transport
+                assert transport is not None
+                connector = transport._http.connector
+                assert connector is not None
+                async with asyncio.timeout(SOON):
+                    while any(connector._conns.values()):
+                        await asyncio.sleep(0.005)
             with pytest.raises(aioe2e.NotFoundError):  # a stray "Success" would be a lie
                 await session.images.rename(7, "n")
             await session.images.rename(next(iter(fake.images)), "n")

@@ -33,7 +33,7 @@ _KNOWN = [spelling.lower() for secret in (API_KEY, TOKEN) for spelling in spelli
 
 
 def assert_no_secret(kept: object, where: str) -> None:
-    """Neither api key nor token, in any spelling, in the text of what was kept."""
+    """Neither API key nor token, in any spelling, in the text of what was kept."""
     text = kept if isinstance(kept, str) else repr(kept)
     shown = text.lower()
     for spelling in _KNOWN:

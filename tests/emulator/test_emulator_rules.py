@@ -134,7 +134,7 @@ def test_an_http_1_0_connection_is_kept_only_on_request(keep: bool) -> None:
 
 
 async def test_every_reply_has_a_type_with_a_charset_and_a_date() -> None:
-    async with FakeE2E(requests_per_second=5) as fake:
+    async with FakeE2E(requests_per_second=1, burst=5) as fake:
         requests = [LIST, ("GET", "nothing/", None), ("PATCH", "nodes/", None), delete("1")]
         answers = [await ask(fake, *request) for request in requests]
         answers += [await ask(fake, *LIST, query="") for _ in range(3)]

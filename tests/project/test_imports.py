@@ -147,7 +147,7 @@ def test_an_import_starts_nothing() -> None:
 @pytest.mark.parametrize(
     ("package", "home"),
     [
-        ("aiohttp", {"direct", "failure", "reply", "request", "tracers", "transport", "write"}),
+        ("aiohttp", {"failure", "reply", "transport", "watched", "write"}),
         ("backoff", {"retry"}),
         ("cattrs", {"codec"}),
     ],

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioe2e._wire.codec import CONVERTER, IST, _tolerant_hook, images_in_slices, save_action
+from aioe2e._wire.codec import IST, _tolerant_hook, converter, images_in_slices, save_action
 from aioe2e.errors import ResponseError
 from aioe2e.models import NO_EXTRA, ImageState, SaveAction, SavedImage
 
@@ -430,4 +430,4 @@ def test_a_field_of_a_type_without_a_reader_is_refused_when_the_model_is_made() 
         price: float | None = None
 
     with pytest.raises(TypeError, match=r"price .* no reader"):
-        _tolerant_hook(Priced, CONVERTER)
+        _tolerant_hook(Priced, converter())

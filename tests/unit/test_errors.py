@@ -10,6 +10,7 @@ import traceback
 import pytest
 
 from aioe2e import errors
+from aioe2e._wire import Fate, fate_of
 from aioe2e.bulk import BulkError
 from aioe2e.errors import (
     AmbiguousNameError,
@@ -39,6 +40,7 @@ from aioe2e.errors import (
     WaitTimeoutError,
     extended,
     is_passing,
+    is_transient_status,
 )
 
 LOST = ConnectionLostError("the connection failed", sent=True, attempts=2)
@@ -263,6 +265,13 @@ def test_only_a_fault_that_passes_is_worth_another_run(
     error: E2EError | None, passing: bool
 ) -> None:
     assert is_passing(error) is passing
+
+
+def test_a_status_passes_unless_it_proves_a_refusal() -> None:
+    transient = {status for status in range(400, 600) if is_transient_status(status)}
+    assert transient == {
+        status for status in range(400, 600) if fate_of(status) is not Fate.REFUSED
+    }
 
 
 # What was tried, and why it failed

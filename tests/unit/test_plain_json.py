@@ -25,7 +25,7 @@ from aioe2e import (
     UsageError,
 )
 from aioe2e._plain import as_json
-from aioe2e._wire.codec import CONVERTER
+from aioe2e._wire.codec import converter
 from aioe2e.models import image_id_of, node_id_of
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
@@ -150,7 +150,7 @@ _JSON = st.recursive(
 
 @given(raw=st.dictionaries(st.sampled_from([field.name for field in attrs.fields(SavedImage)] + ["other", "state"]), _JSON))  # fmt: skip
 def test_any_image_a_server_may_send_comes_back_equal_through_json(raw: dict[str, Any]) -> None:
-    image = CONVERTER.structure({**raw, "image_id": "1"}, SavedImage)
+    image = converter().structure({**raw, "image_id": "1"}, SavedImage)
     assert SavedImage.from_dict(json.loads(json.dumps(image.to_dict(), allow_nan=False))) == image
 
 

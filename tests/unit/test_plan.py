@@ -13,6 +13,7 @@ from bulk_model import Run, Store, images_named, renamings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aioe2e import select
 from aioe2e.bulk import Plan, Status, Step
 from aioe2e.bulk.inputs import is_planned, steps_of
 from aioe2e.bulk.plan import remaining_plan
@@ -148,8 +149,8 @@ def test_all_problems_are_told_at_once_each_with_its_step_or_place() -> None:
             "'a/b' is not an id",
             "a pair",
             "white space",
-            "another step already (rename 1 to 'a')",
-            "goes to another step already (rename 1 to 'a')",
+            "the image already has another step (rename 1 to 'a')",
+            "another step already takes this name (rename 1 to 'a')",
         ],
         strict=True,
     ):
@@ -171,11 +172,11 @@ def test_steps_with_the_same_problem_share_a_sentence_and_problems_has_each() ->
         Plan.save(dict.fromkeys(range(1, 21), "n"))
     assert str(caught.value) == (
         "19 problems in this plan: save node 2 as 'n', save node 3 as 'n', save node 4 as 'n'"
-        " and 16 more: the name goes to another step already (save node 1 as 'n')"
+        " and 16 more: another step already takes this name (save node 1 as 'n')"
     )
     assert len(caught.value.problems) == 19
     assert caught.value.problems[-1] == (
-        "save node 20 as 'n': the name goes to another step already (save node 1 as 'n')"
+        "save node 20 as 'n': another step already takes this name (save node 1 as 'n')"
     )
 
 
@@ -196,7 +197,7 @@ def test_the_same_input_twice_is_joined_with_a_warning() -> None:
 
 def test_two_nodes_cannot_be_saved_under_one_name() -> None:
     assert problems(lambda: Plan.save({"1": "n", "2": "n"})) == (
-        "save node 2 as 'n': the name goes to another step already (save node 1 as 'n')",
+        "save node 2 as 'n': another step already takes this name (save node 1 as 'n')",
     )
 
 
@@ -235,10 +236,24 @@ def test_warnings_name_what_looks_wrong() -> None:
     ]
     for warning, part in zip(
         plan.warnings,
-        ["not in the listing", "has a space", "is that of image 3", ": 8; existing="],
+        [
+            "not in the listing",
+            "has a space",
+            "is that of image 3",
+            ": 8; to order them, pass existing=",
+        ],
         strict=True,
     ):
         assert part in warning
+
+
+def test_items_without_a_step_are_counted_from_one_everywhere() -> None:
+    with pytest.raises(UsageError, match="existing: item 2 must be a SavedImage"):
+        Plan.delete(["1"], existing=[A, "2"])  # type: ignore[list-item]  # on purpose
+    with pytest.raises(UsageError, match="images: item 2 must be a SavedImage"):
+        select.newest(1, [A, "2"])  # type: ignore[list-item]  # on purpose
+    with pytest.raises(UsageError, match="item 1: image: 'a/b' is not an id"):
+        next(steps_of(Action.DELETE, iter(["a/b"])))
 
 
 def test_a_good_plan_has_no_warnings() -> None:
@@ -523,12 +538,16 @@ def test_a_write_in_doubt_that_is_refused_when_it_is_sent_again_is_left_to_the_l
 
 def test_two_nodes_may_have_one_name_if_they_are_told_to() -> None:
     pairs = [("11", "n"), ("12", "n"), ("13", "m")]
-    with pytest.raises(UsageError, match="save node 12 as 'n': the name goes to another"):
+    with pytest.raises(
+        UsageError, match="save node 12 as 'n': another step already takes this name"
+    ):
         Plan.save(pairs)
     plan = Plan.save(pairs, same_names=True)
     assert [(step.target, step.name) for step in plan] == pairs
     assert Plan.from_dict(plan.to_dict()) == plan
-    with pytest.raises(UsageError, match="the node has another step"):  # but not twice on one node
+    with pytest.raises(
+        UsageError, match="the node already has another step"
+    ):  # but not twice on one node
         Plan.save([("11", "n"), ("11", "m")], same_names=True)
     with pytest.raises(UsageError, match="same_names: True or False"):
         Plan.save(pairs, same_names="yes")  # type: ignore[arg-type]  # on purpose

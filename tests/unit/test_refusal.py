@@ -114,7 +114,7 @@ def test_on_no_other_status_does_the_text_decide(status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "text", "hint"),
     [
-        (401, "no", "check the api key and the auth token"),
+        (401, "no", "check the API key and the auth token"),
         (403, "no", "read-only"),
         (404, "Project not found", "project_id and location"),
         (400, "project_id is required", "project_id and location"),
