@@ -10,7 +10,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii
-from typing import Final, NamedTuple
+from typing import Final
+
+import attrs
 
 from .models import Action, image_id_of, node_id_of
 
@@ -31,7 +33,8 @@ class ProvenBy(enum.Enum):
     NEW_IMAGE = "new image"  # there is an image that nothing else can have made
 
 
-class ActionSpec(NamedTuple):
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ActionSpec:
     """What is special about one action."""
 
     #: Below the base URL; the id comes into the braces.

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import attrs
 
 from .errors import E2EError
 
 
-class CallOrders(NamedTuple):
+class CallOrders:
     """What a run demands of a call."""
 
-    #: Loop time after which nothing of the call may run; None leaves it to the call's own timeouts.
-    deadline: float | None = None
-    #: Called right before each request of a write goes on the wire, its slot already held. An error
-    #: that it raises ends the call.
-    before_send: Callable[[], None] | None = None
+    __slots__ = ("before_send", "deadline")
+
+    def __init__(
+        self, deadline: float | None = None, before_send: Callable[[], None] | None = None
+    ) -> None:
+        #: Loop time after which nothing of the call may run; None leaves it to the call's own
+        #: timeouts.
+        self.deadline: float | None = deadline
+        #: Called right before each request of a write goes on the wire, its slot already held. An
+        #: error that it raises ends the call.
+        self.before_send: Callable[[], None] | None = before_send
 
 
 NO_ORDERS: Final = CallOrders()

@@ -149,35 +149,45 @@ def _is_of_credentials(error: E2EError | None) -> bool:
 
 
 def _advice(error: E2EError) -> str:
-    """What went wrong and what to do, in a sentence."""
-    if isinstance(error, AuthenticationError | PermissionDeniedError):
-        return (
-            f"The server refuses the API key or the auth token ({error.detail}):"
-            " get both from MyAccount (API & IAM), and check that the token has not expired."
-        )
-    if isinstance(error, RateLimitedError):
-        wait = "wait"
-        if error.retry_after is not None:
-            wait = f"wait {error.retry_after:g} s"
-        return f"The server throttles this account ({error.detail}): {wait} before you send more."
-    if isinstance(error, ServerError):
-        return f"The server failed ({error.detail}): try again later."
-    if isinstance(error, ConnectError):
-        return (
-            f"No connection could be made ({error.detail}):"
-            " check base_url, the network, and whether a proxy is needed"
-            " (proxies from the environment are used only if trust_env is on)."
-        )
-    if isinstance(error, ConfigError):
-        return f"No auth token could be fetched: {error.detail}."
-    if isinstance(error, ResponseError):
-        return f"The reply does not look like the API's ({error.detail}): check base_url."
-    if isinstance(error, APIError):
-        return (
-            f"The server refuses to list the images ({error.detail}):"
-            " check base_url, the project and the location."
-        )
+    """What went wrong and what to do, in a sentence or two."""
+    if isinstance(error, RateLimitedError) and error.retry_after is not None:
+        wait = f"Wait {error.retry_after:g} s before you send more."
+        return f"The server throttles this account: {error.detail}. {wait}"
+    for kinds, problem, advice in _ADVICE:
+        if isinstance(error, kinds):
+            return f"{problem}: {error.detail}. {advice}"
     return f"The images could not be listed: {error.detail}."
+
+
+#: What went wrong and what to do, by the class of the error; the first that fits counts.
+_ADVICE: Final[tuple[tuple[tuple[type[E2EError], ...], str, str], ...]] = (
+    (
+        (AuthenticationError, PermissionDeniedError),
+        "The server refuses the API key or the auth token",
+        "Get both from MyAccount (API & IAM), and check that the token has not expired.",
+    ),
+    ((RateLimitedError,), "The server throttles this account", "Wait before you send more."),
+    ((ServerError,), "The server failed", "Try again later."),
+    (
+        (ConnectError,),
+        "No connection could be made",
+        (
+            "Check base_url, the network, and whether a proxy is needed (those that the environment names"
+            " are used only if trust_env is on)."
+        ),
+    ),
+    (
+        (ConfigError,),
+        "No auth token could be fetched",
+        "Check the callable that returns it.",
+    ),
+    ((ResponseError,), "The reply does not look like the API's", "Check base_url."),
+    (
+        (APIError,),
+        "The server refuses to list the images",
+        "Check base_url, the project and the location.",
+    ),
+)
 
 
 def _of_clock(listing: Inspection) -> list[str]:

@@ -7,7 +7,7 @@ may be late: what it must not be late for is reckoned in `known`.
 
 from __future__ import annotations
 
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from aioe2e._actions import ACTIONS, ProvenBy
 from aioe2e._call import Channel
@@ -28,32 +28,46 @@ _FIRST_INTERVAL = 0.15
 _MARGIN = 0.005
 
 
-class OpenWrite(NamedTuple):
+class OpenWrite:
     """A write of which it is not known whether it was carried out."""
 
-    #: What it does.
-    action: Action
-    #: The id of the image (of the node, for a save).
-    target: str
-    #: The name that it gives.
-    name: str
-    #: Loop time at which it was sent for the first time.
-    began: float
-    #: What the image was called then, and from when on, where that was known.
-    before: tuple[str, float] | None = None
-    #: The save, if it is one.
-    pending: PendingSave | None = None
+    __slots__ = ("action", "before", "began", "name", "pending", "target")
+
+    def __init__(
+        self,
+        action: Action,
+        target: str,
+        name: str,
+        began: float,
+        before: tuple[str, float] | None = None,
+        pending: PendingSave | None = None,
+    ) -> None:
+        #: What it does.
+        self.action: Action = action
+        #: The id of the image (of the node, for a save).
+        self.target: str = target
+        #: The name that it gives.
+        self.name: str = name
+        #: Loop time at which it was sent for the first time.
+        self.began: float = began
+        #: What the image was called then, and from when on, where that was known.
+        self.before: tuple[str, float] | None = before
+        #: The save, if it is one.
+        self.pending: PendingSave | None = pending
 
 
-class Proof(NamedTuple):
+class Proof:
     """What a listing shows of a write, and from when on that is a proof."""
 
-    #: The verdict on the write; its fate is DONE.
-    verdict: Verdict
-    #: Loop time: a listing that was asked for by then or later, and shows the same, is a proof.
-    holds_from: float
-    #: Loop time at which the listing was asked for.
-    asked_at: float
+    __slots__ = ("asked_at", "holds_from", "verdict")
+
+    def __init__(self, verdict: Verdict, holds_from: float, asked_at: float) -> None:
+        #: The verdict on the write; its fate is DONE.
+        self.verdict: Verdict = verdict
+        #: Loop time: a listing that was asked for by then or later, and shows the same, is a proof.
+        self.holds_from: float = holds_from
+        #: Loop time at which the listing was asked for.
+        self.asked_at: float = asked_at
 
     @property
     def holds(self) -> bool:

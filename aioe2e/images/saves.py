@@ -17,7 +17,6 @@ import weakref
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
 
 from aioe2e.models import SaveAction, SavedImage
 
@@ -303,11 +302,14 @@ def _is_older(image: SavedImage, action: SaveAction) -> bool:
     return (action.created_at - image.creation_time).total_seconds() > SLACK
 
 
-class Ahead(NamedTuple):
+class Ahead:
     """Seconds by which the server's clock is ahead of the loop's, at least and at most."""
 
-    least: float
-    most: float
+    __slots__ = ("least", "most")
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least: float = least
+        self.most: float = most
 
     def agrees_with(self, other: Ahead) -> bool:
         """Whether both may be true."""
@@ -322,15 +324,20 @@ class Ahead(NamedTuple):
         return made - self.most >= start - SLACK and made - self.least <= end + SLACK
 
 
-class _Accepted(NamedTuple):
+class _Accepted:
     """A save that the server accepted."""
 
-    #: Loop times at which it was sent, and at which the reply was there.
-    sent_at: float
-    received: float
-    #: What the reply says, if it does: the moment, and the image.
-    created_at: datetime | None
-    image_id: str | None
+    __slots__ = ("created_at", "image_id", "received", "sent_at")
+
+    def __init__(
+        self, sent_at: float, received: float, created_at: datetime | None, image_id: str | None
+    ) -> None:
+        #: Loop times at which it was sent, and at which the reply was there.
+        self.sent_at: float = sent_at
+        self.received: float = received
+        #: What the reply says, if it does: the moment, and the image.
+        self.created_at: datetime | None = created_at
+        self.image_id: str | None = image_id
 
 
 class CreationTimes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from aioe2e._call import Channel, closed_error
 from aioe2e._check import LONGEST_INTERVAL
@@ -27,13 +27,20 @@ T = TypeVar("T")
 _GROWTH = 1.5
 
 
-class WaitTold(NamedTuple):
+class WaitTold:
     """Who is told of a wait, and what."""
 
-    #: The user's callback.
-    progress: Callable[[WaitProgress], object]
-    #: The state, in a listing, of what is waited for.
-    state_in: Callable[[Listing], ImageState | None]
+    __slots__ = ("progress", "state_in")
+
+    def __init__(
+        self,
+        progress: Callable[[WaitProgress], object],
+        state_in: Callable[[Listing], ImageState | None],
+    ) -> None:
+        #: The user's callback.
+        self.progress: Callable[[WaitProgress], object] = progress
+        #: The state, in a listing, of what is waited for.
+        self.state_in: Callable[[Listing], ImageState | None] = state_in
 
     def tell(self, listing: Listing | None, *, elapsed: float, next_look: float) -> None:
         """Tell of a look; None in the place of a listing that failed."""

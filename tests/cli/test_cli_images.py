@@ -406,7 +406,7 @@ class TestWait:
 
     def test_time_is_limited(self, account: Account) -> None:
         account.fake.images["26318"]["image_state"] = "Creating"
-        ran = account.run("images", "wait", "26318", "26326", "--timeout", "0.1", "-q")
+        ran = account.run("images", "wait", "26318", "26326", "--timeout", "0.6", "-q")
         assert ran.code == 1
         assert ran.lines == ["26326"]
         assert "Next step: " in ran.err

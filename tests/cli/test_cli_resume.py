@@ -65,7 +65,7 @@ def test_it_asks_as_the_command_did(account: Account) -> None:
 def test_a_save_that_may_have_been_carried_out_is_not_sent_again(account: Account) -> None:
     node = next(iter(account.fake.nodes))
     account.fake.inject("hang", "save", target=node)
-    words = ("images", "save", "--all", "--name", "n-{id}", "-y", "--timeout", "0.4")
+    words = ("images", "save", "--all", "--name", "n-{id}", "-y", "--timeout", "1.5")
     assert account.run(*words).code == 6
     ran = resume(account, "--yes")
     assert ran.code == 6

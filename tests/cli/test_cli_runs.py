@@ -94,7 +94,7 @@ class TestFaults:
         one, two = list(account.fake.nodes)[:2]
         account.fake.inject("hang", "save", target=one)
         account.fake.inject("412-json", "save", target=two)
-        words = ("images", "save", "--all", "--name", "n-{node}", "-y", "--timeout", "0.4")
+        words = ("images", "save", "--all", "--name", "n-{node}", "-y", "--timeout", "1.5")
         ran = account.run(*words, "--json", "--journal", str(account.state / "mine"))
         assert ran.code == 6
         assert (ran.json["counts"]["unknown"], ran.json["counts"]["failed"]) == (1, 1)

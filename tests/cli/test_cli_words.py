@@ -111,7 +111,7 @@ class TestExitCodes:
         self, account: Account, fault: str, code: int
     ) -> None:
         account.fake.inject(fault, "list", times=50)
-        ran = account.run("images", "list", "--timeout", "0.2")
+        ran = account.run("images", "list", "--timeout", "0.6")
         assert ran.code == code
         assert ran.err.startswith("Error: ")
         assert "Traceback" not in ran.err

@@ -519,7 +519,7 @@ async def test_an_iterable_that_never_answers_does_not_hold_up_the_end(how: str)
         await asyncio.Event().wait()
 
     stream = Stream(
-        source(), perform=Server(), limit=4, deadline=0.3 if how == "deadline" else None
+        source(), perform=Server(), limit=4, deadline=0.6 if how == "deadline" else None
     )
     async with asyncio.timeout(SOON):
         async with stream as outcomes:
@@ -815,7 +815,7 @@ async def test_the_brake_is_left_at_once(how: str) -> None:
         perform=server,
         limit=3,
         clock=Clock(sleep=nap),
-        deadline=0.3 if how == "deadline" else None,
+        deadline=0.6 if how == "deadline" else None,
     )
     run = asyncio.create_task(stream.drain())
     async with asyncio.timeout(SOON):

@@ -222,7 +222,7 @@ def test_a_megabyte_of_anything_is_cleaned_quickly(text: str) -> None:
     assert time.process_time() - start < 1.0
 
 
-@pytest.mark.timeout(5)
+@pytest.mark.timeout(60)
 def test_a_secret_full_of_backslashes_is_searched_quickly() -> None:
     redactor = Redactor(["\\" * 12 + '"/' * 6])
     start = time.process_time()
@@ -230,7 +230,7 @@ def test_a_secret_full_of_backslashes_is_searched_quickly() -> None:
     assert time.process_time() - start < 1.0
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("secret", "count"), [("/abcdefgh", 100_000), ('"abcdefgh', 100_000), ("\\abcdefgh", 30_000)]
 )
