@@ -103,6 +103,15 @@ _RAISES = re.compile(r":raises *(.*?):")
 _TWO_WORDS = re.compile(r"[A-Za-z]+ (?!or )[a-z]+")
 
 
+def short_types(
+    _app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]
+) -> None:
+    """Show the types that napoleon finds without their modules, as signatures do."""
+    for place, line in enumerate(lines):
+        if line.lstrip().startswith(":type:"):
+            lines[place] = re.sub(r"\baioe2e\.(?:[a-z_]+\.)+(?=[A-Z])", "", line)
+
+
 def warn_of_sentences_as_types(
     _app: Any, _what: str, name: str, _object: Any, _options: Any, lines: list[str]
 ) -> None:
@@ -116,5 +125,6 @@ def warn_of_sentences_as_types(
 def setup(app: Any) -> None:
     GoogleDocstring._consume_inline_attribute = WholeAttributes._consume_inline_attribute
     app.connect("autodoc-process-signature", without_internals)
+    app.connect("autodoc-process-docstring", short_types, priority=900)
     app.connect("autodoc-process-docstring", warn_of_sentences_as_types, priority=900)
     app.connect("missing-reference", public_name)

@@ -42,7 +42,7 @@ from aioe2e._wire import (
     parse,
 )
 from aioe2e.cli.command_line import PARSER
-from aioe2e.cli.exits import MEANINGS
+from aioe2e.cli.exits import MEANINGS, code_of
 from aioe2e.models import Action
 from aioe2e.testing import KINDS, Effect, Rules
 from aioe2e.testing._options import comments_of
@@ -231,15 +231,23 @@ def error_classes() -> list[type[Exception]]:
 
 
 def error_meanings() -> list[str]:
-    """What each class of errors means, in the first sentence of its docstring."""
+    """What each class of errors means, in the first sentence of its docstring, and the exit code of
+    the command line."""
 
     def first(error: type[Exception]) -> str:
         paragraph = (inspect.getdoc(error) or "").split("\n\n")[0]
         return re.sub(r"`+([^`]+)`+", r"`\1`", " ".join(paragraph.split()))
 
-    return table(
-        ["error", "means"], [[f"`{error.__name__}`", first(error)] for error in error_classes()]
-    )
+    def code(error: type[Exception]) -> str:
+        if error is aioe2e.BulkError:
+            failed = aioe2e.SkippedError("")
+            unknown = aioe2e.OutcomeUnknownError("", action="save", target="1")
+            groups = (aioe2e.BulkError("", [part]) for part in (failed, unknown))
+            return " or ".join(f"{code_of(group):d}" for group in groups)
+        return f"{code_of(error.__new__(error)):d}"
+
+    rows = ([f"`{error.__name__}`", first(error), code(error)] for error in error_classes())
+    return table(["error", "means", "exit code"], rows)
 
 
 def faults() -> list[str]:

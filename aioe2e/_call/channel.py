@@ -28,8 +28,7 @@ from aioe2e.errors import SessionError
 from aioe2e.models import RateLimit
 
 from .errors import closed_error
-from .gate import Gate
-from .retry import Budget
+from .gate import Budget, Gate
 from .tokens import Tokens
 from .turns import Turns
 

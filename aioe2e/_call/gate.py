@@ -1,4 +1,4 @@
-"""The limiter that every request of a session passes: slots, pauses, pace.
+"""The limiter that every request of a session passes: slots, pauses, pace, the budget for retries.
 
 A slot is held only while a request is in flight. Calls wait for one in line: those under way before
 those that have not begun, because the clock of the former is running.
@@ -19,6 +19,31 @@ from .pace import HourlyBudget, Pace
 _MARGIN = 0.01
 #: Seconds for which a used-up request budget holds requests back at the most.
 _LONGEST_HOLD = 3600.0
+
+
+class Budget:
+    """Retries that a session may have open: a retry takes one, a success gives one back."""
+
+    __slots__ = ("_capacity", "left", "warned")
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self.left: int = capacity
+        #: Whether it was said that it is empty; a budget of 0 is meant so.
+        self.warned: bool = capacity == 0
+
+    def take(self) -> bool:
+        """Take one, if there is one."""
+        if self.left <= 0:
+            return False
+        self.left -= 1
+        return True
+
+    def give_back(self) -> None:
+        """A call succeeded."""
+        if self.left < self._capacity:
+            self.left += 1
+            self.warned = False
 
 
 class Gate:

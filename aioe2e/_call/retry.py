@@ -1,4 +1,4 @@
-"""What follows an attempt, how long a call waits before the next one, and how many there may be.
+"""What follows an attempt, and how long a call waits before the next one.
 
 `DECISIONS` is the whole policy: change a row here and the code, the README's table and its test
 follow. This is the only module that knows backoff: it reckons the delays, which double and are cut
@@ -75,28 +75,3 @@ _DOUBLINGS = 64
 def delays(policy: RetryPolicy) -> Iterator[float]:
     """The delay before each retry, in seconds: random, from 0 up to the longest."""
     return map(backoff.full_jitter, longest_delays(policy))
-
-
-class Budget:
-    """Retries that a session may have open: a retry takes one, a success gives one back."""
-
-    __slots__ = ("_capacity", "left", "warned")
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self.left: int = capacity
-        #: Whether it was said that it is empty; a budget of 0 is meant so.
-        self.warned: bool = capacity == 0
-
-    def take(self) -> bool:
-        """Take one, if there is one."""
-        if self.left <= 0:
-            return False
-        self.left -= 1
-        return True
-
-    def give_back(self) -> None:
-        """A call succeeded."""
-        if self.left < self._capacity:
-            self.left += 1
-            self.warned = False

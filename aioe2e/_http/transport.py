@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import ssl
 import warnings
+from types import FunctionType
 from typing import Any, Final, cast
 
 import aiohttp
@@ -33,7 +34,6 @@ from .tls import verified_context
 from .watched import (
     OneSendRequest,
     Reply,
-    is_watched,
     line_watch,
     read_watched,
     require_known,
@@ -216,7 +216,7 @@ class Transport:
         response: Response
         body: bytes | None
         # A proxy is found by aiohttp's own way alone.
-        if self._trust_env or is_watched(self._http):
+        if self._trust_env or _is_watched(self._http):
             response, body = await self._send_watched(request, query, in_flight, timeout, max_body)
         else:
             response = await self._send_directly(request, query, in_flight, timeout)
@@ -382,6 +382,17 @@ def _headers(url: URL, user_agent: str, connector: BaseConnector) -> dict[str, s
     if connector.force_close:
         headers["Connection"] = "close"
     return headers
+
+
+def _is_watched(http: aiohttp.ClientSession) -> bool:
+    """Whether something watches the requests of a session: a tracer, or a tool's patch.
+
+    Such patches (of vcrpy, of agents for monitoring) replace `aiohttp.ClientSession._request`.
+    """
+    request = aiohttp.ClientSession._request  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # what such tools replace
+    # Some of them put a proxy in its place, which shows the attributes of the original.
+    is_original = type(request) is FunctionType and request.__globals__ is aiohttp.client.__dict__
+    return not is_original or bool(http.trace_configs)
 
 
 def _is_interim(status: int) -> bool:

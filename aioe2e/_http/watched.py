@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from types import FunctionType
 from typing import Any, Final
 
 import aiohttp
@@ -23,17 +22,6 @@ from aiohttp.connector import Connection
 from .in_flight import InFlight
 from .reply import Unpacker, content_encoding, read, unpack
 from .write import StaleConnection, Wire, require_one_line, write_once
-
-
-def is_watched(http: aiohttp.ClientSession) -> bool:
-    """Whether something watches the requests of a session: a tracer, or a tool's patch.
-
-    Such patches (of vcrpy, of agents for monitoring) replace `aiohttp.ClientSession._request`.
-    """
-    request = aiohttp.ClientSession._request  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # what such tools replace
-    # Some of them put a proxy in its place, which shows the attributes of the original.
-    is_original = type(request) is FunctionType and request.__globals__ is aiohttp.client.__dict__
-    return not is_original or bool(http.trace_configs)
 
 
 class SentTwice(Exception):  # noqa: N818  # a signal to `Transport.send`

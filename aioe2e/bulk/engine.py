@@ -187,6 +187,8 @@ class Engine:
         Raises what opening the journal or the iterable raises; nothing has been sent then.
         """
         settings = self._settings
+        loop = asyncio.get_running_loop()
+        self._now = settings.clock.bound_to(loop)
         self._began = self._now()
         self._is_seen = self._queue.attached or settings.tell is not None
         self._counts_only = self._plan is None and not self._is_seen
@@ -207,7 +209,6 @@ class Engine:
             self._deadline = self._began + settings.deadline
             self._orders = CallOrders(self._deadline)
             left = max(0.0, self._deadline - self._now())
-            loop = asyncio.get_running_loop()
             self._timer = loop.call_later(left, self.cancel, self._deadline_reason())
         self._hire_or_close()
 

@@ -167,14 +167,21 @@ class PlanSource:
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps: Sequence[Step] = steps
         self.taken: int = 0
+        #: The first place that the walk through the steps has not reached.
         self._cursor = 0
+        #: Places behind the cursor that can be given out by now, as a heap.
         self._freed: list[int] = []
+        #: By index: the place of each step.
         self._places: dict[int, int] = {}
+        #: By place: how many steps one still waits for.
         self._missing: dict[int, int] = {}
+        #: By index: the places of those that wait for a step.
         self._followers: dict[int, list[int]] = defaultdict(list)
+        #: Places that can never be given out.
         self._gone: set[int] = set()
-        self._begun: set[int] = set()
-        self._halved: set[int] = set()
+        #: Places of which the first half was given out and is not done.
+        self._in_first_half: set[int] = set()
+        #: Those among them of which the second half can never run, each with the step to blame.
         self._broken: dict[int, Step] = {}
         if any(step.after or step.via is not None for step in self.steps):
             self._tie()
@@ -212,24 +219,25 @@ class PlanSource:
         elif self._cursor < len(self.steps):
             place = self._cursor
             self._cursor += 1
+            if self.steps[place].via is not None:
+                self._in_first_half.add(place)
             if self._missing:
                 self._advance()
         else:
             return None
         self.taken += 1
-        step = self.steps[place]
-        if step.via is not None:
-            self._begun.add(place)
-        return step
+        return self.steps[place]
 
     def _advance(self) -> None:
         """Move the cursor on to a step that can run; those it passes come back when freed."""
-        while self._cursor < len(self.steps):
-            place = self._cursor
-            waits = place in self._missing and self.steps[place].via is None
-            if not waits and place not in self._gone:
-                return
+        while self._cursor < len(self.steps) and not self._can_begin(self._cursor):
             self._cursor += 1
+
+    def _can_begin(self, place: int) -> bool:
+        """Whether a step that was not given out can be, at least its first half."""
+        if place in self._gone:
+            return False
+        return place not in self._missing or self.steps[place].via is not None
 
     def done(self, step: Step) -> None:
         """Let the steps go that waited for this one."""
@@ -242,7 +250,8 @@ class PlanSource:
                 self._free(place)
 
     def _free(self, place: int) -> None:
-        if place in self._halved or (self.steps[place].via is None and place < self._cursor):
+        """Give a step out soon that waits for no other, unless the cursor or `halved` will."""
+        if place < self._cursor and place not in self._in_first_half:
             heapq.heappush(self._freed, place)
 
     def halved(self, step: Step) -> Step | None:
@@ -253,11 +262,13 @@ class PlanSource:
             it can.
         """
         place = self._places[index_of(step)]
-        self._halved.add(place)
+        self._in_first_half.remove(place)
         self.done(step)
-        if (cause := self._broken.get(place)) is None and place not in self._missing:
-            heapq.heappush(self._freed, place)
-        return cause
+        if place in self._broken:
+            return self._broken[place]
+        if place not in self._missing:
+            self._free(place)
+        return None
 
     def failed(self, step: Step) -> list[tuple[Step, Step]]:
         """Give up the steps that can never run now; each comes with the one that it waited for."""
@@ -268,7 +279,7 @@ class PlanSource:
                 if place in self._gone or place in self._broken:
                     continue
                 follower = self.steps[place]
-                if place in self._begun and place not in self._halved:
+                if place in self._in_first_half:
                     self._broken[place] = cause
                     continue
                 self._gone.add(place)

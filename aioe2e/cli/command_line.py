@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, TextIO
@@ -13,7 +14,7 @@ import aioe2e
 
 from . import changes, completion, reading, rotation, setup
 from .exits import CommandError, Exit, code_of
-from .output import complain
+from .output import complain, warnings_shown
 from .parser import Command, Invocation, Parser
 from .shell import Interrupts, Shell
 from .terminal import OutputLostError, Screen
@@ -124,6 +125,8 @@ _GLOBAL: Final = {
     "-v": False,
 }
 _EMULATED: Final = 200
+#: A number of images; one below 0 is refused later on.
+_NUMBER: Final = re.compile(r"-?\d+")
 
 
 def main(
@@ -152,7 +155,8 @@ def main(
         if isinstance(parsed, str):
             screen.out.print(parsed)
             return Exit.OK
-        return asyncio.run(_carry_out(parsed, screen, stdin or sys.stdin, environ))
+        with warnings_shown(screen):
+            return asyncio.run(_carry_out(parsed, screen, stdin or sys.stdin, environ))
     except OutputLostError as error:
         if error.is_closed:
             return Exit.OK
@@ -239,7 +243,7 @@ def _numbered(words: Sequence[str]) -> list[str]:
         word = rest.pop(0)
         if word == "--emulator":
             count = str(_EMULATED)
-            if rest and rest[0].isdecimal():
+            if rest and _NUMBER.fullmatch(rest[0]):
                 count = rest.pop(0)
             word = f"--emulator={count}"
         found.append(word)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
@@ -11,11 +12,13 @@ from aioe2e import Report, Status
 
 __all__ = [
     "MEANINGS",
+    "OUR_WORDS",
     "CommandError",
     "Exit",
     "code_of",
     "code_of_report",
     "details_of",
+    "in_our_words",
     "next_step",
 ]
 
@@ -78,6 +81,37 @@ _NEXT_STEPS: Final[dict[type[BaseException], str]] = {
     aioe2e.OutcomeUnknownError: "look with `aioe2e images list` before you send it again",
     aioe2e.WaitTimeoutError: "wait again: `aioe2e images wait`; the server goes on working",
 }
+
+#: What the library's texts call by names of its own, and what a command line has for it. Each entry
+#: is a regular expression and what stands in its place.
+OUR_WORDS: Final = tuple(
+    (re.compile(theirs), ours)
+    for theirs, ours in (
+        (r"\bproject_id and location\b", "--project-id and --location"),
+        (r"\bthe other Dialect\b", "another --dialect"),
+        (r"\baioe2e\.Dialect\b", "--dialect"),
+        (r"^base_url\b", "--base-url"),
+        (r"\b([Cc]heck) base_url\b", r"\1 --base-url"),
+        (r"\btrust_env\b", "--trust-env"),
+        (r"\blower Limits\.in_flight", "give a lower --limit"),
+        (r"credentials go into Credentials alone", "key and token are settings of their own"),
+        (r", or pass credentials in code", ", or with --profile"),
+        (r" \(in code, a project_id of None[^)]*\)", ""),
+        (r"; to order them, pass existing= or SavedImages", ""),
+        (r"; make a new one: Plan\.of\(steps\)", ""),
+        (r"no plan that Plan\.to_dict wrote in version \d+", "no plan of --dry-run -o json"),
+        (r"pass force=True to delete", "--in-use-too deletes"),
+        (r"Plan\.resume it|go on with Plan\.resume\(path\)", "go on with `aioe2e images resume`"),
+        (r" \(\.problems has all\)", ""),
+    )
+)
+
+
+def in_our_words(text: str) -> str:
+    """A text of the library as the command line says it: with options for arguments."""
+    for theirs, ours in OUR_WORDS:
+        text = theirs.sub(ours, text)
+    return text
 
 
 class CommandError(Exception):

@@ -519,14 +519,14 @@ def ids_of(
     found: list[str] = []
     problems: list[str] = []
     for place, word in zip_longest(places, words):
-        is_id = word in ids or word.isdecimal()
-        same = [word] if is_id else by_name.get(word, [])
-        found += same[:1]
-        start = f"{place}: " if place else ""
-        if not same:
-            problems.append(f"{start}there is no {noun} {word!r}{nearest(word, by_name)}")
-        elif len(same) > 1:
-            problems.append(f"{start}{len(same)} {noun}s are called {word!r}: {', '.join(same)}")
+        same = by_name.get(word, [])
+        if word in ids or word.isdecimal():
+            same = [word]
+        if len(same) == 1:
+            found += same
+        else:
+            start = f"{place}: " if place else ""
+            problems.append(start + _said_of_word(word, same, noun, by_name))
     if not problems:
         return found
     raise several(
@@ -536,6 +536,13 @@ def ids_of(
         next_step=f"`aioe2e {noun}s list` says what is there; "
         "a listing shows one location of one project",
     )
+
+
+def _said_of_word(word: str, same: Sequence[str], noun: str, names: Iterable[str]) -> str:
+    """Why a word means no thing: there is none of that name, or more than one."""
+    if same:
+        return f"{len(same)} {noun}s are called {word!r}: {', '.join(same)}"
+    return f"there is no {noun} {word!r}{nearest(word, names)}"
 
 
 def now_fields() -> dict[str, str]:

@@ -120,9 +120,15 @@ def find_journal(name: str | None, environ: Mapping[str, str]) -> Journal:
             if path.is_file():
                 return Journal(path.absolute(), is_ours=is_ours)
     known = [path.name for path in sorted(place.glob("*.journal"))]
+    problem = "JOURNAL is missing"
+    if name is not None:
+        problem = f"there is no journal {name!r}"
+    if not known:
+        raise CommandError(f"{problem}; {place}, where journals are kept, has none")
     raise CommandError(
-        "JOURNAL is missing" if name is None else f"there is no journal {name!r}",
+        problem,
         details=[f"{path} is in {place}" for path in known],
+        next_step="aioe2e images resume JOURNAL, with the name of one of them",
     )
 
 

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import attrs
 
-from .exits import CommandError, details_of, next_step
+from .exits import CommandError, details_of, in_our_words, next_step
 from .options import Output
 from .parser import nearest
 from .terminal import Screen, Sink
 
-__all__ = ["Column", "Printer", "cell", "columns_of", "complain", "printable", "table"]
+__all__ = [
+    "Column",
+    "Printer",
+    "cell",
+    "columns_of",
+    "complain",
+    "for_people",
+    "printable",
+    "table",
+    "warnings_shown",
+]
 
 Row = Mapping[str, Any]
 
 _GAP: Final = "  "
 _MIDDLE: Final = "…"
+#: Details of an error that are printed.
+_DETAILS: Final = 10
 #: No column is cut to less than this.
 _NARROWEST: Final = 8
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
@@ -101,7 +115,7 @@ def columns_of(
     by_key = {column.key: column for column in standard}
     known = list(dict.fromkeys([*by_key, *keys]))
     chosen: list[Column] = []
-    for name in (part.strip() for part in wanted.split(",")):
+    for name in _names(wanted):
         if name not in known:
             raise CommandError(
                 f"--columns: there is no column {name!r}{nearest(name, known)}",
@@ -109,6 +123,10 @@ def columns_of(
             )
         chosen.append(by_key.get(name) or Column(name, name.upper().replace("_", " ")))
     return chosen
+
+
+def _names(columns: str) -> list[str]:
+    return [part.strip() for part in columns.split(",")]
 
 
 def _width(text: str) -> int:
@@ -211,6 +229,12 @@ class Printer:
         """Whether each result is printed as soon as it is there."""
         return self.form == "jsonl"
 
+    def shows(self, column: str) -> bool:
+        """Whether a table is printed that has a column, where that is one of the usual ones."""
+        if self.columns is not None and column not in _names(self.columns):
+            return False
+        return self.form == "table"
+
     def line(self, item: Row) -> None:
         """Print one item as a line of JSON, at once."""
         self.screen.out.print(_compact(item, self.screen))
@@ -291,8 +315,35 @@ def complain(screen: Screen, error: BaseException, *, about: str = "") -> None:
         said = said.partition(":")[0]
     if about:
         said = f"{about}: {said}"
-    lines = [f"{screen.err.styled('Error:', 'red')} {printable(said)}"]
-    lines += [f"  - {printable(line)}" for line in details]
+    lines = [f"{screen.err.styled('Error:', 'red')} {for_people(said)}"]
+    lines += [f"  - {for_people(line)}" for line in details[:_DETAILS]]
+    if len(details) > _DETAILS:
+        lines.append(f"  … and {len(details) - _DETAILS:,} more")
     if step := next_step(error):
         lines.append(f"{screen.err.styled('Next step:', 'bold')} {step}")
     screen.note(*lines)
+
+
+def for_people(text: str) -> str:
+    """A text of the library as a person reads it here."""
+    return printable(in_our_words(text))
+
+
+@contextlib.contextmanager
+def warnings_shown(screen: Screen) -> Generator[None]:
+    """While the block runs, warnings that the library logs are lines on stderr."""
+    logger, handler = logging.getLogger("aioe2e"), _Warnings(screen)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._screen.note(f"Warning: {for_people(record.getMessage())}")

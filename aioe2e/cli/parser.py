@@ -100,10 +100,9 @@ def _validator(name: str, check: Check | None) -> Callable[[Any, Any], None] | N
     if check is None:
         return None
 
-    def validate(_: Any, value: Any) -> None:
+    def validate(_: Any, value: str | int | tuple[str, ...] | None) -> None:
         # A parameter that may be repeated has a tuple; one that was not given may have None.
-        given_ = value if isinstance(value, tuple) else (value,)
-        for one in given_:
+        for one in value if isinstance(value, tuple) else (value,):
             if one is not None:
                 check(name, one)
 
@@ -277,7 +276,7 @@ class Parser:
         try:
             _, bound, ignored = self._app.parse_args(words, exit_on_error=False, print_error=False)
         except CycloptsError as error:
-            failure = self._failure(command, error)
+            failure = self._failure(command, error, words)
         else:
             return Invocation(command, bound, tuple(ignored))
         raise failure
@@ -321,30 +320,56 @@ class Parser:
             found += self._foreign
         return list(dict.fromkeys(found))
 
-    def _failure(self, command: Command, error: CycloptsError) -> CommandError:
+    def _failure(
+        self, command: Command, error: CycloptsError, words: Sequence[str]
+    ) -> CommandError:
         """What went wrong, in words of our own."""
         error.verbose = False
         help_line = f"`{self.program} {command.name} --help`"
-        return CommandError(self._said(command, error), next_step=help_line)
+        return CommandError(self._said(command, error, words), next_step=help_line)
 
-    def _said(self, command: Command, error: CycloptsError) -> str:
+    def _said(self, command: Command, error: CycloptsError, words: Sequence[str]) -> str:
         match error:
             case UnknownOptionError():
                 return self._said_of_option(command, error.token.keyword or error.token.value)
             case UnusedCliTokensError():
-                return f"too many arguments: {' '.join(error.unused_tokens or ())}"
+                takes = command.usage or "no argument"
+                unused = " ".join(error.unused_tokens or ())
+                return f"too many arguments: {unused}; `{command.name}` takes {takes}"
             case MissingArgumentError(argument=Argument() as item):
-                return _said_of_missing(item.name)
+                return self._said_of_missing(command, item, words)
             case RepeatArgumentError():
-                return f"{error.token.keyword} was given twice"
+                return self._said_of_repeated(command, error.token.keyword, words)
             case CoercionError(argument=Argument() as item, token=Token() as token):
                 return _said_of_value(item, token.keyword, token.value)
             case _:
                 return str(error)
 
+    def _said_of_missing(self, command: Command, item: Argument, words: Sequence[str]) -> str:
+        places = _typed(item.names, words)
+        if not places:
+            return f"{item.name} is missing"
+        name, *following = words[places[-1] : places[-1] + 2]
+        names = self._option_names(command)
+        if any(word.startswith("-") and word not in names for word in following):
+            return f"{name} needs a value; one that begins with a hyphen is written {name}=VALUE"
+        return f"{name} needs a value"
+
+    def _said_of_repeated(self, command: Command, name: str | None, words: Sequence[str]) -> str:
+        [same] = [option.names for option in self.options(command) if name in option.names]
+        names = dict.fromkeys(words[place].partition("=")[0] for place in _typed(same, words))
+        if len(names) > 1:
+            return f"{' and '.join(names)} are the same option: give one of them"
+        return f"{name} was given twice"
+
+    def _option_names(self, command: Command) -> list[str]:
+        return [name for option in self.options(command) for name in option.names]
+
     def _said_of_option(self, command: Command, word: str) -> str:
         name = word.partition("=")[0]
-        known = [name for option in self.options(command) for name in option.names]
+        known = self._option_names(command)
+        if name in known:
+            return f"{name} stands after --, where options are no longer read: put it before"
         return f"there is no option {name}{nearest(name, [*known, *_HELP])}"
 
     @property
@@ -480,10 +505,10 @@ def _leaves(arguments: ArgumentCollection | Sequence[Argument]) -> Iterator[Argu
             yield item
 
 
-def _said_of_missing(name: str) -> str:
-    if name.startswith("-"):
-        return f"{name} is missing, or its value"
-    return f"{name} is missing"
+def _typed(names: Iterable[str], words: Sequence[str]) -> list[int]:
+    """Where an option stands in a command line, by any of its names."""
+    names = {*names}
+    return [place for place, word in enumerate(words) if word.partition("=")[0] in names]
 
 
 def _said_of_value(item: Argument, keyword: str | None, value: str) -> str:

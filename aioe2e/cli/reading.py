@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -113,7 +113,7 @@ async def list_images(
     ]
     found.sort(key=lambda shown: _SORTS[sort](shown[1]))
     if not (found or errors):
-        _say_none(shell, output, f"none of {sum(map(len, listings.values()))} images is meant")
+        _say_none(shell, output, _why_none(sum(map(len, listings.values()))))
     items = [image.to_dict() for _, image in found]
     columns: tuple[Column, ...] = IMAGE_COLUMNS
     if len(account.location) >= _SEVERAL:
@@ -124,6 +124,12 @@ async def list_images(
     for place, error in errors.items():
         complain(shell.screen, error, about=place)
     return max(map(code_of, errors.values()), default=Exit.OK)
+
+
+def _why_none(number: int) -> str:
+    if not number:
+        return "no images here: --project-id and --location say of which project, and where"
+    return f"none of {number:,} images fits the filters"
 
 
 def _say_none(shell: Shell, output: Output, text: str) -> None:
@@ -206,7 +212,7 @@ async def wait_for_images(
     more requests than one.
     """
     if not images:
-        raise CommandError("IMAGE is missing")
+        raise CommandError("IMAGE is missing", next_step="`aioe2e images wait --help`")
     waiting = Waiting(
         timeout=_WAIT if account.timeout is None else seconds("--timeout", account.timeout),
         interval=seconds("--interval", interval),
@@ -214,15 +220,27 @@ async def wait_for_images(
     async with open_session(account, shell.screen, call_timeout=False) as session:
         ids = await _ids_of_images(session, images)
         waits = {image: _wait(session, image, state, waiting) for image in ids}
-        found = await wait_for_all(shell, waits, wanted=not no_progress)
-    errors = [error for error in found.values() if isinstance(error, E2EError)]
-    well = [image for image in ids if not isinstance(found[image], E2EError)]
-    items: list[Row] = [{"image_id": image} for image in well]
+        came = await wait_for_all(shell, waits, wanted=not no_progress)
+    return _tell_waited(shell, output, {image: came[image] for image in ids})
+
+
+def _tell_waited(
+    shell: Shell, output: Output, found: Mapping[str, SavedImage | E2EError | None]
+) -> Exit:
+    """Print what came of waiting, by id: an image that is ready, None for one that is gone."""
+    errors: list[E2EError] = []
+    items: list[Row] = []
     columns: tuple[Column, ...] = IMAGE_COLUMNS[:1]
-    if state == "ready":
-        items = [found[image].to_dict() for image in well]
-        columns = IMAGE_COLUMNS
-    Printer.of(shell.screen, output).items("wait", items, columns, ids=well)
+    for id_, image in found.items():
+        if isinstance(image, E2EError):
+            errors.append(image)
+        elif image is None:
+            items.append({"image_id": id_})
+        else:
+            items.append(image.to_dict())
+            columns = IMAGE_COLUMNS
+    ids = [item["image_id"] for item in items]
+    Printer.of(shell.screen, output).items("wait", items, columns, ids=ids)
     for error in errors:
         complain(shell.screen, error)
     return max(map(code_of, errors), default=Exit.OK)

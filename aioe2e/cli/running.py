@@ -24,10 +24,10 @@ from aioe2e import (
     Step,
 )
 
-from .exits import CommandError, Exit, code_of, code_of_report
+from .exits import CommandError, Exit, code_of, code_of_report, in_our_words
 from .journals import Journal, Origin, start_journal
 from .options import Change, Run, Wait, seconds
-from .output import Column, Printer, Row, printable, table
+from .output import Column, Printer, Row, for_people, printable, table
 from .shell import Shell, open_session
 from .terminal import OutputLostError
 
@@ -162,7 +162,7 @@ class Result:
     def why(self) -> str:
         """Why it did not end well; "" where it did."""
         error = self.wait_error or self.outcome.error
-        return "" if error is None else str(error)
+        return "" if error is None else in_our_words(str(error))
 
     @property
     def image_id(self) -> str | None:
@@ -279,13 +279,15 @@ class Job:
             more={"dry_run": True, "plan": rest},
         )
         self.warn(plan)
-        verb = words_of(plan).verb.lower()
-        self.shell.screen.note(f"dry run: would {verb} {self.amount(plan)}; nothing was changed")
+        would = "nothing to do"
+        if len(plan):
+            would = f"would {words_of(plan).verb.lower()} {self.amount(plan)}"
+        self.shell.screen.note(f"dry run: {would}; nothing was changed")
 
     def warn(self, plan: Plan) -> None:
         """Say what looks wrong in a plan."""
         note = self.shell.screen.note
-        note(*(f"Warning: {printable(warning)}" for warning in plan.warnings[:_ERRORS]))
+        note(*(f"Warning: {for_people(warning)}" for warning in plan.warnings[:_ERRORS]))
         if len(plan.warnings) > _ERRORS:
             note(f"… and {len(plan.warnings) - _ERRORS:,} more warnings")
 
@@ -450,10 +452,19 @@ class Job:
         if ended.report.plan is not None:
             words = words_of(ended.report.plan)
         self.shell.screen.note(ended.in_words(words))
-        self._tell_why([result for result in ended.results if result.is_bad])
+        if not self._table_says_why:
+            self._tell_why([result for result in ended.results if result.is_bad])
         self._tell_skipped(ended.report)
         if ended.journal is not None:
             self._see_to_journal(ended, ended.journal)
+
+    @property
+    def _table_says_why(self) -> bool:
+        """Whether the table on stdout says why steps failed, where stderr is read as well."""
+        screen = self.shell.screen
+        if screen.out.is_terminal or screen.out.broken:
+            return False
+        return self.printer.shows("why") and screen.is_one_place
 
     def _tell_why(self, bad: Sequence[Result]) -> None:
         screen = self.shell.screen
@@ -469,7 +480,7 @@ class Job:
         reasons = Counter(str(outcome.error) for outcome in report.where(Status.SKIPPED))
         for reason, number in reasons.most_common(3):
             word = screen.err.styled("skipped:", "magenta")
-            screen.note(f"  {word} {printable(reason)} ({counted(number, 'step')})")
+            screen.note(f"  {word} {for_people(reason)} ({counted(number, 'step')})")
 
     def _see_to_journal(self, ended: Ended, journal: Journal) -> None:
         """Remove the journal where all is done; else say where it is, and what it is good for."""

@@ -145,6 +145,8 @@ async def doctor(
     """
     if writes is not None and report is None:
         raise CommandError("--writes goes with --report FILE")
+    if report is not None:
+        _check_new(report)
     async with open_session(account, shell.screen) as session:
         found = await session.check()
         if output.form == "table":
@@ -154,6 +156,16 @@ async def doctor(
         if report is not None and found.ok:
             await _write_report(session, shell, report, writes, yes=yes)
     return _code_of_check(found)
+
+
+def _check_new(place: str) -> None:
+    """Check, before anything is sent, that a report would not replace a file.
+
+    Raises:
+        CommandError: It would.
+    """
+    if Path(place).exists():
+        raise CommandError(f"--report {place}: it is there already; give the name of a new file")
 
 
 async def _write_report(

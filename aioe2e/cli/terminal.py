@@ -6,6 +6,7 @@ The only module that knows rich, which it loads when the first bar is drawn.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -99,6 +100,12 @@ def _is_terminal(stream: TextIO) -> bool:
         return False
 
 
+def _file_of(stream: TextIO) -> tuple[int, int]:
+    """What tells one open file from another."""
+    found = os.fstat(stream.fileno())
+    return found.st_dev, found.st_ino
+
+
 def _wants_colour(mode: str, stream: TextIO, environ: Mapping[str, str]) -> bool:
     if mode != "auto":
         return mode == "always"
@@ -134,6 +141,13 @@ class Screen:
         self.verbose = verbose
         self._live = self.err.is_terminal and environ.get("TERM") != "dumb"
         self._bar: Bar | None = None
+
+    @property
+    def is_one_place(self) -> bool:
+        """Whether both streams go to one place, as with ``2>&1``: what one says, is read there."""
+        with contextlib.suppress(OSError, ValueError):  # no file; or it was closed
+            return _file_of(self.out.stream) == _file_of(self.err.stream)
+        return False
 
     def note(self, *lines: str) -> None:
         """Print lines on stderr, above the bar if there is one."""

@@ -131,7 +131,7 @@ def ask(terminal: int, folder: Path, text: str) -> None:
     done = folder / "done"
     done.unlink(missing_ok=True)
     os.write(terminal, text.encode())
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not done.exists():
         assert time.monotonic() < end
         if select.select([terminal], [], [], 0.02)[0]:

@@ -38,7 +38,7 @@ def started(account: Account, *words: str, stdin: int | None = None) -> subproce
 
 def until_writes(account: Account, number: int) -> None:
     """Wait until so many changes were made."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while account.writes < number:
         assert time.monotonic() < end
         os.sched_yield()
@@ -52,7 +52,7 @@ def test_a_signal_in_a_bulk_delete_gives_a_true_report_and_a_journal_that_resume
     with started(account, "images", "delete", "--match", "*", "-y", "--limit", "2") as process:
         until_writes(account, 5)
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     done = account.writes
@@ -69,7 +69,7 @@ def test_a_signal_in_a_bulk_delete_gives_a_true_report_and_a_journal_that_resume
 def test_a_second_signal_cancels_what_is_in_flight(account: Account) -> None:
     account.fake.inject("hang", "delete", times=60)
     with started(account, "images", "delete", "--match", "*", "-y", "--limit", "2") as process:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not any(call.action == "delete" for call in account.fake.calls):
             assert time.monotonic() < end
             os.sched_yield()
@@ -77,7 +77,7 @@ def test_a_second_signal_cancels_what_is_in_flight(account: Account) -> None:
         assert process.stderr is not None
         assert "Ctrl-C again" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "unknown" in err
 
@@ -86,12 +86,12 @@ def test_a_second_signal_cancels_what_is_in_flight(account: Account) -> None:
 def test_a_signal_while_it_reads_ends_it_at_once(account: Account) -> None:
     account.fake.inject("hang", "list")
     with started(account, "images", "list") as process:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not account.fake.calls:
             assert time.monotonic() < end
             os.sched_yield()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
 
@@ -146,7 +146,7 @@ def test_one_command_feeds_the_next(account: Account) -> None:
         account, "images", "delete", "--from", "-", "--yes", stdin=first.stdout.fileno()
     )
     first.stdout.close()
-    out, err = second.communicate(timeout=30)
+    out, err = second.communicate(timeout=60)
     assert first.wait() == 0
     assert first.stderr is not None
     first.stderr.close()

@@ -333,7 +333,11 @@ class _Turnstile:
 
 async def test_every_query_on_the_page_asks_for_metrics_and_labels_that_there_are() -> None:
     page = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encoding="utf-8")
-    queries = re.findall(r"`([^`]*(?:rate|increase|sum|min)\([^`]*)`", page)
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    texts = [
+        text for block in blocks for text in re.split(r"^#.*\n|\n\n", block, flags=re.MULTILINE)
+    ]
+    queries = [text for text in texts if re.search(r"\b(?:rate|increase|sum|min)\b.*\(", text)]
     assert len(queries) >= 15
     reader = PrometheusMetricReader()
     meters = MeterProvider([reader])

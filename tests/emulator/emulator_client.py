@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
+from patience import SOON
 
 from aioe2e.testing import FakeE2E
 
@@ -102,7 +103,7 @@ def _chunks(data: bytes) -> bytes:
         body, data = body + data[: int(size, 16)], data[int(size, 16) + 2 :]
 
 
-async def exchange(fake: FakeE2E, data: bytes, *, patience: float = 5.0) -> bytes:
+async def exchange(fake: FakeE2E, data: bytes, *, patience: float = SOON) -> bytes:
     """Send bytes on a connection of their own; whatever comes until a whole reply, the end, or no more patience."""
     reader, writer = await asyncio.open_connection("127.0.0.1", fake.port)
     got = b""

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from patience import SOON
 
 from aioe2e.testing import FakeE2E
 
@@ -33,7 +34,7 @@ GOE2E = {
 def send(
     fake: FakeE2E, method: str, path: str, headers: dict[str, str], body: str | None = None
 ) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", fake.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", fake.port, timeout=SOON)
     try:
         token = {"Authorization": f"Bearer {fake.credentials.auth_token}"}
         path = f"/myaccount/api/v1/{path.replace('KEY', fake.credentials.api_key)}"

@@ -72,7 +72,7 @@ async def test_a_client_that_has_only_ended_its_own_side_gets_its_reply(
         data = request_bytes(fake, method, path.format(image=next(iter(fake.images))), body)
         reader, writer = await sent(fake, data)
         writer.write_eof()
-        answer = parse(await asyncio.wait_for(reader.read(), 5))
+        answer = parse(await asyncio.wait_for(reader.read(), SOON))
         writer.close()
         assert (answer.status, fake.calls[0].status) == (200, 200)
         assert answer.json["message"] == "Success"
@@ -90,7 +90,7 @@ async def test_a_client_that_leaves_within_its_body_changes_nothing_and_is_no_er
         await asyncio.sleep(pause)
         if leave == "end":
             writer.write_eof()
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), SOON) == b""
             writer.close()
         else:
             writer.transport.abort()
@@ -106,11 +106,11 @@ async def test_a_client_that_expects_100_continue_gets_it() -> None:
         before, body = head(fake, rename(first, "asked"), Expect="100-continue")
         reader, writer = await sent(fake, before)
         assert (
-            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SOON)
             == b"HTTP/1.1 100 Continue\r\n\r\n"
         )
         writer.write(body)
-        assert await asyncio.wait_for(reader.readuntil(b"\r\n"), 5) == b"HTTP/1.1 200 OK\r\n"
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n"), SOON) == b"HTTP/1.1 200 OK\r\n"
         writer.close()
         assert fake.images[first]["name"] == "asked"
 
@@ -149,7 +149,7 @@ async def test_requests_that_come_in_one_piece_are_answered_one_after_the_other(
         reader, writer = await sent(fake, data)
         got = b""
         while got.count(b"HTTP/1.1 200 OK") < 3:
-            got += await asyncio.wait_for(reader.read(65536), 5)
+            got += await asyncio.wait_for(reader.read(65536), SOON)
         writer.close()
         assert [call.action for call in fake.calls] == ["list", "rename", "list"]
 
@@ -191,7 +191,7 @@ async def test_a_request_that_ends_its_connection_is_recorded_as_far_as_it_was_r
     async with FakeE2E(faults=[kind]) as fake:
         first = next(iter(fake.images))
         reader, writer = await sent(fake, request_bytes(fake, *LIST))
-        await asyncio.wait_for(reader.readuntil(b"}]"), 5)
+        await asyncio.wait_for(reader.readuntil(b"}]"), SOON)
         before, body = head(fake, rename(first, "doomed"))
         writer.write(before if in_parts else before + body)
         if in_parts:

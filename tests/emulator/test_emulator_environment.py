@@ -29,7 +29,7 @@ def environment() -> Iterator[dict[str, str]]:
         path = {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))}
         yield mine | path | exports
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 def run(

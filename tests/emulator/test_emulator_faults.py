@@ -299,7 +299,7 @@ async def test_closing_while_refusing_leaves_nothing_behind() -> None:
 
 
 def kept(fake: FakeE2E) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", fake.port), timeout=1)
+    return socket.create_connection(("127.0.0.1", fake.port), timeout=SOON)
 
 
 def say(connection: socket.socket, fake: FakeE2E, request: tuple[str, str, Any]) -> bytes:

@@ -207,7 +207,7 @@ def test_the_command_serves_prints_instructions_and_ends_cleanly(stop: signal.Si
         with urllib.request.urlopen(request) as reply:
             assert reply.read().count(b'"image_id"') == 9
         process.send_signal(stop)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "")
     assert "9 saved images and 3 nodes" in greeting
     assert f"{settings['E2ECTL_MYACCOUNT_BASE_URL']}/\n" in greeting, (
@@ -225,7 +225,7 @@ def test_the_command_prints_the_exact_share_of_faults(rate: str, shown: str) -> 
         while "Ctrl-C" not in greeting:
             greeting += process.stdout.readline()
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
     assert f"Faults: {shown} of the requests" in greeting
     assert "0.0.0.0" not in greeting
     assert "http://127.0.0.1:" in greeting

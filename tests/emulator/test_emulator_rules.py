@@ -25,6 +25,7 @@ from emulator_client import (
     request_bytes,
     save,
 )
+from patience import SOON
 
 import aioe2e
 from aioe2e.testing import FakeE2E, Fault
@@ -33,7 +34,7 @@ from aioe2e.testing import FakeE2E, Fault
 def on_one_connection(fake: FakeE2E, *requests: bytes) -> list[Answer]:
     """The replies to requests that are sent one after the other on one connection."""
     answers: list[Answer] = []
-    with socket.create_connection(("127.0.0.1", fake.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", fake.port), timeout=SOON) as connection:
         rest = b""
         for request in requests:
             connection.sendall(request)
@@ -51,11 +52,14 @@ def on_one_connection(fake: FakeE2E, *requests: bytes) -> list[Answer]:
 
 # HTTP
 
+#: Lets the server end the connection after its reply: no client can see where one to HEAD ends.
+THE_LAST = {"Connection": "close"}
+
 
 async def test_a_reply_to_head_has_the_headers_of_get_and_no_body() -> None:
     async with FakeE2E() as fake:
         get = await ask(fake, *LIST)
-        data = await exchange(fake, request_bytes(fake, "HEAD", LIST[1]), patience=0.3)
+        data = await exchange(fake, request_bytes(fake, "HEAD", LIST[1], headers=THE_LAST))
         head, _, body = data.partition(b"\r\n\r\n")
         assert body == b""
         assert f"Content-Length: {len(get.body)}".encode() in head
@@ -79,8 +83,8 @@ def test_a_connection_goes_on_after_a_head() -> None:
 async def test_a_refusal_of_head_has_no_body_either() -> None:
     async with FakeE2E(requests_per_hour=1, send_date=False) as fake:
         for status in (b"404", b"429"):
-            request = request_bytes(fake, "HEAD", "nothing/")
-            head, _, body = (await exchange(fake, request, patience=0.3)).partition(b"\r\n\r\n")
+            request = request_bytes(fake, "HEAD", "nothing/", headers=THE_LAST)
+            head, _, body = (await exchange(fake, request)).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 " + status)
             assert (body, b"\r\nDate:" in head) == (b"", False)
 
@@ -88,8 +92,9 @@ async def test_a_refusal_of_head_has_no_body_either() -> None:
 async def test_head_is_not_allowed_without_get_and_changes_nothing() -> None:
     async with FakeE2E() as fake:
         node = next(iter(fake.nodes))
-        request = request_bytes(fake, "HEAD", f"nodes/{node}/actions/", {"type": "save_images"})
-        assert (await exchange(fake, request, patience=0.3)).startswith(b"HTTP/1.1 405")
+        body = {"type": "save_images"}
+        request = request_bytes(fake, "HEAD", f"nodes/{node}/actions/", body, headers=THE_LAST)
+        assert (await exchange(fake, request)).startswith(b"HTTP/1.1 405")
         assert fake.ledger == []
 
 

@@ -107,7 +107,7 @@ def test_demo_ends_at_ctrl_c_without_a_traceback() -> None:
         assert process.stdout is not None
         process.stdout.readline()  # it is under way
         process.send_signal(signal.SIGINT)
-        _, complaints = process.communicate(timeout=20)
+        _, complaints = process.communicate(timeout=60)
     assert process.returncode == 130
     assert (
         complaints.strip()

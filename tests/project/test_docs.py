@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import inspect
+import logging
 import re
 import subprocess
 import sys
@@ -27,7 +28,19 @@ ALL = [*PAGES, *REFERENCE, *sorted(ROOT.glob("*.md"))]
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeE2E]:
+def logging_as_before() -> Iterator[None]:
+    """A page may set logging up, and leaves it as it was for other tests."""
+    root, ours = logging.getLogger(), logging.getLogger("aioe2e")
+    handlers, level = root.handlers[:], ours.level
+    yield
+    root.handlers[:] = handlers
+    ours.setLevel(level)
+
+
+@pytest.fixture
+def fake(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logging_as_before: None
+) -> Iterator[FakeE2E]:
     monkeypatch.chdir(tmp_path)
     # It asks the listing about a lost write for ten seconds; those of the pages are settled at once.
     hasty = aioe2e.RetryPolicy(attempts=1, look=0.3)

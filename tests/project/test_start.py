@@ -51,7 +51,7 @@ def test_ctrl_c_during_the_start_ends_it_quietly(
         assert process.stdout is not None
         assert process.stdout.readline() == "importing\n"
         process.send_signal(signal.SIGINT)
-        _, complaints = process.communicate(timeout=30)
+        _, complaints = process.communicate(timeout=60)
     assert (process.returncode, complaints) == (130, "")
 
 

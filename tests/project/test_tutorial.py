@@ -60,7 +60,7 @@ def emulator(arguments: str) -> Iterator[dict[str, str]]:
             yield dict(re.findall(r"export (E2E_\w+)=(\S+)", "".join(told)))
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
 
 
 def follow(

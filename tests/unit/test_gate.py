@@ -9,8 +9,7 @@ from collections.abc import Callable
 import pytest
 from virtual_time import in_virtual_time, now, timers, turns
 
-from aioe2e._call.gate import Gate
-from aioe2e._call.retry import Budget
+from aioe2e._call.gate import Budget, Gate
 from aioe2e._clock import Clock
 from aioe2e.config import Limits
 from aioe2e.errors import SessionError
