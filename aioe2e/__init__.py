@@ -21,12 +21,11 @@ Where to read on, with ``help``:
 The command line is ``python -m aioe2e --help``; ``python -m aioe2e demo`` needs no account.
 """
 
-import typing
-
 from . import _lazy
 from ._version import __version__
 
-if typing.TYPE_CHECKING:
+TYPE_CHECKING = False  # type checkers know the name; to load `typing` for it takes time
+if TYPE_CHECKING:
     from . import select
     from .bulk import BulkError, Outcome, Plan, Progress, Report, Status, Step, Stream
     from .config import (
@@ -175,7 +174,7 @@ __all__ = [
 ]
 
 # A name loads its module when it is first used.
-if not typing.TYPE_CHECKING:
+if not TYPE_CHECKING:
     __getattr__, __dir__ = _lazy.lazy_door(
         __name__,
         {
@@ -267,3 +266,5 @@ if not typing.TYPE_CHECKING:
     # pytest what its tests need.
     if not (_lazy.is_command_line() or _lazy.is_pytest()):
         __getattr__("Session")
+
+del TYPE_CHECKING

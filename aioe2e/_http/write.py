@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 from .in_flight import InFlight
@@ -185,26 +186,34 @@ async def write_once(
         whole[:] = bytes(len(whole))
 
 
-def _require_quiet(connection: Connection, wire: Wire) -> Any:
+def _require_quiet(connection: Connection, wire: Wire) -> asyncio.WriteTransport:
     """Refuse a connection that holds unasked bytes, or that either side has closed.
 
     Returns:
-        The transport to write to.
+        What to write to.
 
     Raises:
         StaleConnection: It is a kept one: another may do.
         SpokeFirst: It is a new one, and holds bytes.
         aiohttp.ClientConnectionResetError: It is a new one, and closed.
     """
-    protocol: Any = connection.protocol
-    transport: Any = connection.transport
-    is_closed = transport is None or transport.is_closing()
+    protocol = connection.protocol
+    if protocol is None:
+        raise aiohttp.ClientConnectionResetError("the connection is closed")
     check = wire.used.get(protocol)
-    if check is not None:
-        if is_closed or protocol.should_close or _has_input(check):
-            raise StaleConnection
-        return transport
-    if is_closed:
+    if check is None:
+        return _require_quiet_new(protocol, wire)
+    transport = protocol.transport
+    if transport is None or transport.is_closing():
+        raise StaleConnection
+    if protocol.should_close or _has_input(check):
+        raise StaleConnection
+    return transport
+
+
+def _require_quiet_new(protocol: ResponseHandler, wire: Wire) -> asyncio.WriteTransport:
+    transport = protocol.transport
+    if transport is None or transport.is_closing():
         raise aiohttp.ClientConnectionResetError("the connection is closed")
     check = wire.used[protocol] = _input_check(transport)
     # What waits on a new TLS connection are the server's session tickets.

@@ -160,25 +160,21 @@ _SILENT = ("detail", "non_field_errors")
 def _sentences(errors: Any, depth: int) -> Iterator[str]:
     if errors is None or isinstance(errors, bool):
         return
-    if not isinstance(errors, dict | list):
+    parts = _parts(errors)
+    if parts is None:
         yield str(errors)
-        return
-    if depth:
-        for start, value in _parts(errors):
+    elif depth:
+        for start, value in parts:
             yield from (f"{start}{sentence}" for sentence in _sentences(value, depth - 1))
 
 
-def _parts(errors: dict[str, Any] | list[Any]) -> Iterator[tuple[str, Any]]:
-    """The values of an object or an array, each after the words that its sentences begin with."""
-    if isinstance(errors, list):
-        for value in errors:
-            yield "", value
-        return
-    for key, value in errors.items():
-        start = f"{key}: "
-        if key in _SILENT:
-            start = ""
-        yield start, value
+def _parts(errors: Any) -> Iterator[tuple[str, Any]] | None:
+    """The values of an object or array, each after the words that its sentences begin with."""
+    if is_object(errors):
+        return (("" if key in _SILENT else f"{key}: ", value) for key, value in errors.items())
+    if is_array(errors):
+        return (("", value) for value in errors)
+    return None
 
 
 def spoken(content: Mapping[str, Any]) -> str:
