@@ -172,8 +172,8 @@ _ADVICE: Final[tuple[tuple[tuple[type[E2EError], ...], str, str], ...]] = (
         (ConnectError,),
         "No connection could be made",
         (
-            "Check base_url, the network, and whether a proxy is needed (those that the environment names"
-            " are used only if trust_env is on)."
+            "Check base_url, the network, and whether a proxy is needed (proxies from the"
+            " environment are used only if trust_env is on)."
         ),
     ),
     (

@@ -53,7 +53,7 @@ def parser_of(prog: str) -> argparse.ArgumentParser:
     )
     _add_server(parser.add_argument_group("the server").add_argument)
     _add_account(parser.add_argument_group("the account").add_argument)
-    _add_faults(parser.add_argument_group("what goes wrong").add_argument)
+    _add_faults(parser.add_argument_group("faults").add_argument)
     rules = parser.add_argument_group("rules", "What the account refuses, and how it behaves.")
     texts = comments_of(Rules)
     for field in attrs.fields(Rules):
@@ -116,7 +116,7 @@ def _add_server(add: _Add) -> None:
         "--keep",
         type=_whole(0),
         metavar="COUNT",
-        help=f"how many of the latest requests and changes to remember ({_DEFAULTS['keep']})",
+        help=f"how many of the latest requests and changes to keep ({_DEFAULTS['keep']})",
     )
 
 
@@ -133,7 +133,11 @@ def _add_account(add: _Add) -> None:
         metavar="COUNT|FILE",
         help=f"how many nodes, or a JSON file of them ({_DEFAULTS['nodes']})",
     )
-    add("--seed", type=int, help=f"of everything that is made up ({_DEFAULTS['seed']})")
+    add(
+        "--seed",
+        type=int,
+        help=f"random seed of images, nodes and faults ({_DEFAULTS['seed']})",
+    )
     add(
         "--dialect",
         dest="dialects",
@@ -171,7 +175,7 @@ def _add_faults(add: _Add) -> None:
         "--list-faults",
         action="store_true",
         default=False,
-        help="list the kinds of faults, and end",
+        help="list the kinds of faults, and exit",
     )
 
 

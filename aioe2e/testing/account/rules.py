@@ -173,8 +173,8 @@ class Rules:
     strict_slash: bool = _rule(_FLAG, default=False)
     #: The HTTP status for methods and bodies of dialects that are not accepted.
     refuse_dialect_with: int = _rule(_STATUS, default=405)
-    #: Requests that the rate limit lets in at once after a quiet time, 1 or more; None for as many
-    #: as it allows in a second (in an hour, if there is only a limit per hour).
+    #: Requests that the rate limit lets in at once after a quiet time, 1 or more. By default it
+    #: lets in as many as it allows in a second (in an hour, if there is only a limit per hour).
     burst: float | None = _rule(Knob(_burst, float, "COUNT"), default=None)
     #: Send the 429 as an HTML page, as the vendor's gateway was seen to do.
     throttle_html: bool = _rule(_FLAG, default=False)
