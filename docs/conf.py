@@ -6,6 +6,7 @@ import re
 from importlib import metadata
 from typing import Any
 
+from docutils import nodes
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util import logging
 
@@ -103,13 +104,23 @@ _RAISES = re.compile(r":raises *(.*?):")
 _TWO_WORDS = re.compile(r"[A-Za-z]+ (?!or )[a-z]+")
 
 
-def short_types(
+def types_in_signatures(
     _app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]
 ) -> None:
-    """Show the types that napoleon finds without their modules, as signatures do."""
-    for place, line in enumerate(lines):
-        if line.lstrip().startswith(":type:"):
-            lines[place] = re.sub(r"\baioe2e\.(?:[a-z_]+\.)+(?=[A-Z])", "", line)
+    """Show the type of an attribute behind its name, without its module, as other types are.
+
+    Napoleon puts it below the text.
+    """
+    shown: list[str] = []
+    name_at = 0
+    for line in lines:
+        if line.lstrip().startswith(".. attribute::"):
+            name_at = len(shown)
+        if line.startswith("   :type:"):
+            shown.insert(name_at + 1, re.sub(r"\baioe2e\.(?:[a-z_]+\.)+(?=[A-Z])", "", line))
+        else:
+            shown.append(line)
+    lines[:] = shown
 
 
 def warn_of_sentences_as_types(
@@ -122,9 +133,19 @@ def warn_of_sentences_as_types(
             logging.getLogger(__name__).warning("%s: a sentence is shown as a type: %s", name, line)
 
 
+def warn_of_types_as_fields(_app: Any, page: nodes.document) -> None:
+    """Complain of a field "Type": it is the beginning of a sentence that was cut at its colon."""
+    for field in page.findall(nodes.field_name):
+        if field.astext() == "Type":
+            logging.getLogger(__name__).warning(
+                "a sentence is shown as a type: %s", field.parent.astext(), location=field
+            )
+
+
 def setup(app: Any) -> None:
     GoogleDocstring._consume_inline_attribute = WholeAttributes._consume_inline_attribute
     app.connect("autodoc-process-signature", without_internals)
-    app.connect("autodoc-process-docstring", short_types, priority=900)
+    app.connect("autodoc-process-docstring", types_in_signatures, priority=900)
     app.connect("autodoc-process-docstring", warn_of_sentences_as_types, priority=900)
     app.connect("missing-reference", public_name)
+    app.connect("doctree-read", warn_of_types_as_fields)

@@ -97,7 +97,7 @@ async def delete(
         if plan is None:
             doomed = _chosen(given_, filters, listing) or named(images, listing)
             plan = _deletions(doomed, listing, in_use_too=in_use_too)
-        return await job.knowing(listing).carry_out(plan)
+        return await job.knowing(listing).carry_out(plan, nothing=given_.nothing)
 
 
 def _chosen(
@@ -170,7 +170,9 @@ async def rename(
         plan = given_.plan
         if plan is None:
             plan = _renames(template, given_, filters, listing)
-        return await job.knowing(listing).carry_out(plan, asks=len(plan) > 1)
+        return await job.knowing(listing).carry_out(
+            plan, asks=len(plan) > 1, nothing=given_.nothing
+        )
 
 
 def _new_names(
@@ -277,7 +279,9 @@ async def save(
         plan = given_.plan
         if plan is None:
             plan = _saves(pattern, given_, nodes)
-        return await attrs.evolve(job, nodes=dict(nodes)).carry_out(plan, asks=len(plan) > 1)
+        return await attrs.evolve(job, nodes=dict(nodes)).carry_out(
+            plan, asks=len(plan) > 1, nothing=given_.nothing
+        )
 
 
 def _image_names(

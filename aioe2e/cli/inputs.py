@@ -167,6 +167,13 @@ class Given:
     source: str = ""
 
     @property
+    def nothing(self) -> str:
+        """What is said where there is nothing to do."""
+        if self.source and not self.entries:
+            return f"nothing to do: {self.source} has no ids in it"
+        return "nothing to do"
+
+    @property
     def words(self) -> list[str]:
         """The ids, or names, of the things."""
         return [entry.word for entry in self.entries]
@@ -413,15 +420,17 @@ def group_of(text: str | None) -> Group | None:
         CommandError: There is no such way to group.
     """
     kind, _, marker = (text or "none").partition(":")
-    if kind == "none" and not marker:
-        return None
-    if kind == "distro" and not marker:
-        return select.by_distro
-    if kind == "name" and marker:
-        return select.by_name(until=marker)
-    if kind == "os_distribution" and marker:
-        return select.by_os_distribution(until=marker)
-    raise CommandError(f"--per: one of {', '.join(_GROUPS)} is needed, not {text!r}")
+    match kind, bool(marker):
+        case "none", False:
+            return None
+        case "distro", False:
+            return select.by_distro
+        case "name", True:
+            return select.by_name(until=marker)
+        case "os_distribution", True:
+            return select.by_os_distribution(until=marker)
+        case _:
+            raise CommandError(f"--per: one of {', '.join(_GROUPS)} is needed, not {text!r}")
 
 
 def check_filters(filters: Filters) -> None:

@@ -88,10 +88,14 @@ class Rotation:
     @property
     def _pattern(self) -> re.Pattern[str]:
         """What matches the names of its images, of any night."""
-        names = "|".join(re.escape(name or id_) for id_, name in self.names.items())
+        names = "|".join(re.escape(self.name_of(id_)) for id_ in self.names)
         ids = "|".join(map(re.escape, self.names))
         groups = {**_PATTERNS, "node": f"(?:{names})", "id": f"(?:{ids})"}
         return Template("--name", self.template, SAVE_FIELDS).pattern(groups)
+
+    def name_of(self, node: str) -> str:
+        """The name of a node, by its id; the id where it has none."""
+        return self.names[node] or node
 
     def node_of(self, image: SavedImage) -> str | None:
         """The id of the node that an image was saved of by this rotation; None for all others."""
@@ -103,7 +107,7 @@ class Rotation:
             return words["id"]
         same = list(self.names)
         if "node" in words:
-            same = [id_ for id_, name in self.names.items() if (name or id_) == words["node"]]
+            same = [id_ for id_ in self.names if self.name_of(id_) == words["node"]]
         return same[0] if len(same) == 1 else None
 
     @property
@@ -338,7 +342,7 @@ async def _delete(
 
 
 def _tell_failed(job: Job, rotation: Rotation, failed: Iterable[str]) -> None:
-    names = ", ".join(sorted(rotation.names[node] or node for node in failed))
+    names = ", ".join(sorted(map(rotation.name_of, failed)))
     if rotation.is_per_node:
         job.shell.screen.note(f"nothing is deleted of {names}: not saved")
     else:

@@ -245,19 +245,22 @@ class Job:
         """The same job, with a listing for its previews."""
         return attrs.evolve(self, known={image.image_id: image for image in images})
 
-    async def carry_out(self, plan: Plan, *, asks: bool = True) -> Exit:
+    async def carry_out(
+        self, plan: Plan, *, asks: bool = True, nothing: str = "nothing to do"
+    ) -> Exit:
         """Preview, ask, run, wait, report.
 
         Args:
             plan: The plan.
             asks: Whether a person has to agree, unless ``--yes`` is given.
+            nothing: What is said of an empty plan.
         """
         if self.run.dry_run:
             self.preview(plan)
             return Exit.OK
         self.warn(plan)
         if not len(plan):
-            self.shell.screen.note("nothing to do")
+            self.shell.screen.note(nothing)
             self.print(())
             return Exit.OK
         if asks and not self.run.yes:

@@ -112,6 +112,12 @@ class TestFiles:
     ) -> None:
         assert "a space parts the two, not a comma" in rename(f"{ids[0]},a\n{ids[1]},b\n")
 
+    @pytest.mark.parametrize("command", ["delete", "rename", "save"])
+    def test_an_empty_file_is_named_and_is_no_mistake(self, account: Account, command: str) -> None:
+        ran = account.run("images", command, "--from", "-", "-y", stdin="\n# nothing\n")
+        assert ran.code == 0
+        assert ran.err == "nothing to do: --from - has no ids in it\n"
+
     def test_many_equal_faults_are_one_sentence(self, account: Account) -> None:
         lines = "".join(f"{node} same\n" for node in account.fake.nodes)
         ran = account.run("images", "save", "--from", "-", "-y", stdin=lines)
