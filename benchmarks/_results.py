@@ -124,7 +124,7 @@ def machine() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    """The versions of what is imported, by the name in the import: a fork has another of its own."""
+    """The versions of what is imported. A fork may be installed under another name."""
     installed_as = importlib.metadata.packages_distributions()
     return {name: importlib.metadata.version(installed_as[name][0]) for name in _PACKAGES}
 
