@@ -262,9 +262,8 @@ if not TYPE_CHECKING:
     )
 
     # What every call needs is loaded now: an aiohttp that the library does not know is refused
-    # here, and the first call does not stall. The command line loads what a command needs, and
-    # pytest what its tests need.
-    if not (_lazy.is_command_line() or _lazy.is_pytest()):
+    # here, and the first call does not stall. The command line loads what a command needs.
+    if not _lazy.is_command_line():
         __getattr__("Session")
 
 del TYPE_CHECKING
