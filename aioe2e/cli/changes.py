@@ -45,8 +45,8 @@ __all__ = ["delete", "rename", "resume", "save"]
 
 #: What may stand in braces in a new name of an image.
 _RENAME_FIELDS: Final = ("name", "id", "distro", "created", "date", "time")
-#: So many of the words, the first ones, differ from thing to thing.
-_DIFFERENT: Final = 2
+#: Those of them that can differ from image to image.
+_OWN_FIELDS: Final = _RENAME_FIELDS[:4]
 #: Images that an error names.
 _SHOWN: Final = 10
 _Source = Annotated[
@@ -203,7 +203,7 @@ def _renames(
         images = named(given_.words, listing, given_.places)
         return Plan.rename(list(zip(images, new, strict=True)), existing=listing)
     images = _chosen(given_, filters, listing)
-    template.check_differs(len(images), _RENAME_FIELDS[:_DIFFERENT])
+    template.check_differs(len(images), _OWN_FIELDS)
     return _by_template(template, images, listing)
 
 
@@ -306,7 +306,7 @@ def _saves(template: Template | None, given_: Given, nodes: Sequence[tuple[str, 
     if template is None:
         new = given_.new_names()
         return Plan.save([(id_, text) for (id_, _), text in zip(nodes, new, strict=True)])
-    template.check_differs(len(nodes), SAVE_FIELDS[:_DIFFERENT])
+    template.check_differs(len(nodes), ("node", "id"))
     return Plan.save(names_of_nodes(template, nodes))
 
 

@@ -141,6 +141,15 @@ class TestFiles:
         assert said in ran.err
         assert len(ran.err.splitlines()) == 2
 
+    def test_a_template_whose_words_may_differ_is_carried_out(
+        self, account: Account, ids: list[str]
+    ) -> None:
+        ran = account.run(
+            "images", "rename", "--from", "-", "--to", "x-{created}", "-y", stdin="\n".join(ids[:2])
+        )
+        assert ran.code == 0, ran.err
+        assert account.writes == 2
+
     @pytest.mark.parametrize("text", ["{", '{"steps": 3}', '{"plan": {}, "items": []}', "[{}]"])
     def test_json_that_cannot_be_used_names_the_file(self, account: Account, text: str) -> None:
         ran = account.run("images", "delete", "--from", "-", "-y", stdin=text)
