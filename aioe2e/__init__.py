@@ -1,4 +1,4 @@
-"""Asyncio client for the saved images of the E2E Networks cloud (the MyAccount API).
+"""An asyncio client for the saved images of the E2E Networks cloud (the MyAccount API).
 
 ::
 
@@ -6,19 +6,19 @@
         for image in await session.images.list():
             print(image.image_id, image.name, image.state)
 
-Where to read on, with ``help``:
+Use ``help`` on these names to learn more:
 
-- `Session`: where credentials come from, lifetime, views; ``session.images`` and ``session.nodes``
-- `Images`: list, get, save, rename, delete, wait, and the same for many at once
-- `Plan`, `Report`, `Status`: bulk runs, what they promise, and how they are resumed
-- `Timeouts`, `RetryPolicy`, `Limits`: all settings
-- `aioe2e.errors`: every error; `OutcomeUnknownError` is the one to know
-- `aioe2e.select`: predicates that say which images are meant
-- `aioe2e.events`, `aioe2e.otel`: hooks, logs and OpenTelemetry
-- `aioe2e.fleet`: one budget for many processes
+- `Session`: credentials, lifetime and views; ``session.images`` and ``session.nodes``
+- `Images`: list, get, save, rename, delete and wait, for one image or many
+- `Plan`, `Report`, `Status`: bulk runs and how they are resumed
+- `Timeouts`, `RetryPolicy`, `Limits`: the settings
+- `aioe2e.errors`: every error; see `OutcomeUnknownError` first
+- `aioe2e.select`: predicates to select images
+- `aioe2e.events`, `aioe2e.otel`: hooks and OpenTelemetry
+- `aioe2e.fleet`: a limiter and a guard for many processes
 - `aioe2e.testing`: the emulator, for tests without an account
 
-The command line is ``python -m aioe2e --help``; ``python -m aioe2e demo`` needs no account.
+The command line is ``python -m aioe2e --help``. ``python -m aioe2e demo`` needs no account.
 """
 
 from . import _lazy
@@ -262,9 +262,8 @@ if not TYPE_CHECKING:
     )
 
     # What every call needs is loaded now: an aiohttp that the library does not know is refused
-    # here, and the first call does not stall. The command line loads what a command needs, and
-    # pytest what its tests need.
-    if not (_lazy.is_command_line() or _lazy.is_pytest()):
+    # here, and the first call does not stall. The command line loads what a command needs.
+    if not _lazy.is_command_line():
         __getattr__("Session")
 
 del TYPE_CHECKING

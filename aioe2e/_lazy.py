@@ -51,8 +51,3 @@ def is_command_line() -> bool:
         return "aioe2e" in sys.orig_argv
     name = program.replace("\\", "/").rpartition("/")[2]
     return name in ("aioe2e", "aioe2e.exe")
-
-
-def is_pytest() -> bool:
-    """Whether pytest runs in this process, which loads the package just for the plugin in it."""
-    return "_pytest" in sys.modules

@@ -119,8 +119,14 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": cores,
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """The versions of what is imported. A fork may be installed under another name."""
+    installed_as = importlib.metadata.packages_distributions()
+    return {name: importlib.metadata.version(installed_as[name][0]) for name in _PACKAGES}
 
 
 def conditions() -> str:

@@ -1,4 +1,4 @@
-"""The fixtures ``fake_e2e`` and ``e2e_session`` for users' own tests; installed with the package.
+"""The pytest fixtures ``fake_e2e`` and ``e2e_session``, which are installed with the package.
 
 ```python
 @pytest.mark.fake_e2e(images=50, faults=["reset"])
@@ -7,10 +7,12 @@ async def test_rotation(fake_e2e, e2e_session):
     assert len(fake_e2e.images) == 7
 ```
 
-They work with every runner of async tests (pytest-asyncio, anyio, a plain ``asyncio.run`` in a sync
-test): the emulator runs on a thread of its own, and the session is closed on the loop of the test,
-right after the test function. Client, emulator and web server load when they are first used, so
-that the plugin costs test runs without it next to nothing; ``-p no:aioe2e`` turns it off.
+They work with every runner of async tests (pytest-asyncio, anyio, or ``asyncio.run`` in a sync
+test). The emulator runs in a thread of its own. The session is closed on the loop of the test,
+right after the test function.
+
+The emulator is imported when a fixture is first used. A test run without the fixtures pays for
+``import aioe2e``, about 0.2 s. ``-p no:aioe2e`` turns the plugin off.
 """
 
 from __future__ import annotations
@@ -42,10 +44,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def fake_e2e(request: pytest.FixtureRequest) -> Iterator[FakeE2E]:
-    """A running `FakeE2E`, one for each test.
+    """Provide a running `FakeE2E` for each test.
 
-    ``@pytest.mark.fake_e2e(images=50)`` says how it is made. The marks of a module, a class and a
-    test are combined; where two differ, the one closer to the test wins.
+    ``@pytest.mark.fake_e2e(images=50)`` passes arguments to it. The marks of a module, a class and
+    a test are combined; the mark that is closest to the test takes precedence.
     """
     from . import FakeE2E  # noqa: PLC0415  # not before it is needed
 
@@ -62,10 +64,10 @@ def fake_e2e(request: pytest.FixtureRequest) -> Iterator[FakeE2E]:
 
 @pytest.fixture
 def e2e_session(request: pytest.FixtureRequest, fake_e2e: FakeE2E) -> Iterator[Session]:
-    """A `Session` for the emulator of ``fake_e2e``.
+    """Provide a `Session` for the emulator of ``fake_e2e``.
 
-    It is closed when the test function ends. A test that is not async and runs loops of its own
-    should use ``async with e2e_session:`` in the first one; the session belongs to that loop.
+    It is closed when the test function ends. A sync test that runs event loops of its own should
+    use ``async with e2e_session:`` in the first one, since the session belongs to that loop.
     """
     session = fake_e2e.session()
     item = request.node

@@ -181,7 +181,7 @@ class Setting:
             "dialect": dice.choice(
                 dialects.get(spoken, (aioe2e.Dialect.AUTO, aioe2e.Dialect.CURRENT))
             ),
-            "timeouts": aioe2e.Timeouts(attempt=0.6, total=60.0, connect=0.6),
+            "timeouts": aioe2e.Timeouts(attempt=1.2, total=60.0, connect=1.2),
             "retry": aioe2e.RetryPolicy(
                 base=0.005, cap=0.05, look=1.0, max_retry_after=dice.choice((0.2, 0.2, 0.2, 2.0))
             ),

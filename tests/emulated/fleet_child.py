@@ -10,7 +10,9 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+import attrs
 import redis.asyncio
+from reserved import Moment, moments
 
 import aioe2e
 from aioe2e.fleet import RedisGuard, RedisLimiter
@@ -30,8 +32,11 @@ async def work(task: dict[str, Any]) -> dict[str, Any]:
         limiter=limiter,
         guard=guard,
     )
+    reserved: list[Moment] = []
     async with session:
         if limiter is not None:
+            # Without a name, the session has been given the one for its account.
+            reserved = moments(next(iter(limiter._siblings.values()), limiter))
             await client.ping()  # so that no connection is made once the clock runs
         print("ready", flush=True)
         sys.stdin.readline()
@@ -40,12 +45,14 @@ async def work(task: dict[str, Any]) -> dict[str, Any]:
         if "renames" in task:
             jobs = [session.images.rename(image, name) for image, name in task["renames"]]
         else:
-            jobs = [session.request("GET", "nodes/") for _ in range(task["requests"])]
+            query = {"process": str(task.get("process", ""))}
+            jobs = [session.request("GET", "nodes/", query=query) for _ in range(task["requests"])]
         results = await asyncio.gather(*jobs, return_exceptions=True)
         ended = time.monotonic()
     await client.aclose()
     errors = [repr(result) for result in results if isinstance(result, BaseException)]
-    return {"began": began, "ended": ended, "took": ended - began, "errors": errors}
+    told = {"began": began, "ended": ended, "took": ended - began, "errors": errors}
+    return told | {"moments": [attrs.astuple(moment) for moment in reserved]}
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from aioe2e import (
     StepEvent,
     Timeouts,
 )
+from aioe2e._clock import Clock
 from aioe2e.testing import FakeE2E, Fault, Faults
 
 FAST = RetryPolicy(base=0.001, cap=0.002, look=0.02)
@@ -280,8 +281,12 @@ async def test_an_outage_is_told_and_its_end(caplog: pytest.LogCaptureFixture) -
     heard = Listener()
     caplog.set_level(logging.INFO)
     none = RetryPolicy(attempts=1, look=0.02)
-    async with FakeE2E(images=6) as fake, fake.session(hooks=[heard], retry=none) as session:
-        fake.faults = Faults.on("delete", "503-json", times=2)
+    hasty = Clock(sleep=lambda _: asyncio.sleep(0.001))
+    async with (
+        FakeE2E(images=6) as fake,
+        fake.session(hooks=[heard], retry=none, _clock=hasty) as session,
+    ):
+        fake.faults = Faults.on("delete", "503-json", times=4)  # also if the second is late
         await session.images.run(Plan.delete([*fake.images]), limit=2)
     assert [event.state for event in heard.of(RunEvent)] == [
         "started",

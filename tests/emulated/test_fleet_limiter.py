@@ -12,12 +12,12 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import attrs
 import pytest
 import redis
 import redis.asyncio
 from patience import SOON
 from redis_server import RedisServer
+from reserved import CLOCKS, moments
 
 from aioe2e import ConfigError
 from aioe2e.fleet import RedisLimiter
@@ -52,42 +52,6 @@ async def times(limiter: RedisLimiter, count: int) -> list[float]:
         return now()
 
     return [began, *sorted(await asyncio.gather(*(one() for _ in range(count))))]
-
-
-@attrs.frozen
-class Moment:
-    """What Redis said to a process that asked for a turn, and between which times it said so."""
-
-    asked: float
-    answered: float
-    wait: float
-
-    def follows(self, earlier: Moment, interval: float) -> bool:
-        """Whether it comes an interval after an earlier one, or at once where that is over."""
-        early = self.asked + self.wait - (earlier.answered + earlier.wait)
-        late = self.answered + self.wait - (earlier.asked + earlier.wait)
-        return late >= interval - CLOCKS and (early <= interval + CLOCKS or self.wait == 0)
-
-
-#: Seconds by which the clock of Redis and that of a loop may drift apart in a test.
-CLOCKS = 0.002
-
-
-def moments(limiter: RedisLimiter) -> list[Moment]:
-    """The moments that Redis reserves for a limiter from now on.
-
-    They tell what the limiter is about, also where the machine is too busy to wake it in time.
-    """
-    reserve, reserved = limiter._budget.reserve, []
-
-    async def noted(weight: int) -> float:
-        asked = now()
-        wait = await reserve(weight)
-        reserved.append(Moment(asked, now(), wait))
-        return wait
-
-    limiter._budget.reserve = noted  # type: ignore[method-assign]  # only watched
-    return reserved
 
 
 async def until(true: Callable[[], object]) -> None:

@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioe2e._http.reply import BodyTooLargeError, BrokenBodyError, Unpacker
+from aioe2e._http.reply import (
+    BodyTooLargeError,
+    BrokenBodyError,
+    Unpacker,
+    _announced_length,
+)
 
 MIB = 1024 * 1024
 
@@ -142,3 +147,16 @@ def test_a_bomb_costs_little_memory_and_gives_the_loop_turns(name: str) -> None:
     finally:
         tracemalloc.stop()
     assert turns >= 3
+
+
+@pytest.mark.parametrize(
+    ("header", "length"), [("0", 0), ("42", 42), ("", None), ("-1", None), ("1e3", None)]
+)
+def test_a_length_is_read_where_it_is_a_whole_number(header: str, length: int | None) -> None:
+    assert _announced_length({"Content-Length": header}) == length
+
+
+def test_a_length_of_thousands_of_digits_is_a_large_one() -> None:
+    length = _announced_length({"Content-Length": "9" * 10_000})
+    assert length is not None
+    assert length > 10**15
