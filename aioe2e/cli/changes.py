@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import Annotated, Final
@@ -23,6 +24,7 @@ from .inputs import (
     now_fields,
     one_of,
     read_source,
+    several,
     typed,
 )
 from .journals import Journal, Origin, find_journal, origin_of
@@ -45,8 +47,6 @@ __all__ = ["delete", "rename", "resume", "save"]
 
 #: What may stand in braces in a new name of an image.
 _RENAME_FIELDS: Final = ("name", "id", "distro", "created", "date", "time")
-#: So many of the words, the first ones, differ from thing to thing.
-_DIFFERENT: Final = 2
 #: Images that an error names.
 _SHOWN: Final = 10
 _Source = Annotated[
@@ -202,9 +202,7 @@ def _renames(
         new = given_.new_names()
         images = named(given_.words, listing, given_.places)
         return Plan.rename(list(zip(images, new, strict=True)), existing=listing)
-    images = _chosen(given_, filters, listing)
-    template.check_differs(len(images), _RENAME_FIELDS[:_DIFFERENT])
-    return _by_template(template, images, listing)
+    return _by_template(template, _chosen(given_, filters, listing), listing)
 
 
 def _check_pair(first: str, one: object, second: str, other: object) -> None:
@@ -218,6 +216,11 @@ def _check_pair(first: str, one: object, second: str, other: object) -> None:
 def _by_template(
     template: Template, images: Iterable[SavedImage | str], listing: Sequence[SavedImage]
 ) -> Plan:
+    """A plan of renames.
+
+    Raises:
+        CommandError: Several images get the same name.
+    """
     now = now_fields()
 
     def new_name(image: SavedImage) -> str:
@@ -228,7 +231,20 @@ def _by_template(
         own = {"name": image.name, "id": image.image_id, "distro": distro, "created": created}
         return template({**now, **own})
 
-    return Plan.rename(images, to=new_name, existing=listing)
+    found = list(images)
+    known = {image.image_id: image for image in found if isinstance(image, SavedImage)}
+    numbers = Counter(map(new_name, known.values()))
+    shared = [
+        f"{number:,} images get the name {name!r}" for name, number in numbers.items() if number > 1
+    ]
+    if shared:
+        raise several(
+            shared,
+            f"--to: {template.text!r} gives {len(shared)} names more than once",
+            about="--to: ",
+            next_step="put {name} or {id} in it",
+        )
+    return Plan.rename(found, to=new_name, existing=listing)
 
 
 async def save(
@@ -306,7 +322,7 @@ def _saves(template: Template | None, given_: Given, nodes: Sequence[tuple[str, 
     if template is None:
         new = given_.new_names()
         return Plan.save([(id_, text) for (id_, _), text in zip(nodes, new, strict=True)])
-    template.check_differs(len(nodes), SAVE_FIELDS[:_DIFFERENT])
+    template.check_differs(len(nodes), ("node", "id"))
     return Plan.save(names_of_nodes(template, nodes))
 
 
