@@ -65,27 +65,27 @@ async def delete(
     *images: Annotated[str, argument("IMAGE", "Ids, or whole names.")],
     source: _Source = None,
     missing_ok: Annotated[
-        bool, option("--missing-ok", text="An image that is not there counts as unchanged.")
+        bool, option("--missing-ok", text="Count an image that does not exist as unchanged.")
     ] = False,
     in_use_too: Annotated[
-        bool, option("--in-use-too", text="Delete images in use, too, if the server lets you.")
+        bool, option("--in-use-too", text="Also delete images in use, if the server allows it.")
     ] = False,
     verify: Annotated[
         bool,
         option(
             "--verify",
-            text="Afterwards, look until the listing shows none of the images, for a limited time. "
-            "One that it still shows then is UNKNOWN.",
+            text="Afterwards, check the listing until it shows none of the images, for a limited "
+            "time. One that it still shows then is UNKNOWN.",
         ),
     ] = False,
     filters: FilterOptions = NO_FILTERS,
     change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
-    """Delete saved images: by id or name, from a file, or by what they are.
+    """Delete saved images: by id or name, from a file, or by filters.
 
-    The plan is shown before anything is deleted, and you are asked. Where images that are in use
-    are selected, nothing is deleted, unless --in-use-too is given.
+    Shows the plan and asks before anything is deleted. If an image in use is selected, nothing is
+    deleted unless --in-use-too is given. (--force answers the question, and does not imply it.)
     """
     one_of({"IMAGE": bool(images), "--from": source is not None, "filters": filters.any})
     check_filters(filters)
@@ -154,10 +154,10 @@ async def rename(
     change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
-    """Rename saved images: one, those of a file, or all that the filters select.
+    """Rename saved images: one, those in a file, or all that the filters select.
 
-    Chains and swaps of names are ordered so that no rename meets a name that is in use. More than
-    one rename is asked about.
+    Orders chains and swaps so that no rename collides with an existing name. Asks for confirmation
+    if there is more than one rename.
     """
     one_of({"IMAGE": image is not None, "--from": source is not None, "filters": filters.any})
     check_filters(filters)
@@ -267,11 +267,11 @@ async def save(
     change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
-    """Save images of nodes: of one, of those of a file, or of all.
+    """Save images of nodes: of one node, of those in a file, or of all nodes.
 
-    A save that may have been carried out is never sent again. Without --wait the command ends when
-    the server has accepted the saves; the images get ready later. More than one save is asked
-    about. Dates are those of UTC.
+    A save that may have been carried out is never sent again. Without --wait, the command ends when
+    the server has accepted the saves; the images become ready later. Asks for confirmation if there
+    is more than one save. Dates are in UTC.
     """
     one_of({"NODE": node is not None, "--from": source is not None, "--all": every})
     pattern = _image_names(node, name, template, every=every)
@@ -339,11 +339,11 @@ async def resume(
     change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
-    """Go on with a command that was interrupted, or that failed in part.
+    """Resume a command that was interrupted or partly failed.
 
-    What is left is carried out: what was never sent, and what failed by a fault that passes. What
-    is unknown is settled from the listing, as far as it can tell. Then saved images are waited
-    for, if the command was to do that. The account is the one that the command had.
+    Checks the listing for unknown outcomes. Runs the steps that were never sent and those that
+    failed with a transient error. Waits for saved images if the first command did. Uses the account
+    of the first command.
     """
     journal = find_journal(name, shell.environ)
     origin = origin_of(journal.path)
