@@ -64,7 +64,7 @@ class RunSettings:
         longest_wait: Seconds that a single call waits by itself before it tries again.
         check: Gives the outcomes, among some, of which a listing tells more in so many seconds.
         tell: Told of the run and its steps; None where there are no hooks.
-        options: See `RunOptions`.
+        limit: This and the others are described in `RunOptions`.
 
     Raises:
         UsageError: An option is not as `RunOptions` says.
@@ -169,14 +169,14 @@ class Engine:
         #: Loop time at which the run is cut short.
         self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
-        #: What the calls are told of a run without a journal.
+        #: What every call of a run without a journal has to keep to.
         self._orders = NO_ORDERS
         #: Why nothing new starts; empty while steps are started.
         self._ended = ""
         #: Why what was in flight was cancelled; empty while that is not so.
         self._cancelled = ""
         self._over = False
-        #: Whether a step needs more before its call than the step itself: its half, its journal.
+        #: Whether a step is prepared for its call: some come in halves, or are noted in a journal.
         self._is_prepared = False
         #: Whether a consumer or hooks are told of each outcome.
         self._is_seen = False
@@ -187,7 +187,7 @@ class Engine:
         """Begin.
 
         Raises what opening the journal or the iterable raises. Nothing has been sent then, and
-        every step of a plan is SKIPPED.
+        every step of a plan is SKIPPED in the report.
         """
         loop = asyncio.get_running_loop()
         self._now = self._settings.clock.bound_to(loop)
@@ -199,6 +199,7 @@ class Engine:
             self._source.start()
         except BaseException as error:
             self._fail(error)
+            self._queue.end(iter(()))  # the error comes in place of outcomes
             self._close_books()
             raise
         self._watch.started(self._source.total)

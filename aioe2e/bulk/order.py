@@ -160,12 +160,11 @@ class PlanSource:
         steps: All steps, each with an index; the saves first that an earlier run left open.
 
     Attributes:
-        steps: The same.
         taken: How many times a step was given out.
     """
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        self.steps: Sequence[Step] = steps
+        self._steps = steps
         self.taken: int = 0
         #: The first place that the walk through the steps has not reached.
         self._cursor = 0
@@ -183,12 +182,12 @@ class PlanSource:
         self._in_first_half: set[int] = set()
         #: Those among them of which the second half can never run, each with the step to blame.
         self._broken: dict[int, Step] = {}
-        if any(step.after or step.via is not None for step in self.steps):
+        if any(step.after or step.via is not None for step in self._steps):
             self._tie()
 
     def _tie(self) -> None:
-        self._places = {index_of(step): place for place, step in enumerate(self.steps)}
-        for place, step in enumerate(self.steps):
+        self._places = {index_of(step): place for place, step in enumerate(self._steps)}
+        for place, step in enumerate(self._steps):
             # One that is not in the plan was done by an earlier run.
             if before := {index for index in step.after if index in self._places}:
                 self._missing[place] = len(before)
@@ -199,12 +198,12 @@ class PlanSource:
     @property
     def total(self) -> int:
         """How many steps there are."""
-        return len(self.steps)
+        return len(self._steps)
 
     @property
     def more(self) -> bool:
         """Whether a step can be given out now."""
-        return bool(self._freed) or self._cursor < len(self.steps)
+        return bool(self._freed) or self._cursor < len(self._steps)
 
     def start(self) -> None:
         """Nothing needs to be done."""
@@ -216,28 +215,28 @@ class PlanSource:
         """The next step that can run; None if there is none now."""
         if self._freed:
             place = heapq.heappop(self._freed)
-        elif self._cursor < len(self.steps):
+        elif self._cursor < len(self._steps):
             place = self._cursor
             self._cursor += 1
-            if self.steps[place].via is not None:
+            if self._steps[place].via is not None:
                 self._in_first_half.add(place)
             if self._missing:
                 self._advance()
         else:
             return None
         self.taken += 1
-        return self.steps[place]
+        return self._steps[place]
 
     def _advance(self) -> None:
         """Move the cursor on to a step that can run; those it passes come back when freed."""
-        while self._cursor < len(self.steps) and not self._can_begin(self._cursor):
+        while self._cursor < len(self._steps) and not self._can_begin(self._cursor):
             self._cursor += 1
 
     def _can_begin(self, place: int) -> bool:
         """Whether a step that was not given out can be, at least its first half."""
         if place in self._gone:
             return False
-        return place not in self._missing or self.steps[place].via is not None
+        return place not in self._missing or self._steps[place].via is not None
 
     def done(self, step: Step) -> None:
         """Let the steps go that waited for this one."""
@@ -278,7 +277,7 @@ class PlanSource:
             for place in self._followers.pop(index_of(cause), ()):
                 if place in self._gone or place in self._broken:
                     continue
-                follower = self.steps[place]
+                follower = self._steps[place]
                 if place in self._in_first_half:
                     self._broken[place] = cause
                     continue

@@ -258,9 +258,9 @@ class Plan(Sequence[Step]):
             UsageError: The file cannot be read, is not a journal, or is damaged before its last
                 line.
         """
-        plan, records = journal_reader.read(path)
-        resumed = attrs.evolve(cls.from_dict(plan), journal=os.fspath(path))
-        return remaining_plan(resumed, records)
+        stored, records = journal_reader.read(path)
+        remaining = remaining_plan(cls.from_dict(stored), records)
+        return attrs.evolve(remaining, journal=os.fspath(path))
 
     @overload
     def __getitem__(self, place: int) -> Step: ...

@@ -24,7 +24,6 @@ class IterableSource:
         taken: How many steps were given out; the next one's index, if it brings none.
     """
 
-    steps: tuple[Step, ...] = ()
     total = None
 
     def __init__(self, iterable: Iterable[object]) -> None:

@@ -234,7 +234,6 @@ class Stream:
         except BaseException:
             self._state = "left"
             self._raised = True
-            self._queue.end(iter(()))
             raise
 
     def _raise_once(self) -> None:

@@ -586,6 +586,7 @@ def test_a_child_forked_while_a_journal_is_opened_does_not_keep_its_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, tell = os.pipe()
+    told, answer = os.pipe()
     lock = journal_module._lock
     children: list[int] = []
 
@@ -595,9 +596,11 @@ def test_a_child_forked_while_a_journal_is_opened_does_not_keep_its_lock(
         child = os.fork()
         if not child:  # pragma: no cover  # a process without the coverage's end
             os.close(tell)
+            os.write(answer, b".")
             os.read(go, 1)
             os._exit(0)
         children.append(child)
+        assert os.read(told, 1)  # the child has let go of what it should
 
     try:
         with monkeypatch.context() as patch:
@@ -608,7 +611,8 @@ def test_a_child_forked_while_a_journal_is_opened_does_not_keep_its_lock(
         os.close(tell)
         for child in children:
             os.waitpid(child, 0)
-        os.close(go)
+        for end in (go, told, answer):
+            os.close(end)
 
 
 def test_the_journal_of_another_version_is_named_and_left_as_it_is(path: Path) -> None:
