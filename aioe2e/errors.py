@@ -183,7 +183,7 @@ class AttemptTimeoutError(TransportError, TimeoutError):
 
 
 class OutcomeUnknownError(E2EError):
-    """A write was sent, and it is unknown whether the server carried it out.
+    """A change was sent, and it is unknown whether the server carried it out.
 
     Do not repeat a save: list the images, or call `Images.reconcile`. A rename can be repeated, and
     so can a delete with ``missing_ok=True``.
@@ -395,7 +395,7 @@ class WaitTimeoutError(E2EError, TimeoutError):
 
 
 class GuardError(E2EError):
-    """The guard did not allow a write: another process is writing, or the guard failed.
+    """The guard did not allow a change: another process is changing the image, or the guard failed.
 
     Nothing was sent, so the call may be repeated. In a run, the step is SKIPPED.
     """

@@ -182,12 +182,21 @@ def settings() -> list[str]:
         [
             f"`{owner.__name__}.{field.name}`",
             f"`{shown(field.default)}`",
-            attributes(owner)[field.name],
+            meaning(owner, field.name, attributes(owner)),
         ]
         for owner in (Timeouts, RetryPolicy, Limits)
         for field in attrs.fields(owner)
     )
     return table(["setting", "default", "meaning"], rows)
+
+
+def meaning(owner: type[Any], field: str, texts: Mapping[str, str]) -> str:
+    """What a field means, for its row of a table."""
+    if field not in texts:
+        raise ValueError(
+            f"{owner.__name__}.{field} has no comment: say what it means in a #: comment above it"
+        )
+    return texts[field]
 
 
 def shown(default: object) -> str:
@@ -268,7 +277,7 @@ def rules() -> list[str]:
     """Every rule of the emulator, with its default and the comment above it."""
     texts = comments_of(Rules)
     rows = (
-        [f"`{field.name}`", f"`{field.default!r}`", texts[field.name]]
+        [f"`{field.name}`", f"`{field.default!r}`", meaning(Rules, field.name, texts)]
         for field in attrs.fields(Rules)
     )
     return table(["rule", "default", "meaning"], rows)

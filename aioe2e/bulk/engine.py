@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar, cast
 
@@ -117,7 +118,8 @@ class RunSettings:
 
 
 def _require_seconds(option: str, value: object, needed: str) -> None:
-    if not is_number(value) or not 0 < value < math.inf:
+    # An int can be larger than any float, and then cannot be added to a time.
+    if not is_number(value) or not 0 < value <= sys.float_info.max:
         raise UsageError(f"{option}: {needed} is needed, not {quoted(value)}")
 
 
@@ -184,19 +186,16 @@ class Engine:
     async def start(self) -> None:
         """Begin.
 
-        Raises what opening the journal or the iterable raises; nothing has been sent then.
+        Raises what opening the journal or the iterable raises. Nothing has been sent then, and
+        every step of a plan is SKIPPED.
         """
-        settings = self._settings
         loop = asyncio.get_running_loop()
-        self._now = settings.clock.bound_to(loop)
+        self._now = self._settings.clock.bound_to(loop)
         self._began = self._now()
-        self._is_seen = self._queue.attached or settings.tell is not None
+        self._is_seen = self._queue.attached or self._settings.tell is not None
         self._counts_only = self._plan is None and not self._is_seen
-        if settings.journal is not None and self._plan is not None:
-            self._journal = await Journal.open_aside(settings.journal, self._plan)
-        has_halves = any(step.via is not None for step in self._plan or ())
-        self._is_prepared = has_halves or self._journal is not None
         try:
+            await self._open_journal()
             self._source.start()
         except BaseException as error:
             self._fail(error)
@@ -205,12 +204,28 @@ class Engine:
         self._watch.started(self._source.total)
         if self._meter is not None:
             self._meter.start()
-        if settings.deadline is not None:
-            self._deadline = self._began + settings.deadline
-            self._orders = CallOrders(self._deadline)
-            left = max(0.0, self._deadline - self._now())
-            self._timer = loop.call_later(left, self.cancel, self._deadline_reason())
+        self._start_deadline(loop)
         self._hire_or_close()
+
+    async def _open_journal(self) -> None:
+        """Open the journal, if there is one, and see what the steps need before their calls."""
+        path, plan = self._settings.journal, self._plan
+        if plan is None:
+            return
+        if path is not None:
+            self._journal = await Journal.open_aside(path, plan)
+        has_halves = any(step.via is not None for step in plan)
+        self._is_prepared = has_halves or self._journal is not None
+
+    def _start_deadline(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the time limit of the run, if it has one, end the run and its calls."""
+        seconds = self._settings.deadline
+        if seconds is None:
+            return
+        self._deadline = self._began + seconds
+        self._orders = CallOrders(self._deadline)
+        left = max(0.0, self._deadline - self._now())
+        self._timer = loop.call_later(left, self.cancel, self._deadline_reason())
 
     def stop(self, reason: str) -> None:
         """Let nothing new start. What is in flight ends in its own time."""

@@ -55,14 +55,15 @@ _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 class Journal:
     """Writes the journal of one run. While it is open, no other run can open the same file."""
 
-    def __init__(self, descriptor: int, path: str, size: int) -> None:
+    def __init__(self, descriptor: int, path: str) -> None:
         self._descriptor = descriptor
         self._path = path
-        self._size = size
+        #: Bytes of the whole lines in the file.
+        self._size = 0
         self._complained = False
-        _open_journals.add(self)
         #: Writes under way that have their line, by step and half: a second attempt needs none.
         self._noted: set[tuple[int, int]] = set()
+        _open_journals.add(self)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], plan: Plan) -> Self:
@@ -73,25 +74,29 @@ class Journal:
                 another run, or knows more of the plan's steps than the plan does.
         """
         text = path_text("journal", path)
-        descriptor = _opened(text)
+        journal = cls(_opened(text), text)
         try:
-            _lock(descriptor, text)
-            whole, torn = b"", b""
-            if not _is_new(descriptor):
-                whole, torn = content_of(text)
-            lines = _begin(text, whole, torn, plan)
-            os.ftruncate(descriptor, len(whole))
-            journal = cls(descriptor, text, len(whole))
-            journal._write(lines)
+            journal._begin(plan)
         except OSError as error:
             problem = f"the journal {quoted(text)} cannot be written: {why(error)}"
         except BaseException:
-            os.close(descriptor)
+            journal.close()
             raise
         else:
             return journal
-        os.close(descriptor)
+        journal.close()
         raise UsageError(problem)
+
+    def _begin(self, plan: Plan) -> None:
+        """Lock the file, see whether it is that of the plan, and write the line of a new run."""
+        _lock(self._descriptor, self._path)
+        whole, torn = b"", b""
+        if not _is_new(self._descriptor):
+            whole, torn = content_of(self._path)
+        line = _first_line(self._path, whole, torn, plan)
+        os.ftruncate(self._descriptor, len(whole))
+        self._size = len(whole)
+        self._write(line)
 
     @classmethod
     async def open_aside(cls, path: str | os.PathLike[str], plan: Plan) -> Self:
@@ -326,7 +331,7 @@ def _lock(descriptor: int, path: str) -> None:
         )
 
 
-def _begin(path: str, whole: bytes, torn: bytes, plan: Plan) -> str:
+def _first_line(path: str, whole: bytes, torn: bytes, plan: Plan) -> str:
     """The line that a run begins with: a header in a new file, else a ``run``."""
     if not whole:
         header = _header(plan)

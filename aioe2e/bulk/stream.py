@@ -7,11 +7,12 @@ callable that performs one.
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final, Literal, Self, TypedDict, Unpack
 
 from aioe2e import events
@@ -257,5 +258,19 @@ def _check_journal_of(plan: Plan, settings: RunSettings) -> None:
     warnings.warn(
         f"this plan was resumed from the journal {quoted(plan.journal)} and runs without journal=:"
         " a later Plan.resume would offer the same steps again",
-        stacklevel=4,
+        stacklevel=_level_of_caller(),
     )
+
+
+def _level_of_caller() -> int:
+    """The ``stacklevel`` with which a warning of the caller points at the user's own line."""
+    level, frame = 0, inspect.currentframe()
+    while frame is not None and _is_ours(frame):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Whether a frame runs code of this package."""
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0] == "aioe2e"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import Annotated, Final
@@ -23,6 +24,7 @@ from .inputs import (
     now_fields,
     one_of,
     read_source,
+    several,
     typed,
 )
 from .journals import Journal, Origin, find_journal, origin_of
@@ -45,8 +47,6 @@ __all__ = ["delete", "rename", "resume", "save"]
 
 #: What may stand in braces in a new name of an image.
 _RENAME_FIELDS: Final = ("name", "id", "distro", "created", "date", "time")
-#: So many of the words, the first ones, differ from thing to thing.
-_DIFFERENT: Final = 2
 #: Images that an error names.
 _SHOWN: Final = 10
 _Source = Annotated[
@@ -65,27 +65,27 @@ async def delete(
     *images: Annotated[str, argument("IMAGE", "Ids, or whole names.")],
     source: _Source = None,
     missing_ok: Annotated[
-        bool, option("--missing-ok", text="An image that is not there counts as unchanged.")
+        bool, option("--missing-ok", text="Count an image that does not exist as unchanged.")
     ] = False,
     in_use_too: Annotated[
-        bool, option("--in-use-too", text="Delete images in use, too, if the server lets you.")
+        bool, option("--in-use-too", text="Also delete images in use, if the server allows it.")
     ] = False,
     verify: Annotated[
         bool,
         option(
             "--verify",
-            text="Afterwards, look until the listing shows none of the images, for a limited time. "
-            "One that it still shows then is UNKNOWN.",
+            text="Afterwards, check the listing until it shows none of the images, for a limited "
+            "time. One that it still shows then is UNKNOWN.",
         ),
     ] = False,
     filters: FilterOptions = NO_FILTERS,
     change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
-    """Delete saved images: by id or name, from a file, or by what they are.
+    """Delete saved images: by id or name, from a file, or by filters.
 
-    The plan is shown before anything is deleted, and you are asked. Where images that are in use
-    are selected, nothing is deleted, unless --in-use-too is given.
+    Shows the plan and asks before anything is deleted. If an image in use is selected, nothing is
+    deleted unless --in-use-too is given. (--force answers the question, and does not imply it.)
     """
     one_of({"IMAGE": bool(images), "--from": source is not None, "filters": filters.any})
     check_filters(filters)
@@ -154,10 +154,10 @@ async def rename(
     change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
-    """Rename saved images: one, those of a file, or all that the filters select.
+    """Rename saved images: one, those in a file, or all that the filters select.
 
-    Chains and swaps of names are ordered so that no rename meets a name that is in use. More than
-    one rename is asked about.
+    Orders chains and swaps so that no rename collides with an existing name. Asks for confirmation
+    if there is more than one rename.
     """
     one_of({"IMAGE": image is not None, "--from": source is not None, "filters": filters.any})
     check_filters(filters)
@@ -202,9 +202,7 @@ def _renames(
         new = given_.new_names()
         images = named(given_.words, listing, given_.places)
         return Plan.rename(list(zip(images, new, strict=True)), existing=listing)
-    images = _chosen(given_, filters, listing)
-    template.check_differs(len(images), _RENAME_FIELDS[:_DIFFERENT])
-    return _by_template(template, images, listing)
+    return _by_template(template, _chosen(given_, filters, listing), listing)
 
 
 def _check_pair(first: str, one: object, second: str, other: object) -> None:
@@ -218,6 +216,11 @@ def _check_pair(first: str, one: object, second: str, other: object) -> None:
 def _by_template(
     template: Template, images: Iterable[SavedImage | str], listing: Sequence[SavedImage]
 ) -> Plan:
+    """A plan of renames.
+
+    Raises:
+        CommandError: Several images get the same name.
+    """
     now = now_fields()
 
     def new_name(image: SavedImage) -> str:
@@ -228,7 +231,20 @@ def _by_template(
         own = {"name": image.name, "id": image.image_id, "distro": distro, "created": created}
         return template({**now, **own})
 
-    return Plan.rename(images, to=new_name, existing=listing)
+    found = list(images)
+    known = {image.image_id: image for image in found if isinstance(image, SavedImage)}
+    numbers = Counter(map(new_name, known.values()))
+    shared = [
+        f"{number:,} images get the name {name!r}" for name, number in numbers.items() if number > 1
+    ]
+    if shared:
+        raise several(
+            shared,
+            f"--to: {template.text!r} gives {len(shared)} names more than once",
+            about="--to: ",
+            next_step="put {name} or {id} in it",
+        )
+    return Plan.rename(found, to=new_name, existing=listing)
 
 
 async def save(
@@ -251,11 +267,11 @@ async def save(
     change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
-    """Save images of nodes: of one, of those of a file, or of all.
+    """Save images of nodes: of one node, of those in a file, or of all nodes.
 
-    A save that may have been carried out is never sent again. Without --wait the command ends when
-    the server has accepted the saves; the images get ready later. More than one save is asked
-    about. Dates are those of UTC.
+    A save that may have been carried out is never sent again. Without --wait, the command ends when
+    the server has accepted the saves; the images become ready later. Asks for confirmation if there
+    is more than one save. Dates are in UTC.
     """
     one_of({"NODE": node is not None, "--from": source is not None, "--all": every})
     pattern = _image_names(node, name, template, every=every)
@@ -306,7 +322,7 @@ def _saves(template: Template | None, given_: Given, nodes: Sequence[tuple[str, 
     if template is None:
         new = given_.new_names()
         return Plan.save([(id_, text) for (id_, _), text in zip(nodes, new, strict=True)])
-    template.check_differs(len(nodes), SAVE_FIELDS[:_DIFFERENT])
+    template.check_differs(len(nodes), ("node", "id"))
     return Plan.save(names_of_nodes(template, nodes))
 
 
@@ -323,11 +339,11 @@ async def resume(
     change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
-    """Go on with a command that was interrupted, or that failed in part.
+    """Resume a command that was interrupted or partly failed.
 
-    What is left is carried out: what was never sent, and what failed by a fault that passes. What
-    is unknown is settled from the listing, as far as it can tell. Then saved images are waited
-    for, if the command was to do that. The account is the one that the command had.
+    Checks the listing for unknown outcomes. Runs the steps that were never sent and those that
+    failed with a transient error. Waits for saved images if the first command did. Uses the account
+    of the first command.
     """
     journal = find_journal(name, shell.environ)
     origin = origin_of(journal.path)

@@ -22,7 +22,7 @@ async def completion(
 ) -> Exit:
     """Print a script that completes commands and options.
 
-    The script stands alone: completing calls no program and sends nothing. bash reads it from
+    The script is self-contained: it runs no program and sends nothing. bash reads it from
     ~/.local/share/bash-completion/completions/aioe2e, zsh from the file _aioe2e in a folder of
     $fpath, fish from ~/.config/fish/completions/aioe2e.fish.
     """

@@ -40,11 +40,11 @@ class Exit(IntEnum):
 MEANINGS: Final = {
     Exit.OK: "everything is done, or was so already",
     Exit.FAILED: "refused, failed, skipped, or not ready in time",
-    Exit.USAGE: "wrong usage, or a question answered with no",
+    Exit.USAGE: "wrong usage, or the confirmation was declined or not possible",
     Exit.AUTHENTICATION: "the credentials were not accepted",
-    Exit.CONFIGURATION: "a setting is wrong or missing, or an extra is",
-    Exit.NETWORK: "network, throttled, or the server is in trouble: try later",
-    Exit.UNKNOWN: "a change was sent, and its outcome is unknown (beats 1)",
+    Exit.CONFIGURATION: "a setting is wrong or missing, or an optional extra is not installed",
+    Exit.NETWORK: "network error, throttled, or the server failed: try again later",
+    Exit.UNKNOWN: "a change was sent, and its outcome is unknown (takes precedence over 1)",
     Exit.INTERRUPTED: "interrupted by Ctrl-C or a signal",
 }
 

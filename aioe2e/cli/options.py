@@ -122,7 +122,7 @@ class Account:
             check=_filled,
             section=ACCOUNT,
             metavar="URL",
-            text="Another address of the API.",
+            text="The base URL of the API.",
         ),
     ] = None
     emulator: Annotated[
@@ -140,7 +140,7 @@ class Account:
         option(
             "--dialect",
             section=ACCOUNT,
-            text="With which HTTP methods changes are sent (auto, which tries the others in turn).",
+            text="The HTTP methods for changes (auto: try the others in turn).",
         ),
     ] = None
     trust_env: Annotated[
@@ -148,7 +148,7 @@ class Account:
         option(
             "--trust-env",
             section=ACCOUNT,
-            text="Use the proxies and certificates that the environment names.",
+            text="Use the proxies and certificates set in the environment.",
         ),
     ] = False
     timeout: Annotated[
@@ -158,12 +158,12 @@ class Account:
             check=seconds,
             section=GENERAL,
             metavar="TIME",
-            text="The time for one call, retries included (2m).",
+            text="A time limit for each call, retries included (2m).",
         ),
     ] = None
     verbose: Annotated[
         bool,
-        option("--verbose", "-v", section=GENERAL, text="Requests go to stderr, without secrets."),
+        option("--verbose", "-v", section=GENERAL, text="Log requests to stderr, without secrets."),
     ] = False
     color: Annotated[
         Literal["auto", "always", "never"],
@@ -177,7 +177,7 @@ class Output:
 
     output: Annotated[
         Literal["table", "json", "jsonl"],
-        option("--output", "-o", section=OUTPUT, text="The form of the result (table)."),
+        option("--output", "-o", section=OUTPUT, text="The output format (table)."),
     ] = "table"
     json: Annotated[bool, option("--json", section=OUTPUT, text="The same as -o json.")] = False
     columns: Annotated[
@@ -186,14 +186,14 @@ class Output:
             "--columns",
             section=OUTPUT,
             metavar="A,B",
-            text="The columns of the table, by the names that JSON has.",
+            text="The columns of the table, named as in JSON.",
         ),
     ] = None
     no_headers: Annotated[
-        bool, option("--no-headers", section=OUTPUT, text="A table without its first line.")
+        bool, option("--no-headers", section=OUTPUT, text="Omit the header row.")
     ] = False
     quiet: Annotated[
-        bool, option("--quiet", "-q", section=OUTPUT, text="Only ids, one a line.")
+        bool, option("--quiet", "-q", section=OUTPUT, text="Print ids only, one on each line.")
     ] = False
 
     @property
@@ -206,7 +206,7 @@ class Output:
 
 @attrs.frozen(kw_only=True)
 class Filters:
-    """Which images are meant, by what they are; the words are those of `aioe2e.select`."""
+    """Which images are selected; the names are those of `aioe2e.select`."""
 
     match: Annotated[
         tuple[str, ...],
@@ -215,12 +215,12 @@ class Filters:
             check=_filled,
             section=WHICH,
             metavar="GLOB",
-            text="The whole name matches, as in a shell; may be repeated, then any.",
+            text="The whole name matches, as in a shell. If repeated, any may match.",
         ),
     ] = ()
     state: Annotated[
         tuple[Literal["ready", "creating", "error", "unknown"], ...],
-        option("--state", section=WHICH, text="In this state; may be repeated, then any."),
+        option("--state", section=WHICH, text="In this state. If repeated, in any of them."),
     ] = ()
     keep: Annotated[
         int | None,
@@ -229,7 +229,7 @@ class Filters:
             check=_at_least(0),
             section=WHICH,
             metavar="N",
-            text="All but the newest N of those that --match and --state leave.",
+            text="All but the newest N of those that --match and --state select.",
         ),
     ] = None
     per: Annotated[
@@ -249,7 +249,7 @@ class Filters:
             check=_age,
             section=WHICH,
             metavar="TIME",
-            text="Made longer ago: 30d, 12h.",
+            text="Created longer ago than this: 30d, 12h.",
         ),
     ] = None
     newer_than: Annotated[
@@ -259,12 +259,14 @@ class Filters:
             check=_age,
             section=WHICH,
             metavar="TIME",
-            text="Made since then: 30d, 12h.",
+            text="Created within this time: 30d, 12h.",
         ),
     ] = None
     not_in_use: Annotated[
         bool,
-        option("--not-in-use", section=WHICH, text="No VM, clone or scale group uses it."),
+        option(
+            "--not-in-use", section=WHICH, text="Not used by a VM, a clone or an autoscaling group."
+        ),
     ] = False
 
     @property
@@ -282,7 +284,7 @@ class Run:
 
     dry_run: Annotated[
         bool,
-        option("--dry-run", section=RUNNING, text="Print the plan; nothing is sent but reads."),
+        option("--dry-run", section=RUNNING, text="Print the plan and change nothing."),
     ] = False
     yes: Annotated[bool, option("--yes", "-y", "--force", section=RUNNING, text="Do not ask.")] = (
         False
@@ -294,12 +296,12 @@ class Run:
             check=_at_least(1),
             section=RUNNING,
             metavar="N",
-            text="Changes at the same time (8).",
+            text="How many changes to make at the same time (8).",
         ),
     ] = 8
     on_error: Annotated[
         Literal["collect", "stop"],
-        option("--on-error", section=RUNNING, text="After a failure, go on, or stop (collect)."),
+        option("--on-error", section=RUNNING, text="What to do after a failure (collect)."),
     ] = "collect"
     deadline: Annotated[
         str | None,
@@ -308,7 +310,7 @@ class Run:
             check=seconds,
             section=RUNNING,
             metavar="TIME",
-            text="The time for all: 2h.",
+            text="A time limit for the whole run, such as 2h.",
         ),
     ] = None
     journal: Annotated[
@@ -318,15 +320,15 @@ class Run:
             check=_filled,
             section=RUNNING,
             metavar="FILE",
-            text="Where the journal is kept that `images resume` takes.",
+            text="Where to keep the journal, for `images resume`.",
         ),
     ] = None
     no_journal: Annotated[
-        bool, option("--no-journal", section=RUNNING, text="Keep no journal.")
+        bool, option("--no-journal", section=RUNNING, text="Do not keep a journal.")
     ] = False
-    no_progress: Annotated[bool, option("--no-progress", section=RUNNING, text="Show no bar.")] = (
-        False
-    )
+    no_progress: Annotated[
+        bool, option("--no-progress", section=RUNNING, text="Do not show a progress bar.")
+    ] = False
 
     @property
     def seconds(self) -> float | None:
@@ -353,7 +355,7 @@ class Wait:
             "--interval",
             check=seconds,
             metavar="TIME",
-            text="The time between two looks while waiting; it grows up to 60s (5s).",
+            text="The time between two polls; it grows up to 60s (5s).",
         ),
     ] = "5s"
 

@@ -201,7 +201,9 @@ async def wait_for_images(
             text="The time between two looks; it grows up to 60s (5s).",
         ),
     ] = "5s",
-    no_progress: Annotated[bool, option("--no-progress", text="Show no bar.")] = False,
+    no_progress: Annotated[
+        bool, option("--no-progress", text="Do not show a progress bar.")
+    ] = False,
     output: OutputOptions = DEFAULT_OUTPUT,
     account: AccountOptions = DEFAULT_ACCOUNT,
     shell: Annotated[Shell, given()],
@@ -272,7 +274,7 @@ async def list_nodes(
             "--match",
             section=WHICH,
             metavar="GLOB",
-            text="The whole name matches, as in a shell; may be repeated, then any.",
+            text="The whole name matches, as in a shell. If repeated, any may match.",
         ),
     ] = (),
     output: OutputOptions = DEFAULT_OUTPUT,

@@ -199,14 +199,14 @@ async def rotate(
     change: ChangeOptions = DEFAULT_CHANGE,
     shell: Annotated[Shell, given()],
 ) -> Exit:
-    """Save nodes, wait for the images, then delete those that are too many.
+    """Save nodes, wait for the images, then delete surplus images.
 
-    --keep N keeps the newest N images of each node (--per node), the new one among them. Only
-    images whose names fit the template are counted or deleted, and never one in use. Nothing is
-    deleted of a node whose save failed; with --per distro or none, nothing at all then.
+    --keep N keeps the newest N images of each node (--per node), including the new one. Only images
+    whose names fit the template are counted or deleted, and never one in use. If the save of a node
+    fails, none of its images are deleted; with --per distro or none, no images at all.
 
-    It is safe to start again: an image of this name that is there already is not saved twice. The
-    other options of the selection leave images out of the deleting. Dates are those of UTC.
+    It is safe to start again: an existing image of this name is not saved twice. The other filters
+    exclude images from deletion. Dates are in UTC.
     """
     one_of({"NODE": bool(nodes), "--all": every})
     template = _checked_template(name, filters)

@@ -121,8 +121,8 @@ async def doctor(
         option(
             "--report",
             metavar="FILE",
-            text="Write a field report: how the API behaves, with nothing that says whose account "
-            "it is. It is made for issues, and `aioe2e emulator --like FILE` behaves like it.",
+            text="Write a field report: how the API behaves, with nothing that identifies the "
+            "account. Attach it to an issue; `aioe2e emulator --like FILE` behaves like it.",
         ),
     ] = None,
     writes: Annotated[
@@ -138,10 +138,10 @@ async def doctor(
     account: AccountOptions = DEFAULT_ACCOUNT,
     shell: Annotated[Shell, given()],
 ) -> Exit:
-    """Check that everything is set up right: a read or two, and what to do about what is wrong.
+    """Check the settings with one or two read requests, and say how to fix what is wrong.
 
-    It says whether the API key and the token, the project and the location are accepted, what the
-    rate limit is, and how far the clock is off. Without --writes nothing is changed.
+    Reports whether the API key and the token, the project and the location are accepted, what the
+    rate limit is, and how far the clock is off. Without --writes, nothing is changed.
     """
     if writes is not None and report is None:
         raise CommandError("--writes goes with --report FILE")

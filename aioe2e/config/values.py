@@ -111,7 +111,7 @@ class RetryPolicy(Value):
     #: The longest Retry-After that a call follows, in seconds. A longer one ends the call at once
     #: with `RateLimitedError`.
     max_retry_after: float = attrs.field(default=120.0, validator=_seconds)
-    #: Seconds during which a listing may still be out of date after a write. For that long, a call
+    #: Seconds during which a listing may still be out of date after a change. For that long, a call
     #: whose reply was lost checks the listing for its effect.
     look: float = attrs.field(default=10.0, validator=_seconds)
 

@@ -9,6 +9,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import attrs
 from aiohttp import web
@@ -27,6 +28,9 @@ from aioe2e.testing.net import (
 )
 
 _logger = logging.getLogger("aioe2e.testing")
+
+#: Seconds that a body on a connection that is about to be ended has to follow its head.
+_BODY_PATIENCE: Final = 0.2
 
 
 class Service:
@@ -97,7 +101,7 @@ class Service:
                 with contextlib.suppress(
                     TimeoutError, ConnectionError, web.RequestPayloadError, web.HTTPException
                 ):
-                    async with asyncio.timeout(0.01):
+                    async with asyncio.timeout(_BODY_PATIENCE):
                         call.body = await connection.read(request)
                 connection.end_on_next(transport)
                 return connection.drop()

@@ -137,9 +137,26 @@ class TestFiles:
     ) -> None:
         ran = account.run(*words.split())
         assert ran.code == 2
-        assert "the same name" in ran.err
+        assert "'same'" in ran.err
         assert said in ran.err
         assert len(ran.err.splitlines()) == 2
+
+    def test_a_template_that_makes_some_names_twice_names_each_once(self, account: Account) -> None:
+        ran = account.run("images", "rename", "--match", "*", "--to", "{distro}", "-y")
+        assert ran.code == 2
+        first, *details, last = ran.err.splitlines()
+        assert "more than once" in first
+        assert all(re.fullmatch(r"  - \d+ images get the name '.+'", line) for line in details)
+        assert last == "Next step: put {name} or {id} in it"
+
+    def test_a_template_whose_words_may_differ_is_carried_out(
+        self, account: Account, ids: list[str]
+    ) -> None:
+        ran = account.run(
+            "images", "rename", "--from", "-", "--to", "x-{created}", "-y", stdin="\n".join(ids[:2])
+        )
+        assert ran.code == 0, ran.err
+        assert account.writes == 2
 
     @pytest.mark.parametrize("text", ["{", '{"steps": 3}', '{"plan": {}, "items": []}', "[{}]"])
     def test_json_that_cannot_be_used_names_the_file(self, account: Account, text: str) -> None:

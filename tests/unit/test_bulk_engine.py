@@ -129,6 +129,7 @@ async def test_no_more_workers_are_made_than_there_are_steps() -> None:
         {"limit": 0}, {"limit": -1}, {"limit": True}, {"limit": 1.5}, {"limit": "8"},
         {"on_error": "ignore"}, {"on_error": None},
         {"deadline": 0}, {"deadline": -1}, {"deadline": float("nan")}, {"deadline": float("inf")}, {"deadline": True},
+        {"deadline": 10**400},
         {"deadline": "5"},
         {"progress": 5},
     ],

@@ -439,9 +439,10 @@ async def test_a_resumed_plan_that_runs_without_its_journal_gets_a_warning(path:
     left = Plan.resume(path)
     with pytest.warns(
         UserWarning, match=r"runs without journal=: a later Plan\.resume would offer"
-    ):
+    ) as warned:
         report = await Stream(left, perform=perform).drain()
     assert report.ok
+    assert warned[0].filename == __file__
     assert len(Plan.resume(path)) == 3
     report = await Stream(Plan.resume(path), perform=perform, journal=path).drain()
     assert not Plan.resume(path)
@@ -497,7 +498,8 @@ async def test_a_run_that_is_cancelled_while_its_journal_is_opened_sends_nothing
         raise AssertionError(step)
 
     held = Held(monkeypatch)
-    run = asyncio.create_task(Stream(LARGE, perform=perform, journal=path).drain())
+    stream = Stream(LARGE, perform=perform, journal=path)
+    run = asyncio.create_task(stream.drain())
     await held.is_begun()
     run.cancel()
     for _ in range(3):
@@ -506,7 +508,41 @@ async def test_a_run_that_is_cancelled_while_its_journal_is_opened_sends_nothing
     held.let_go.set()
     with pytest.raises(asyncio.CancelledError):
         await run
+    assert stream.report.counts()[Status.SKIPPED] == len(LARGE)
+    assert list(stream.report.remaining()) == list(LARGE)
     Journal.open(path, LARGE).close()
+
+
+async def test_a_run_that_is_stopped_while_its_journal_is_opened_sends_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        raise AssertionError(step)
+
+    held = Held(monkeypatch)
+    stream = Stream(LARGE, perform=perform, journal=path)
+    run = asyncio.create_task(stream.drain())
+    await held.is_begun()
+    stream.stop()
+    held.let_go.set()
+    assert (await run).counts()[Status.SKIPPED] == len(LARGE)
+    assert len(Plan.resume(path)) == len(LARGE)
+
+
+@pytest.mark.parametrize("plan", [LARGE, SWAP], ids=["large", "small"])
+async def test_every_step_of_a_run_whose_journal_cannot_be_used_is_skipped(
+    path: Path, plan: Plan
+) -> None:
+    async def perform(step: Step, record: CallRecord) -> Ending:
+        raise AssertionError(step)
+
+    written(path, SAVES)
+    stream = Stream(plan, perform=perform, journal=path)
+    with pytest.raises(UsageError, match="is that of another plan"):
+        async with stream:
+            raise AssertionError
+    assert not stream.report.ok
+    assert stream.report.counts()[Status.SKIPPED] == len(plan)
 
 
 async def test_a_large_journal_that_cannot_be_used_is_a_usage_error(path: Path) -> None:
@@ -543,6 +579,36 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_journal_and_cannot_write_to_
         os.waitpid(child, 0)
         for descriptor in (go, tell, told, answer):
             os.close(descriptor)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_forked_while_a_journal_is_opened_does_not_keep_its_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, tell = os.pipe()
+    lock = journal_module._lock
+    children: list[int] = []
+
+    def forking(descriptor: int, text: str) -> None:
+        """Another thread of the process forks while this one opens the journal of a large plan."""
+        lock(descriptor, text)
+        child = os.fork()
+        if not child:  # pragma: no cover  # a process without the coverage's end
+            os.close(tell)
+            os.read(go, 1)
+            os._exit(0)
+        children.append(child)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(journal_module, "_lock", forking)
+            Journal.open(path, SAVES).close()
+        Journal.open(path, SAVES).close()
+    finally:
+        os.close(tell)
+        for child in children:
+            os.waitpid(child, 0)
+        os.close(go)
 
 
 def test_the_journal_of_another_version_is_named_and_left_as_it_is(path: Path) -> None:
