@@ -405,8 +405,9 @@ def _headers_of(response: Response, request: Request) -> dict[str, tuple[str, ..
     found = response.headers
     if request.inspected:
         return {name.lower(): tuple(found.getall(name)) for name in found}
-    is_write = request.repeat is not Repeatability.READ
-    if is_write and response.status < 400 and found.keys().isdisjoint(_OF_ACCEPTED_WRITES):
+    is_accepted_write = request.repeat is not Repeatability.READ and response.status < 400
+    # Not by its keys: they tell upper from lower case in some versions of multidict.
+    if is_accepted_write and not any(name in found for name in _OF_ACCEPTED_WRITES):
         return {}
     return {name: tuple(values) for name in HEADERS if (values := found.getall(name, None))}
 
