@@ -188,14 +188,15 @@ class _Meter:
 class Redactor:
     """Removes the secrets of one session from any text."""
 
-    __slots__ = ("_cleaned", "_common", "_pattern", "_room", "_secrets", "_shortest")
+    __slots__ = ("_cleaned", "_common", "_patterns", "_room", "_secrets")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
-        #: The length of the longest and of the shortest spelling of a secret.
+        #: The longest first, as one secret may begin with another.
+        self._secrets: list[str] = []
+        #: By number of secrets: the pattern of the shortest ones.
+        self._patterns: dict[int, re.Pattern[str]] = {}
+        #: The length of the longest spelling of a secret.
         self._room = 0
-        self._shortest = 0
         #: The spellings that an echo in a reply may have, as bytes.
         self._common: tuple[bytes, ...] = ()
         #: Cleaned texts, as a server sends the same few sentences thousands of times.
@@ -206,31 +207,37 @@ class Redactor:
     def add(self, secret: str) -> None:
         """Add a secret (such as a token that was fetched later)."""
         if secret and secret not in self._secrets:
-            self._secrets.add(secret)
+            self._secrets = sorted([*self._secrets, secret], key=len, reverse=True)
             self._cleaned.clear()
-            # The longest first, as one secret may begin with another.
-            longest_first = sorted(self._secrets, key=len, reverse=True)
-            self._pattern = None
-            self._room = max(map(_longest_spelling, longest_first))
-            self._shortest = len(longest_first[-1])
+            self._patterns.clear()
+            self._room = max(map(_longest_spelling, self._secrets))
             self._common = tuple(
-                dict.fromkeys(spelt.encode() for each in longest_first for spelt in _common(each))
+                dict.fromkeys(spelt.encode() for each in self._secrets for spelt in _common(each))
             )
 
-    def _spelt(self) -> re.Pattern[str]:
-        """The pattern of all secrets, made for the first text: that of a long token takes long."""
-        if self._pattern is None:
-            self._pattern = _pattern_of(sorted(self._secrets, key=len, reverse=True))
-        return self._pattern
+    def _pattern_for(self, text: str) -> re.Pattern[str] | None:
+        """A pattern of the secrets that a text has room for; None if it has room for none.
+
+        No spelling is shorter than its secret. The pattern is made when a text first needs it: that
+        of a long token takes a tenth of a second, and few texts are as long as the token.
+        """
+        fitting = [secret for secret in self._secrets if len(secret) <= len(text)]
+        if not fitting:
+            return None
+        known = self._patterns.get(len(fitting))
+        if known is None:
+            known = self._patterns[len(fitting)] = _pattern_of(fitting)
+        return known
 
     def hide(self, text: str) -> str:
         """The text without secrets, whole and unescaped."""
         return _without_carried(self._without_secrets(text))
 
     def _without_secrets(self, text: str) -> str:
-        if not self._secrets or len(text) < self._shortest:
+        pattern = self._pattern_for(text)
+        if pattern is None:
             return text
-        return self._spelt().sub(HIDDEN, _without_long_runs(text))
+        return pattern.sub(HIDDEN, _without_long_runs(text))
 
     def scrub(self, content: Any, body: bytes) -> Any:
         """The same as `scrub_in_slices` in one go, for a small reply."""
@@ -327,7 +334,8 @@ class Redactor:
         end = max(0, len(window) - room)
         parts: list[str] = []
         begin = 0
-        for match in self._spelt().finditer(window) if self._secrets else ():
+        pattern = self._pattern_for(window)
+        for match in pattern.finditer(window) if pattern is not None else ():
             if match.start() >= end:
                 break
             parts += [window[begin : match.start()], HIDDEN]

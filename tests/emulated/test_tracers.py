@@ -449,6 +449,28 @@ async def test_a_header_of_a_tracer_that_would_be_two_is_a_bug_and_shows_no_secr
         assert_no_secret(text, "the error of a header")
 
 
+async def test_a_header_of_a_tracer_that_cannot_be_encoded_is_a_bug_and_shows_no_secret() -> None:
+    errors: list[BaseException] = []
+
+    async def start(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
+        params.headers["X-Trace"] = "half a pair: \ud800"
+
+    async def failed(_: object, __: object, params: aiohttp.TraceRequestExceptionParams) -> None:
+        errors.append(params.exception)
+
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(start)
+    config.on_request_exception.append(failed)
+    async with account() as fake, aiohttp.ClientSession(trace_configs=[config]) as http:
+        async with fake.session(http=http) as session:
+            with pytest.raises(aioe2e.SessionError):
+                await session.images.list()
+        assert len(fake.calls) == 0
+    (error,) = errors
+    assert isinstance(error, UnicodeEncodeError)  # keeps what it was to encode
+    assert_no_secret(error.object, "the error of a header")
+
+
 async def test_a_connection_that_spoke_first_leaves_no_secret_in_the_frames_of_its_error() -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example ready\r\n")

@@ -8,7 +8,7 @@ import re
 import string
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from aioe2e import _text
 from aioe2e._text import HIDDEN, LONGEST, Redactor, escape, shorten
 
 #: What may stand in a secret: `config.checked_secret` lets printable ASCII without spaces pass.
@@ -202,6 +203,38 @@ def test_the_repr_of_a_redactor_shows_no_secret() -> None:
     redactor.clean(f"text with {KEY}")
     assert KEY not in repr(redactor)
     assert KEY not in str(redactor)
+
+
+def test_a_short_text_does_not_wait_for_the_pattern_of_a_long_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = "t0k3n-" * 200
+    compiled: list[list[str]] = []
+    original = _text._pattern_of
+
+    def recorded(secrets: Iterable[str]) -> re.Pattern[str]:
+        compiled.append(list(secrets))
+        return original(secrets)
+
+    monkeypatch.setattr(_text, "_pattern_of", recorded)
+    redactor = Redactor([token, KEY])
+    assert redactor.clean("Success") == "Success"
+    assert compiled == []
+    for number in range(3):
+        assert redactor.clean(f"{number}: no image of {KEY}") == f"{number}: no image of {HIDDEN}"
+    assert compiled == [[KEY]]
+    for number in range(3):
+        assert redactor.clean(f"{number}: {token}, {KEY}") == f"{number}: {HIDDEN}, {HIDDEN}"
+    assert compiled == [[KEY], [token, KEY]]
+    redactor.add("t0k3n-" * 201)
+    assert redactor.hide("t0k3n-" * 201) == HIDDEN
+
+
+def test_a_text_that_is_no_longer_than_a_secret_may_be_the_secret() -> None:
+    redactor = Redactor([KEY, f"{KEY}-and-more"])
+    assert redactor.clean(KEY) == HIDDEN
+    assert redactor.clean(f"{KEY}-and-more") == HIDDEN
+    assert redactor.clean(f"{KEY}-and-mor") == f"{HIDDEN}-and-mor"
 
 
 @pytest.mark.parametrize(
