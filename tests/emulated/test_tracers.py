@@ -9,6 +9,7 @@ import inspect
 import json
 import subprocess
 import sys
+import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -469,6 +470,24 @@ async def test_a_header_of_a_tracer_that_cannot_be_encoded_is_a_bug_and_shows_no
     (error,) = errors
     assert isinstance(error, UnicodeEncodeError)  # keeps what it was to encode
     assert_no_secret(error.object, "the error of a header")
+
+
+def test_a_pool_of_another_loop_leaves_no_secret_in_the_frames_of_its_error() -> None:
+    async def opened() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+    credentials = aioe2e.Credentials(api_key=API_KEY, auth_token=TOKEN)
+    with contextlib.closing(asyncio.new_event_loop()) as other:
+        http = other.run_until_complete(opened())
+        session = aioe2e.Session(credentials, base_url="http://127.0.0.1:9", http=http)
+        with pytest.raises(aioe2e.SessionError, match="another event loop") as caught:
+            asyncio.run(session.images.list())
+        other.run_until_complete(http.close())
+    frames = [frame for frame, _ in traceback.walk_tb(caught.tb)]
+    in_library = [frame for frame in frames if "aioe2e" in frame.f_globals["__name__"]]
+    assert len(in_library) > 3
+    for frame in in_library:
+        assert_no_secret(repr(frame.f_locals), frame.f_code.co_qualname)
 
 
 async def test_a_connection_that_spoke_first_leaves_no_secret_in_the_frames_of_its_error() -> None:
