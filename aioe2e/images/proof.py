@@ -2,7 +2,7 @@
 
 A listing proves presence, and absence only of an image that is known to have been there before; a
 save that is absent may still show up, and a name that is absent may still be given. And a listing
-may be late: what it must not be late for is reckoned in `known`.
+may be late: from when on it proves something is reckoned by `KnownImages`.
 """
 
 from __future__ import annotations
