@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, cast
 from urllib.parse import quote
@@ -25,9 +25,7 @@ _MOST_CLEANED = 100
 _LOOKED_AT = 4 * LONGEST
 #: Characters in which long runs of backslashes are shortened before that.
 _WINDOW = 64 * 1024
-#: Characters that are cleaned between two yields (about a millisecond), and bytes that are searched
-#: for a secret.
-_SLICE = 8 * 1024
+#: Bytes that are searched for a secret between two yields.
 _SEARCHED = 1024 * 1024
 #: Levels of a reply that are cleaned; what is nested deeper is hidden as a whole.
 _DEEPEST = 50
@@ -168,23 +166,6 @@ def _without_carried(text: str) -> str:
     return re.sub(_CARRIERS, lambda match: match[1] + HIDDEN, text)
 
 
-class _Meter:
-    """Counts what was cleaned since the latest yield."""
-
-    __slots__ = ("_count",)
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def is_full(self, length: int) -> bool:
-        """Whether it is time to yield; a text of that length comes next."""
-        self._count += length + 20  # a short text also costs something
-        if self._count < _SLICE:
-            return False
-        self._count = 0
-        return True
-
-
 class Redactor:
     """Removes the secrets of one session from any text."""
 
@@ -240,38 +221,27 @@ class Redactor:
         return pattern.sub(HIDDEN, _without_long_runs(text))
 
     def scrub(self, content: Any, body: bytes) -> Any:
-        """The same as `scrub_in_slices` in one go, for a small reply."""
+        """The content of a small reply without secrets: even a success may echo the request.
+
+        Args:
+            content: The parsed reply.
+            body: Its bytes. The content is cleaned only if they contain a secret.
+        """
         for spelt in self._common:
             if spelt in body:
                 return self.without_secrets(content)
         return content
 
-    def scrub_in_slices(self, content: Any, body: bytes) -> Generator[None, None, Any]:
-        """The content of a reply without secrets: even a success may echo the request.
+    def without_secrets(self, content: Any) -> Any:
+        """Small parsed JSON without secrets."""
+        return self._scrubbed(content, _DEEPEST)
 
-        Args:
-            content: The parsed reply.
-            body: Its bytes. The content is cleaned only if they contain a secret.
+    def is_echoed(self, body: bytes) -> Generator[None, None, bool]:
+        """Whether the bytes of a reply contain a secret in a spelling of an echo.
 
         Yields:
             When it is time to let other tasks run.
         """
-        echoed = yield from self.is_echoed(body)
-        if not echoed:
-            return content
-        return (yield from self._scrubbed(content, _DEEPEST, _Meter()))
-
-    def without_secrets(self, content: Any) -> Any:
-        """Small parsed JSON without secrets."""
-        work = self._scrubbed(content, _DEEPEST, _Meter())
-        while True:
-            try:
-                next(work)
-            except StopIteration as stop:
-                return stop.value
-
-    def is_echoed(self, body: bytes) -> Generator[None, None, bool]:
-        """Whether the bytes of a reply contain a secret in a spelling of an echo."""
         longest = max(map(len, self._common), default=0)
         for start in range(0, len(body), _SEARCHED):
             if start:
@@ -281,25 +251,21 @@ class Redactor:
                 return True
         return False
 
-    def _scrubbed(self, value: Any, depth: int, meter: _Meter) -> Generator[None, None, Any]:
+    def _scrubbed(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
-            if meter.is_full(len(value)):
-                yield
             return self._without_secrets(value)
         if not isinstance(value, dict | list):
             return value
         if not depth:
             return HIDDEN
         if isinstance(value, list):
-            items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]  # JSON
-            for index, item in enumerate(items):
-                items[index] = yield from self._scrubbed(item, depth - 1, meter)
-            return items
-        pairs: dict[str, Any] = {}
-        for key, item in cast("dict[str, Any]", value).items():
-            clean_key = yield from self._scrubbed(key, depth, meter)
-            pairs[clean_key] = yield from self._scrubbed(item, depth - 1, meter)
-        return pairs
+            items = cast("Sequence[Any]", value)
+            return [self._scrubbed(item, depth - 1) for item in items]
+        pairs = cast("Mapping[str, Any]", value)
+        return {
+            self._without_secrets(key): self._scrubbed(item, depth - 1)
+            for key, item in pairs.items()
+        }
 
     def clean(self, text: str, longest: int = LONGEST) -> str:
         """The text as an error may show it: without secrets, escaped, short.
