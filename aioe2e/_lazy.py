@@ -46,7 +46,7 @@ def is_command_line() -> bool:
 
     A wrong guess changes no more than the moment at which modules are loaded.
     """
-    program = next(iter(sys.argv), "")
+    program = str(next(iter(sys.argv), ""))  # a Path, if `runpy.run_path` was given one
     if program == "-m":  # what Python puts there while it looks for the module to run
         return "aioe2e" in sys.orig_argv
     name = program.replace("\\", "/").rpartition("/")[2]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from enum import Enum
@@ -77,7 +78,8 @@ def _compared(model: Any) -> Callable[[object], object]:
 
 @lru_cache(maxsize=128)
 def _hashed(model: Any) -> Callable[[object], object]:
-    return attrgetter(*(field.name for field in attrs.fields(model) if field.hash is not False))
+    fields = [field for field in attrs.fields(model) if field.eq and field.hash is not False]
+    return attrgetter(*(field.name for field in fields))
 
 
 @lru_cache(maxsize=128)
@@ -194,8 +196,8 @@ def whole(value: Any) -> int:
 
 
 def number(value: Any) -> float:
-    """A finite number."""
-    if not is_number(value) or not math.isfinite(value):
+    """A number that a float can hold."""
+    if not is_number(value) or not abs(value) <= sys.float_info.max:
         raise Unfit("a number")
     return value
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, cast
 from urllib.parse import quote
@@ -25,9 +25,7 @@ _MOST_CLEANED = 100
 _LOOKED_AT = 4 * LONGEST
 #: Characters in which long runs of backslashes are shortened before that.
 _WINDOW = 64 * 1024
-#: Characters that are cleaned between two yields (about a millisecond), and bytes that are searched
-#: for a secret.
-_SLICE = 8 * 1024
+#: Bytes that are searched for a secret between two yields.
 _SEARCHED = 1024 * 1024
 #: Levels of a reply that are cleaned; what is nested deeper is hidden as a whole.
 _DEEPEST = 50
@@ -168,34 +166,18 @@ def _without_carried(text: str) -> str:
     return re.sub(_CARRIERS, lambda match: match[1] + HIDDEN, text)
 
 
-class _Meter:
-    """Counts what was cleaned since the latest yield."""
-
-    __slots__ = ("_count",)
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def is_full(self, length: int) -> bool:
-        """Whether it is time to yield; a text of that length comes next."""
-        self._count += length + 20  # a short text also costs something
-        if self._count < _SLICE:
-            return False
-        self._count = 0
-        return True
-
-
 class Redactor:
     """Removes the secrets of one session from any text."""
 
-    __slots__ = ("_cleaned", "_common", "_pattern", "_room", "_secrets", "_shortest")
+    __slots__ = ("_cleaned", "_common", "_patterns", "_room", "_secrets")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
-        #: The length of the longest and of the shortest spelling of a secret.
+        #: The longest first, as one secret may begin with another.
+        self._secrets: list[str] = []
+        #: By number of secrets: the pattern of the shortest ones.
+        self._patterns: dict[int, re.Pattern[str]] = {}
+        #: The length of the longest spelling of a secret.
         self._room = 0
-        self._shortest = 0
         #: The spellings that an echo in a reply may have, as bytes.
         self._common: tuple[bytes, ...] = ()
         #: Cleaned texts, as a server sends the same few sentences thousands of times.
@@ -206,65 +188,60 @@ class Redactor:
     def add(self, secret: str) -> None:
         """Add a secret (such as a token that was fetched later)."""
         if secret and secret not in self._secrets:
-            self._secrets.add(secret)
+            self._secrets = sorted([*self._secrets, secret], key=len, reverse=True)
             self._cleaned.clear()
-            # The longest first, as one secret may begin with another.
-            longest_first = sorted(self._secrets, key=len, reverse=True)
-            self._pattern = None
-            self._room = max(map(_longest_spelling, longest_first))
-            self._shortest = len(longest_first[-1])
+            self._patterns.clear()
+            self._room = max(map(_longest_spelling, self._secrets))
             self._common = tuple(
-                dict.fromkeys(spelt.encode() for each in longest_first for spelt in _common(each))
+                dict.fromkeys(spelt.encode() for each in self._secrets for spelt in _common(each))
             )
 
-    def _spelt(self) -> re.Pattern[str]:
-        """The pattern of all secrets, made for the first text: that of a long token takes long."""
-        if self._pattern is None:
-            self._pattern = _pattern_of(sorted(self._secrets, key=len, reverse=True))
-        return self._pattern
+    def _pattern_for(self, text: str) -> re.Pattern[str] | None:
+        """A pattern of the secrets that a text has room for; None if it has room for none.
+
+        No spelling is shorter than its secret. The pattern is made when a text first needs it: that
+        of a long token takes a tenth of a second, and few texts are as long as the token.
+        """
+        fitting = [secret for secret in self._secrets if len(secret) <= len(text)]
+        if not fitting:
+            return None
+        known = self._patterns.get(len(fitting))
+        if known is None:
+            known = self._patterns[len(fitting)] = _pattern_of(fitting)
+        return known
 
     def hide(self, text: str) -> str:
         """The text without secrets, whole and unescaped."""
         return _without_carried(self._without_secrets(text))
 
     def _without_secrets(self, text: str) -> str:
-        if not self._secrets or len(text) < self._shortest:
+        pattern = self._pattern_for(text)
+        if pattern is None:
             return text
-        return self._spelt().sub(HIDDEN, _without_long_runs(text))
+        return pattern.sub(HIDDEN, _without_long_runs(text))
 
     def scrub(self, content: Any, body: bytes) -> Any:
-        """The same as `scrub_in_slices` in one go, for a small reply."""
+        """The content of a small reply without secrets: even a success may echo the request.
+
+        Args:
+            content: The parsed reply.
+            body: Its bytes. The content is cleaned only if they contain a secret.
+        """
         for spelt in self._common:
             if spelt in body:
                 return self.without_secrets(content)
         return content
 
-    def scrub_in_slices(self, content: Any, body: bytes) -> Generator[None, None, Any]:
-        """The content of a reply without secrets: even a success may echo the request.
+    def without_secrets(self, content: Any) -> Any:
+        """Small parsed JSON without secrets."""
+        return self._scrubbed(content, _DEEPEST)
 
-        Args:
-            content: The parsed reply.
-            body: Its bytes. The content is cleaned only if they contain a secret.
+    def is_echoed(self, body: bytes) -> Generator[None, None, bool]:
+        """Whether the bytes of a reply contain a secret in a spelling of an echo.
 
         Yields:
             When it is time to let other tasks run.
         """
-        echoed = yield from self.is_echoed(body)
-        if not echoed:
-            return content
-        return (yield from self._scrubbed(content, _DEEPEST, _Meter()))
-
-    def without_secrets(self, content: Any) -> Any:
-        """Small parsed JSON without secrets."""
-        work = self._scrubbed(content, _DEEPEST, _Meter())
-        while True:
-            try:
-                next(work)
-            except StopIteration as stop:
-                return stop.value
-
-    def is_echoed(self, body: bytes) -> Generator[None, None, bool]:
-        """Whether the bytes of a reply contain a secret in a spelling of an echo."""
         longest = max(map(len, self._common), default=0)
         for start in range(0, len(body), _SEARCHED):
             if start:
@@ -274,25 +251,21 @@ class Redactor:
                 return True
         return False
 
-    def _scrubbed(self, value: Any, depth: int, meter: _Meter) -> Generator[None, None, Any]:
+    def _scrubbed(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
-            if meter.is_full(len(value)):
-                yield
             return self._without_secrets(value)
         if not isinstance(value, dict | list):
             return value
         if not depth:
             return HIDDEN
         if isinstance(value, list):
-            items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]  # JSON
-            for index, item in enumerate(items):
-                items[index] = yield from self._scrubbed(item, depth - 1, meter)
-            return items
-        pairs: dict[str, Any] = {}
-        for key, item in cast("dict[str, Any]", value).items():
-            clean_key = yield from self._scrubbed(key, depth, meter)
-            pairs[clean_key] = yield from self._scrubbed(item, depth - 1, meter)
-        return pairs
+            items = cast("Sequence[Any]", value)
+            return [self._scrubbed(item, depth - 1) for item in items]
+        pairs = cast("Mapping[str, Any]", value)
+        return {
+            self._without_secrets(key): self._scrubbed(item, depth - 1)
+            for key, item in pairs.items()
+        }
 
     def clean(self, text: str, longest: int = LONGEST) -> str:
         """The text as an error may show it: without secrets, escaped, short.
@@ -327,7 +300,8 @@ class Redactor:
         end = max(0, len(window) - room)
         parts: list[str] = []
         begin = 0
-        for match in self._spelt().finditer(window) if self._secrets else ():
+        pattern = self._pattern_for(window)
+        for match in pattern.finditer(window) if pattern is not None else ():
             if match.start() >= end:
                 break
             parts += [window[begin : match.start()], HIDDEN]

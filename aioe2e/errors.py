@@ -414,7 +414,8 @@ class SkippedError(E2EError):
 
 
 #: The statuses below 500 of transient errors: the server waited too long for the request, or
-#: throttled it. What each proves of a write is in `STATUS_FATES` of `aioe2e._wire`.
+#: throttled it. One that proves that a write was not carried out is also in `STATUS_FATES` of
+#: `aioe2e._wire`.
 TRANSIENT_STATUSES: Final = frozenset({408, 429})
 
 

@@ -47,7 +47,6 @@ from .models import NodeLike, RateLimit, Reply, node_id_of
 __all__ = ["Session", "SessionOptions"]
 
 _AGENT = r"[\x20-\x7e]{1,200}"
-_TOO_LARGE = 10**128
 
 
 class SessionOptions(TypedDict, total=False):

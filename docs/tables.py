@@ -32,7 +32,6 @@ from aioe2e._call import Decision, decide
 from aioe2e._text import Redactor
 from aioe2e._wire import (
     LIST,
-    STATUS_FATES,
     RawReply,
     Request,
     Verdict,
@@ -43,6 +42,7 @@ from aioe2e._wire import (
 )
 from aioe2e.cli.command_line import PARSER
 from aioe2e.cli.exits import MEANINGS, code_of
+from aioe2e.errors import is_transient_status
 from aioe2e.models import Action
 from aioe2e.testing import KINDS, Effect, Rules
 from aioe2e.testing._options import comments_of
@@ -93,8 +93,12 @@ ATTEMPTS: Mapping[str, Sequence[Attempt]] = {
     "any other 4xx, any 3xx, a 2xx whose envelope says failure": [
         (405, PAGE),
         (412, {"message": "Node is already in Saving state, please try again later"}),
-        *((status, {"message": "no"}) for status in range(300, 500) if status not in STATUS_FATES),
-        *((200, {"code": code}) for code in range(400, 500) if code not in STATUS_FATES),
+        *(
+            (status, {"message": "no"})
+            for status in range(300, 500)
+            if not is_transient_status(status)
+        ),
+        *((200, {"code": code}) for code in range(400, 500) if not is_transient_status(code)),
         (200, {"code": 200, "data": [], "errors": {"name": ["taken"]}}),
         (200, {"detail": "Not found."}),
     ],

@@ -384,7 +384,7 @@ class Call:
         if self._channel.closed:
             return Stop.CLOSED
         if isinstance(verdict.error, SessionError):
-            # The program's own fault: a second attempt would only meet it again.
+            # A bug in the program, which a second attempt would only meet again.
             return Stop.DECIDED
         decision = decide(verdict, self._request.repeat, in_doubt=self._is_open)
         if decision is not Decision.RETRY:

@@ -159,8 +159,7 @@ class Channel:
         settings = self.settings
         self._transport = Transport(
             settings.base,
-            settings.credentials.api_key,
-            key_in=settings.credentials.key_in,
+            settings.credentials,
             redactor=self.redactor,
             user_agent=settings.user_agent,
             trust_env=settings.trust_env,

@@ -1,8 +1,9 @@
 """What follows an attempt, and how long a call waits before the next one.
 
-`DECISIONS` is the whole policy: change a row here and the code, the README's table and its test
-follow. This is the only module that knows backoff: it reckons the delays, which double and are cut
-short at random. To the delay the call adds the time for which the server asked to be left alone.
+`DECISIONS` is the whole policy: change a row here, and the code and the tables in the pages follow
+(``python docs/tables.py``). This is the only module that imports backoff, which reckons the delays:
+they double, and each is cut short at random. To a delay the call adds the time for which the server
+asked to be left alone.
 """
 
 from __future__ import annotations

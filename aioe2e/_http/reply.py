@@ -123,7 +123,8 @@ def _announced_length(headers: Mapping[str, str]) -> int | None:
     length = headers.get("Content-Length", "")
     if not length.isdecimal():
         return None
-    return int(length[:_MOST_DIGITS])
+    # Without leading zeros, else those that are cut off would be the ones that count.
+    return int(length.lstrip("0")[:_MOST_DIGITS] or "0")
 
 
 def content_encoding(headers: Mapping[str, str]) -> str:

@@ -77,11 +77,23 @@ async def verified_context() -> ssl.SSLContext:
     return _made_context()
 
 
-_making: Final = threading.Lock()
+class _Making:
+    """Held by the thread that makes the context. A cache alone would let each thread make one."""
+
+    lock: threading.Lock = threading.Lock()
+
+    @classmethod
+    def renew(cls) -> None:
+        """A forked child begins. The thread that holds the lock, if one does, is not in it."""
+        cls.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_Making.renew)
 
 
 def _make_once() -> None:
-    with _making:  # a cache alone would let each thread make one
+    with _Making.lock:
         _made_context()
 
 

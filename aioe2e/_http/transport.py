@@ -24,7 +24,7 @@ from yarl import URL
 from aioe2e._actions import Repeatability
 from aioe2e._text import Redactor
 from aioe2e._wire import RATE_LIMIT_HEADERS, Context, RawReply, Request
-from aioe2e.config import is_loopback
+from aioe2e.config import Credentials, is_loopback
 from aioe2e.errors import E2EError, SessionError
 
 from .failure import failure
@@ -41,7 +41,7 @@ from .watched import (
     until_fresh,
     without_twins,
 )
-from .write import Head, KeyIn, StaleConnection, Wire, encoded, write_once
+from .write import Head, StaleConnection, Wire, encoded, write_once
 
 require_known(BaseConnector, ["connect"])
 require_known(ResponseHandler, ["set_response_params"])
@@ -98,8 +98,8 @@ class Transport:
 
     Args:
         base: The base URL with its final slash.
-        api_key: The API key, which goes with every request.
-        key_in: Whether the key goes into the query or into the header ``X-API-Key``.
+        credentials: Their API key goes with every request. As a whole, so that no frame of a
+            traceback shows it.
         redactor: Takes secrets out of what the program's own code raises.
         user_agent: The User-Agent header.
         trust_env: Whether proxies and certificates that the environment names are used; not with a
@@ -111,9 +111,8 @@ class Transport:
     def __init__(
         self,
         base: str,
-        api_key: str,
+        credentials: Credentials,
         *,
-        key_in: KeyIn,
         redactor: Redactor,
         user_agent: str,
         trust_env: bool,
@@ -133,7 +132,8 @@ class Transport:
         #: Whether a request may have to wait for a connection of the pool.
         self._has_line = bool(connector.limit or connector.limit_per_host)
         self._headers = _headers(url, user_agent, connector)
-        self._wire = Wire(Head(self._headers, api_key=api_key, key_in=key_in))
+        head = Head(self._headers, api_key=credentials.api_key, key_in=credentials.key_in)
+        self._wire = Wire(head)
         #: Where the connections go to. The first request that nothing watches makes it.
         self._to_server: Destination | None = None
         #: What aiohttp is told of TLS.
@@ -405,8 +405,9 @@ def _headers_of(response: Response, request: Request) -> dict[str, tuple[str, ..
     found = response.headers
     if request.inspected:
         return {name.lower(): tuple(found.getall(name)) for name in found}
-    is_write = request.repeat is not Repeatability.READ
-    if is_write and response.status < 400 and found.keys().isdisjoint(_OF_ACCEPTED_WRITES):
+    is_accepted_write = request.repeat is not Repeatability.READ and response.status < 400
+    # Not by its keys: they tell upper from lower case in some versions of multidict.
+    if is_accepted_write and not any(name in found for name in _OF_ACCEPTED_WRITES):
         return {}
     return {name: tuple(values) for name in HEADERS if (values := found.getall(name, None))}
 

@@ -21,7 +21,7 @@ from aiohttp.connector import Connection
 
 from .in_flight import InFlight
 from .reply import Unpacker, content_encoding, read, unpack
-from .write import StaleConnection, Wire, require_one_line, write_once
+from .write import StaleConnection, Wire, require_writable, write_once
 
 
 class SentTwice(Exception):  # noqa: N818  # a signal to `Transport.send`
@@ -132,14 +132,14 @@ class OneSendRequest(aiohttp.ClientRequest):
         Raises:
             StaleConnection, SpokeFirst: The connection cannot be used.
             SentTwice: aiohttp repeats a request.
-            ValueError: A header that a tracer has added holds a line break.
+            ValueError: A header that a tracer has added cannot be written.
         """
         wire, in_flight = sending.get()
         if in_flight.sent:
             raise SentTwice
         for trace in self._traces:
             await trace.send_request_headers(self.method, self.url, self.headers)
-        require_one_line(self.headers)
+        require_writable(self.headers)
         url = self.url
         await write_once(
             conn,

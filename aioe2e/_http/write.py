@@ -92,15 +92,18 @@ class Head:
         return "Head()"
 
 
-def require_one_line(headers: Mapping[str, str]) -> None:
-    """Refuse headers that would become two.
+def require_writable(headers: Mapping[str, str]) -> None:
+    """Refuse headers that would become two, or that cannot be written.
 
     Raises:
-        ValueError: A name or a value holds a line break.
+        ValueError: A name or a value holds a line break, or half of a surrogate pair.
     """
     for name, value in headers.items():
-        if not _BREAKS.isdisjoint(f"{name}{value}"):
+        line = f"{name}: {value}"
+        if not _BREAKS.isdisjoint(line):
             raise ValueError(f"the header {name!r} holds a line break")
+        # What fails to encode is kept by the error, so it must not be the whole request.
+        line.encode()
 
 
 def _lines(headers: Iterable[tuple[str, str]]) -> str:

@@ -3,7 +3,6 @@
 from .codec import images_in_slices, node_of, nodes_in_slices, read_listing, save_action
 from .json import SMALL, Unreadable, is_array, is_object, parse
 from .judge import (
-    STATUS_FATES,
     Fate,
     RawReply,
     Verdict,
@@ -19,7 +18,6 @@ __all__ = [
     "LIST",
     "RATE_LIMIT_HEADERS",
     "SMALL",
-    "STATUS_FATES",
     "Context",
     "Fate",
     "RawReply",

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from aioe2e._actions import Repeatability
 from aioe2e._text import Redactor
-from aioe2e.errors import E2EError, ResponseError, extended
+from aioe2e.errors import E2EError, ResponseError, extended, is_transient_status
 
 from .envelope import (
     envelope_codes,
@@ -47,15 +47,18 @@ class Fate(enum.Enum):
     MAYBE = "maybe"  # it may have been carried out, or not
 
 
-#: The statuses from 400 on that say something else than their class: 4xx refuses, 5xx is a maybe.
-STATUS_FATES: Final[Mapping[int, Fate]] = {408: Fate.MAYBE, 429: Fate.WAIT}
+#: What a status of a transient error proves, if that is more than MAYBE. Which statuses are
+#: transient is said in `aioe2e.errors`.
+STATUS_FATES: Final[Mapping[int, Fate]] = {429: Fate.WAIT}
 
 
 def fate_of(status: int) -> Fate | None:
     """What a status says, HTTP's own or the envelope's; None if it is none that says no."""
     if status < 400:
         return None
-    return STATUS_FATES.get(status) or (Fate.MAYBE if status >= 500 else Fate.REFUSED)
+    if not is_transient_status(status):
+        return Fate.REFUSED
+    return STATUS_FATES.get(status, Fate.MAYBE)
 
 
 # Plain classes: attrs would build each of them for longer than the rest of this module takes.

@@ -127,7 +127,7 @@ def seconds_in_body(
             if isinstance(value, str):
                 value = _number(value.strip())
             if is_number(value) and value >= 0:
-                return min(float(value), _LONGEST)
+                return float(min(value, _LONGEST))  # JSON has numbers that no float can hold
     for text in (message, *errors):
         if found := re.search(_SENTENCE, text, re.IGNORECASE | re.VERBOSE):
             return min(float(found[1]) * _UNITS[found[2][0].lower()], _LONGEST)

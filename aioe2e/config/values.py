@@ -129,8 +129,8 @@ class Limits(Value):
     in_flight: int = attrs.field(default=16, validator=_count(1))
     #: Maximum number of requests started per second; None for no limit.
     per_second: float | None = attrs.field(default=None, validator=_rate)
-    #: Maximum number of requests started within any hour; None for no limit. The vendor documents
-    #: 5,000 an hour for a token. A call that would have to wait for its turn longer than its
+    #: Maximum number of requests started within any hour; None for no limit. A public client quotes
+    #: the vendor's pages: 5,000 an hour for a token. A call that would have to wait longer than its
     #: `Timeouts.total` fails at once with `RateLimitedError`; a bulk run waits.
     per_hour: int | None = attrs.field(default=None, validator=_hourly)
     #: Whether a throttled session slows down by itself. Its in-flight limit halves, then grows by

@@ -114,11 +114,9 @@ class Images:
             if found.image_id == wanted:
                 return found
         text = f"get of image {wanted}: the listing does not show it"
-        namesakes = [image.image_id for image in listing.images if image.name == wanted]
+        namesakes = [image for image in listing.images if image.name == wanted]
         if namesakes:
-            text += (
-                f"; that is the name of image {', '.join(namesakes)}: images.by_name takes a name"
-            )
+            text += f"; that is the name of image {several(namesakes)}: images.by_name takes a name"
         error = _absent(text, "get", listing, record.attempts)
         error.confirmed = error.confirmed and not self._may_be_new(wanted, listing)
         raise error

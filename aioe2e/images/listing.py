@@ -152,8 +152,8 @@ class Listings:
             tries: How many failed listings are put up with.
 
         Raises:
-            E2EError: What the last listing failed with, if it is not a fault that passes or nothing
-                is left.
+            E2EError: What the last listing failed with, if that is not transient or no tries are
+                left.
             TimeoutError: The time is over.
         """
         while until is None or self._clock.now() < until:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from aioe2e._check import quoted
+from aioe2e._check import LONGEST_SHOWN, quoted
+from aioe2e._text import escape, shorten
 from aioe2e.errors import AmbiguousNameError
 from aioe2e.models import SavedImage
 
@@ -68,11 +69,16 @@ def named(images: Sequence[SavedImage], name: str) -> SavedImage | None:
 
 def several(images: Sequence[SavedImage]) -> str:
     """The first few of several candidates by id and name, and how many more there are."""
-    told = ", ".join(f"{image.image_id} ({quoted(image.name)})" for image in images[:_MOST_NAMED])
+    told = [f"{_shown_id(image)} ({quoted(image.name)})" for image in images[:_MOST_NAMED]]
     more = len(images) - _MOST_NAMED
     if more > 0:
-        told += f" and {more} more"
-    return told
+        return f"{', '.join(told)} and {more} more"
+    return ", ".join(told)
+
+
+def _shown_id(image: SavedImage) -> str:
+    """The id of an image as an error may show it: an id in a listing may be any text."""
+    return shorten(escape(image.image_id), LONGEST_SHOWN)
 
 
 def similar(images: Sequence[SavedImage], name: str) -> str:

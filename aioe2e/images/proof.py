@@ -2,12 +2,12 @@
 
 A listing proves presence, and absence only of an image that is known to have been there before; a
 save that is absent may still show up, and a name that is absent may still be given. And a listing
-may be late: what it must not be late for is reckoned in `known`.
+may be late: from when on it proves something is reckoned by `KnownImages`.
 """
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from aioe2e._actions import ACTIONS, ProvenBy
 from aioe2e._call import Channel
@@ -28,32 +28,18 @@ _FIRST_INTERVAL = 0.15
 _MARGIN = 0.005
 
 
-class OpenWrite:
+class OpenWrite(NamedTuple):
     """A write of which it is not known whether it was carried out."""
 
-    __slots__ = ("action", "before", "began", "name", "pending", "target")
-
-    def __init__(
-        self,
-        action: Action,
-        target: str,
-        name: str,
-        began: float,
-        before: tuple[str, float] | None = None,
-        pending: PendingSave | None = None,
-    ) -> None:
-        #: What it does.
-        self.action: Action = action
-        #: The id of the image (of the node, for a save).
-        self.target: str = target
-        #: The name that it gives.
-        self.name: str = name
-        #: Loop time at which it was sent for the first time.
-        self.began: float = began
-        #: What the image was called then, and from when on, where that was known.
-        self.before: tuple[str, float] | None = before
-        #: The save, if it is one.
-        self.pending: PendingSave | None = pending
+    action: Action
+    #: The id of the image (of the node, for a save).
+    target: str
+    #: The name that it gives.
+    name: str
+    #: What the image was called before, and from when on (loop time), where that was known.
+    before: tuple[str, float] | None = None
+    #: The save, if it is one.
+    pending: PendingSave | None = None
 
 
 class Proof:
@@ -82,46 +68,22 @@ class WriteWitness:
         channel: The session's.
         memory: What is known of the images.
         policy: `look` says how long listings are read, and by how much they may be late.
-        action: What the write does.
-        target: The id of the image (of the node, for a save).
-        name: The name that it gives.
-        pending: The save, if it is one.
+        write: The write.
     """
 
-    __slots__ = (
-        "_action",
-        "_before",
-        "_channel",
-        "_memory",
-        "_name",
-        "_pending",
-        "_policy",
-        "_target",
-        "began",
-        "looked",
-    )
+    __slots__ = ("_channel", "_memory", "_policy", "_write", "began", "looked")
 
     def __init__(
         self,
         channel: Channel,
         memory: ImageMemory,
         policy: RetryPolicy,
-        action: Action,
-        target: str,
-        name: str,
-        pending: PendingSave | None = None,
+        write: OpenWrite,
     ) -> None:
         self._channel = channel
         self._memory = memory
         self._policy = policy
-        self._action = action
-        self._target = target
-        self._name = name
-        self._pending = pending
-        #: What the image is called, and from when on, where that is known.
-        self._before: tuple[str, float] | None = None
-        if pending is None:
-            self._before = memory.known.name(target)
+        self._write = write
         #: Loop time at which the first request was sent; None before. Written by `sent`.
         self.began: float | None = None
         self.looked: bool = False
@@ -129,8 +91,8 @@ class WriteWitness:
     def sent(self, now: float) -> None:
         """The first request is about to be sent."""
         self.began = now
-        if self._pending is not None:
-            self._pending.sent_at = now
+        if self._write.pending is not None:
+            self._write.pending.sent_at = now
 
     async def look(self, until: float | None, *, once: bool = False) -> Verdict | None:
         """Read listings until one proves that the write was carried out.
@@ -146,8 +108,10 @@ class WriteWitness:
             A verdict whose fate is DONE; None where nothing is proven.
         """
         channel = self._channel
-        write = self._open_write()
-        look_end = end = channel.clock.now() + self._policy.look
+        now = channel.clock.now()
+        # If no request was sent, only an earlier call has sent it.
+        began = now if self.began is None else self.began
+        look_end = end = now + self._policy.look
         if until is not None:
             end = min(end, until)
         interval = _FIRST_INTERVAL
@@ -156,7 +120,7 @@ class WriteWitness:
             # The first listing has as long as the call has; further ones are made only while the
             # look lasts.
             listing = await self._listing(until)
-            proof = self._proof_in(listing, write)
+            proof = self._proof_in(listing, began)
             if proof is not None and proof.holds:
                 return proof.verdict
             if once and proof is None:
@@ -170,16 +134,10 @@ class WriteWitness:
             interval *= 1.5
         return None
 
-    def _proof_in(self, listing: Listing | None, write: OpenWrite) -> Proof | None:
+    def _proof_in(self, listing: Listing | None, began: float) -> Proof | None:
         if listing is None:
             return None
-        return proof_of(self._memory, write, listing, self._policy.look)
-
-    def _open_write(self) -> OpenWrite:
-        began = self.began
-        if began is None:
-            began = self._channel.clock.now()
-        return OpenWrite(self._action, self._target, self._name, began, self._before, self._pending)
+        return proof_of(self._memory, self._write, listing, began=began, lag=self._policy.look)
 
     async def _listing(self, until: float | None) -> Listing | None:
         """A listing from now on; None if there is none to be had."""
@@ -195,9 +153,9 @@ class WriteWitness:
 
         An account that speaks the other dialect may answer 404 to a route that it does not know.
         """
-        if ACTIONS[self._action].proven_by is not ProvenBy.ABSENCE:
+        if ACTIONS[self._write.action].proven_by is not ProvenBy.ABSENCE:
             return error
-        memory, target = self._memory, self._target
+        memory, target = self._memory, self._write.target
         listing = await self._listing(until)
         if listing is None:
             return extended(error, " [no listing could be read to confirm it]")
@@ -223,45 +181,48 @@ def _next_due(proof: Proof | None, now: float, interval: float, end: float) -> f
     return max(proof.holds_from, now) + _MARGIN
 
 
-def proof_of(memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
+def proof_of(
+    memory: ImageMemory, write: OpenWrite, listing: Listing, *, began: float, lag: float
+) -> Proof | None:
     """What a listing shows of a write; None where it shows nothing.
 
     Args:
         memory: What is known of the images.
         write: The write.
         listing: A listing that was asked for after it.
+        began: Loop time at which the write was sent for the first time.
         lag: Seconds by which the listing may be late.
     """
     proven_by = ACTIONS[write.action].proven_by
     match proven_by:
         case ProvenBy.NAME:
-            return _by_name(write, listing, lag)
+            return _by_name(write, listing, began, lag)
         case ProvenBy.ABSENCE:
-            return _by_absence(memory, write, listing, lag)
+            return _by_absence(memory, write, listing, began, lag)
         case ProvenBy.NEW_IMAGE:
             return _by_new_image(memory, write, listing)
         case _:
             assert_never(proven_by)
 
 
-def _by_name(write: OpenWrite, listing: Listing, lag: float) -> Proof | None:
+def _by_name(write: OpenWrite, listing: Listing, began: float, lag: float) -> Proof | None:
     image = listing.by_id.get(write.target)
     if image is None or image.name != write.name:
         return None
     if write.target in listing.contradictory:
         return None
-    holds_from = name_proven_from(write.name, write.before, write.began, lag)
+    holds_from = name_proven_from(write.name, write.before, began, lag)
     return Proof(Verdict(Fate.DONE), holds_from, listing.started)
 
 
 def _by_absence(
-    memory: ImageMemory, write: OpenWrite, listing: Listing, lag: float
+    memory: ImageMemory, write: OpenWrite, listing: Listing, began: float, lag: float
 ) -> Proof | None:
     if not listing.lacks(write.target):
         return None
     if memory.saves.is_unborn(write.target):
         return None  # it may only not have come up yet
-    holds_from = memory.known.absence_proven_from(write.target, write.began, lag)
+    holds_from = memory.known.absence_proven_from(write.target, began, lag)
     return Proof(Verdict(Fate.DONE), holds_from, listing.started)
 
 

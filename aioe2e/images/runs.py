@@ -148,8 +148,9 @@ class Runs:
     def _settled_change(self, step: Step, listing: Listing) -> ActionResult | None:
         # What was sent by another session or process was sent long ago.
         began = self._memory.known.open_since(step.target)
-        write = OpenWrite(step.action, step.target, step.name or "", began)
-        proof = proof_of(self._memory, write, listing, self._options.retry.look)
+        write = OpenWrite(step.action, step.target, step.name or "")
+        lag = self._options.retry.look
+        proof = proof_of(self._memory, write, listing, began=began, lag=lag)
         if proof is not None and proof.holds:
             return ActionResult()
         return None

@@ -74,8 +74,7 @@ async def poll(
 
     Raises:
         WaitTimeoutError: The time is over.
-        E2EError: What `found` raised, or why no listing can be had (a fault that passes is waited
-            through).
+        E2EError: What `found` raised, or why no listing can be had, unless that is transient.
     """
     schedule = _Schedule(channel.clock, timeout, interval)
     listing = _settles_nothing(listings.recent(schedule.begun - interval / 2), found)

@@ -12,7 +12,7 @@ from aioe2e.errors import DeadlineExceededError, NotFoundError
 from aioe2e.models import Action, ActionResult, SaveAction
 
 from .memory import ImageMemory
-from .proof import WriteWitness
+from .proof import OpenWrite, WriteWitness
 from .write_order import guarded
 
 
@@ -31,7 +31,8 @@ class Writes:
         """Save an image of a node."""
         channel, saves, policy = self._channel, self._memory.saves, self._options.retry
         pending = saves.begin(name, channel.clock.now())
-        witness = WriteWitness(channel, self._memory, policy, Action.SAVE, node, name, pending)
+        write = OpenWrite(Action.SAVE, node, name, pending=pending)
+        witness = WriteWitness(channel, self._memory, policy, write)
         request = self._encoded(Action.SAVE, node, name)
         try:
             verdict = await Call(channel, self._options, request, record, witness).run()
@@ -80,7 +81,8 @@ class Writes:
         self, action: Action, image: str, name: str, record: CallRecord, *, in_doubt: bool
     ) -> Verdict:
         channel, memory = self._channel, self._memory
-        witness = WriteWitness(channel, memory, self._options.retry, action, image, name)
+        write = OpenWrite(action, image, name, before=memory.known.name(image))
+        witness = WriteWitness(channel, memory, self._options.retry, write)
         request = self._encoded(action, image, name)
         await self._wait_for_late_writes(action, name, request, record)
         call = Call(channel, self._options, request, record, witness, in_doubt=in_doubt)

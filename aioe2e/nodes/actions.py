@@ -14,13 +14,11 @@ import attrs
 
 from aioe2e._actions import Repeatability
 from aioe2e._call import Call, Channel, Options
-from aioe2e._check import require_callable, require_wait_times
+from aioe2e._check import LONGEST_SHOWN, require_callable, require_wait_times
 from aioe2e._record import CallOrders, CallRecord
+from aioe2e._text import escape, shorten
 from aioe2e._wire import Request, Verdict, node_of, nodes_in_slices
-from aioe2e.errors import (
-    ResponseError,
-    UsageError,
-)
+from aioe2e.errors import ResponseError, UsageError
 from aioe2e.models import Node, NodeLike, NodeState, WaitProgress, node_id_of
 
 from .waits import until_state
@@ -152,7 +150,8 @@ class Nodes:
         verdict = await Call(self._channel, options, request, record).run()
         shown = node_of(verdict.data)
         if shown.node_id != wanted:
-            raise ResponseError(f"get of node {wanted}: the reply shows node {shown.node_id}")
+            other = shorten(escape(shown.node_id), LONGEST_SHOWN)
+            raise ResponseError(f"get of node {wanted}: the reply shows node {other}")
         return shown
 
 

@@ -1,4 +1,4 @@
-"""Waiting for a node: it is read at growing intervals, through faults that pass."""
+"""Waiting for a node: it is read at growing intervals, also after transient errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aioe2e._call import Channel, closed_error
-from aioe2e._check import LONGEST_INTERVAL
+from aioe2e._check import LONGEST_INTERVAL, quoted
 from aioe2e.errors import E2EError, NodeFailedError, WaitTimeoutError, is_passing
 from aioe2e.models import Node, NodeState, WaitProgress
 
@@ -46,7 +46,7 @@ async def until_state(
     Raises:
         NodeFailedError: It failed, and that is not what is waited for.
         WaitTimeoutError: The time is over.
-        E2EError: Why the node cannot be read, where that does not pass.
+        E2EError: Why the node cannot be read, unless that is transient.
     """
     clock = channel.clock
     begun = clock.now()
@@ -73,7 +73,7 @@ async def until_state(
 async def _looked(
     channel: Channel, look: Look, until: float | None
 ) -> tuple[Node | None, E2EError | None]:
-    """The node, or the fault that passes for which it could not be read."""
+    """The node, or the transient error for which it could not be read."""
     failure: E2EError
     try:
         return await look(until), None
@@ -95,7 +95,7 @@ def _has_arrived(shown: Node, state: NodeState) -> bool:
     if shown.state is state:
         return True
     if shown.state is NodeState.FAILED:
-        text = f"node {shown.node_id} turned {shown.status!r}"
+        text = f"node {shown.node_id} turned {quoted(shown.status)}"
         raise NodeFailedError(text, node_id=shown.node_id)
     return False
 

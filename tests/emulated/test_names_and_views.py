@@ -72,6 +72,19 @@ async def test_a_name_that_several_images_have_names_them(
     assert len(str(e.value)) < 300
 
 
+async def test_ids_that_a_server_made_up_are_shown_escaped_short_and_few() -> None:
+    images = [image(n, "web") | {"image_id": f"{n}\x1b[31m{'7' * 1000}"} for n in range(40)]
+    async with odd_server(lambda _: Says(images)) as (session, _):
+        for call in (session.images.by_name, session.images.get):
+            with pytest.raises((AmbiguousNameError, NotFoundError)) as caught:
+                await call("web")
+            text = str(caught.value)
+            assert r"0\x1b[31m7" in text
+            assert "and 35 more" in text
+            assert text.isprintable()
+            assert len(text) < 1000
+
+
 async def test_a_name_that_no_image_has_names_similar_ones() -> None:
     shown = [image(1, "web-golden"), image(2, "db")]
     async with odd_server(lambda _: Says(shown)) as (session, _):

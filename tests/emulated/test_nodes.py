@@ -175,6 +175,19 @@ async def test_another_node_than_asked_for_is_an_error() -> None:
             await session.nodes.get(1)
 
 
+async def test_what_a_server_says_of_a_node_is_shown_escaped_and_short() -> None:
+    odd = FULL | {"id": "41207\n\x1b[31m" + "7" * 1000}
+    async with odd_server(lambda _: Says(odd)) as (session, _):
+        with pytest.raises(ResponseError, match=r"shows node 41207\\n\\x1b\[31m7+…$") as caught:
+            await session.nodes.get(1)
+    assert len(str(caught.value)) < 200
+    failed = FULL | {"status": "failed" + " " * 1000}
+    async with odd_server(lambda _: Says(failed)) as (session, _):
+        with pytest.raises(NodeFailedError, match="node 41207 turned 'failed  ") as ended:
+            await session.nodes.wait(41207, interval=0.01)
+    assert len(str(ended.value)) < 200
+
+
 @pytest.mark.parametrize("data", [None, [], "x", {}, [FULL]])
 async def test_a_reply_that_shows_no_node_is_an_error(data: Any) -> None:
     async with odd_server(lambda _: Says(data)) as (session, _):

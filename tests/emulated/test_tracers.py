@@ -9,6 +9,7 @@ import inspect
 import json
 import subprocess
 import sys
+import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -447,6 +448,46 @@ async def test_a_header_of_a_tracer_that_would_be_two_is_a_bug_and_shows_no_secr
     assert any("on_request_exception" in text for text in kept)
     for text in kept:
         assert_no_secret(text, "the error of a header")
+
+
+async def test_a_header_of_a_tracer_that_cannot_be_encoded_is_a_bug_and_shows_no_secret() -> None:
+    errors: list[BaseException] = []
+
+    async def start(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
+        params.headers["X-Trace"] = "half a pair: \ud800"
+
+    async def failed(_: object, __: object, params: aiohttp.TraceRequestExceptionParams) -> None:
+        errors.append(params.exception)
+
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(start)
+    config.on_request_exception.append(failed)
+    async with account() as fake, aiohttp.ClientSession(trace_configs=[config]) as http:
+        async with fake.session(http=http) as session:
+            with pytest.raises(aioe2e.SessionError):
+                await session.images.list()
+        assert len(fake.calls) == 0
+    (error,) = errors
+    assert isinstance(error, UnicodeEncodeError)  # keeps what it was to encode
+    assert_no_secret(error.object, "the error of a header")
+
+
+def test_a_pool_of_another_loop_leaves_no_secret_in_the_frames_of_its_error() -> None:
+    async def opened() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+    credentials = aioe2e.Credentials(api_key=API_KEY, auth_token=TOKEN)
+    with contextlib.closing(asyncio.new_event_loop()) as other:
+        http = other.run_until_complete(opened())
+        session = aioe2e.Session(credentials, base_url="http://127.0.0.1:9", http=http)
+        with pytest.raises(aioe2e.SessionError, match="another event loop") as caught:
+            asyncio.run(session.images.list())
+        other.run_until_complete(http.close())
+    frames = [frame for frame, _ in traceback.walk_tb(caught.tb)]
+    in_library = [frame for frame in frames if "aioe2e" in frame.f_globals["__name__"]]
+    assert len(in_library) > 3
+    for frame in in_library:
+        assert_no_secret(repr(frame.f_locals), frame.f_code.co_qualname)
 
 
 async def test_a_connection_that_spoke_first_leaves_no_secret_in_the_frames_of_its_error() -> None:

@@ -158,6 +158,16 @@ def test_the_index_for_code_hosts_names_every_page() -> None:
         assert page.name in ("README.md", "index.md") or f"({page.name})" in index, page.name
 
 
+def test_the_index_for_code_hosts_has_the_order_of_the_site() -> None:
+    hosts = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    site = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    trees = re.findall(r":caption: (.*?)\n\n(.*?)\n```", site, re.DOTALL)
+    rows = re.findall(r"^\| (?:\*\*(.*?)\*\*|\[.*?\]\(([\w-]+)\.md\)) \|", hosts, re.MULTILINE)
+    assert [caption or name for caption, name in rows] == [
+        name for caption, names in trees for name in (caption, *names.split())
+    ]
+
+
 def test_every_example_is_on_the_page_of_examples() -> None:
     page = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
     for example in (ROOT / "examples").rglob("*.py"):

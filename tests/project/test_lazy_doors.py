@@ -102,6 +102,18 @@ def test_a_plan_loads_no_events_and_no_diagnosis() -> None:
     assert "aioe2e.diagnosis.check" not in loaded
 
 
+@pytest.mark.parametrize("arguments", ["[]", "['']", "[pathlib.Path('program.py')]", "['-m']"])
+def test_a_program_of_any_name_loads_at_once_what_every_call_needs(arguments: str) -> None:
+    loaded = loaded_by(f"import pathlib, sys; sys.argv = {arguments}; import aioe2e")
+    assert "aioe2e.session" in loaded
+
+
+@pytest.mark.parametrize("name", ["aioe2e", "/usr/bin/aioe2e", r"C:\\Scripts\\aioe2e.exe"])
+def test_the_command_line_loads_nothing_before_its_command_is_known(name: str) -> None:
+    loaded = loaded_by(f"import sys; sys.argv = ['{name}', '--version']; import aioe2e")
+    assert "aioe2e.session" not in loaded
+
+
 @pytest.mark.parametrize("path", DOORS, ids=NAMES)
 def test_type_checkers_see_the_names_that_a_door_hands_out(path: Path) -> None:
     assert for_type_checkers(path) == at_run_time(path)

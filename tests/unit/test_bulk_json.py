@@ -180,6 +180,7 @@ def changed(**fields: Any) -> dict[str, Any]:
         (changed(counts=5), "counts: an object"),
         (changed(outcomes={}), "outcomes: a list"),
         (changed(outcomes=[5]), "a stored outcome: an object is needed, not 5"),
+        (changed(elapsed=10**400), "elapsed: a number is needed, not 1000"),
         (changed(outcomes=[{"step": {}}]), "action: one of"),
         (changed(outcomes=[{"step": PLAN[0].to_dict()}]), "a stored outcome: status is missing"),
         (changed(outcomes=[{"step": PLAN[0].to_dict(), "status": "fine"}]), "status: one of done"),

@@ -8,7 +8,7 @@ import re
 import string
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import pytest
@@ -16,7 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from aioe2e import _text
 from aioe2e._text import HIDDEN, LONGEST, Redactor, escape, shorten
+from aioe2e._wire import read_listing
+from aioe2e.models import SavedImage
 
 #: What may stand in a secret: `config.checked_secret` lets printable ASCII without spaces pass.
 PRINTABLE = string.digits + string.ascii_letters + string.punctuation
@@ -204,6 +207,38 @@ def test_the_repr_of_a_redactor_shows_no_secret() -> None:
     assert KEY not in str(redactor)
 
 
+def test_a_short_text_does_not_wait_for_the_pattern_of_a_long_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = "t0k3n-" * 200
+    compiled: list[list[str]] = []
+    original = _text._pattern_of
+
+    def recorded(secrets: Iterable[str]) -> re.Pattern[str]:
+        compiled.append(list(secrets))
+        return original(secrets)
+
+    monkeypatch.setattr(_text, "_pattern_of", recorded)
+    redactor = Redactor([token, KEY])
+    assert redactor.clean("Success") == "Success"
+    assert compiled == []
+    for number in range(3):
+        assert redactor.clean(f"{number}: no image of {KEY}") == f"{number}: no image of {HIDDEN}"
+    assert compiled == [[KEY]]
+    for number in range(3):
+        assert redactor.clean(f"{number}: {token}, {KEY}") == f"{number}: {HIDDEN}, {HIDDEN}"
+    assert compiled == [[KEY], [token, KEY]]
+    redactor.add("t0k3n-" * 201)
+    assert redactor.hide("t0k3n-" * 201) == HIDDEN
+
+
+def test_a_text_that_is_no_longer_than_a_secret_may_be_the_secret() -> None:
+    redactor = Redactor([KEY, f"{KEY}-and-more"])
+    assert redactor.clean(KEY) == HIDDEN
+    assert redactor.clean(f"{KEY}-and-more") == HIDDEN
+    assert redactor.clean(f"{KEY}-and-mor") == f"{HIDDEN}-and-mor"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -280,9 +315,9 @@ def test_no_part_of_a_secret_is_shown_at_the_end_of_the_searched_text(shift: int
     assert "q7" not in Redactor([secret]).clean(text)
 
 
-def turns_of(redactor: Redactor, content: object, body: bytes) -> tuple[int, object]:
+def turns_of(work: Generator[None, None, Any]) -> tuple[int, Any]:
     """How often the work lets others run, and what comes of it."""
-    work, turns = redactor.scrub_in_slices(content, body), 0
+    turns = 0
     while True:
         try:
             next(work)
@@ -292,19 +327,31 @@ def turns_of(redactor: Redactor, content: object, body: bytes) -> tuple[int, obj
 
 
 def test_a_large_reply_with_an_echo_is_cleaned_in_slices() -> None:
-    images = [{"image_id": str(n), "name": f"image-{n}", "note": "x" * 60} for n in range(5000)]
-    content: dict[str, Any] = {"data": [*images, {"name": KEY, KEY: [KEY]}]}
-    turns, cleaned = turns_of(Redactor([KEY]), content, json.dumps(content).encode())
+    names = [f"image-{n}" for n in range(30_000)]
+    images = [{"image_id": str(n), "name": name, "note": "x" * 60} for n, name in enumerate(names)]
+    odd = {"image_id": "x", "name": KEY, KEY: [KEY]}
+    body = json.dumps({"data": [*images, odd], "message": KEY}).encode()
+    turns, cleaned = turns_of(read_listing(body, SavedImage, 40_000, Redactor([KEY])))
     assert turns > 50
-    assert cleaned == {"data": [*images, {"name": HIDDEN, HIDDEN: [HIDDEN]}]}
-    assert content["data"][-1]["name"] == KEY
+    assert cleaned["message"] == HIDDEN
+    assert [image.name for image in cleaned["data"]] == [*names, HIDDEN]
+    assert cleaned["data"][-1].extra == {HIDDEN: [HIDDEN]}
 
 
-def test_a_large_reply_without_an_echo_is_searched_in_slices_and_left_alone() -> None:
+def test_a_large_reply_is_searched_for_an_echo_in_slices() -> None:
+    assert turns_of(Redactor([KEY]).is_echoed(b"x" * 5_000_000)) == (4, False)
+
+
+def test_a_reply_without_an_echo_is_left_alone() -> None:
     content: dict[str, Any] = {"data": []}
-    turns, cleaned = turns_of(Redactor([KEY]), content, b"x" * 5_000_000)
-    assert cleaned is content
-    assert turns == 4
+    assert Redactor([KEY]).scrub(content, b"x" * 1000) is content
+
+
+def test_a_reply_with_an_echo_is_cleaned_and_not_changed_in_place() -> None:
+    content: dict[str, Any] = {"data": [{"name": KEY, KEY: [KEY, 5, None]}]}
+    cleaned = Redactor([KEY]).scrub(content, json.dumps(content).encode())
+    assert cleaned == {"data": [{"name": HIDDEN, HIDDEN: [HIDDEN, 5, None]}]}
+    assert content["data"][0]["name"] == KEY
 
 
 @pytest.mark.parametrize("at", [0, 1, 1024 * 1024 - 9, 1024 * 1024, 1024 * 1024 + 1])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -109,6 +111,22 @@ async def test_certificates_are_read_in_a_thread_and_once(monkeypatch: pytest.Mo
     assert len(contexts) == 1
     assert len(threads) == 1
     assert threads[0] != threading.get_ident()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_is_forked_while_a_context_is_made_makes_its_own() -> None:
+    program = (
+        "import os, signal\n"
+        "from aioe2e._http import tls\n"
+        "with tls._Making.lock:\n"  # as a thread has it that the child does not have
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        signal.alarm(20)\n"  # ends a child that waits for ever
+        "        tls._make_once()\n"
+        "        os._exit(0)\n"
+        "    raise SystemExit(os.waitpid(child, 0)[1])\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
 
 
 async def test_calls_that_start_together_wait_for_one_context(

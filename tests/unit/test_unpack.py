@@ -150,7 +150,16 @@ def test_a_bomb_costs_little_memory_and_gives_the_loop_turns(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "length"), [("0", 0), ("42", 42), ("", None), ("-1", None), ("1e3", None)]
+    ("header", "length"),
+    [
+        ("0", 0),
+        ("42", 42),
+        ("0" * 40, 0),
+        (f"{'0' * 40}42", 42),
+        ("", None),
+        ("-1", None),
+        ("1e3", None),
+    ],
 )
 def test_a_length_is_read_where_it_is_a_whole_number(header: str, length: int | None) -> None:
     assert _announced_length({"Content-Length": header}) == length
