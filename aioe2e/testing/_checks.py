@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Never, TypeGuard
 
@@ -26,8 +27,8 @@ def refuse(name: str, expected: str, value: object) -> Never:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite number."""
-    return _check.is_number(value) and math.isfinite(value)
+    """Whether a value is a finite number, and no int that is larger than any float."""
+    return _check.is_number(value) and abs(value) <= sys.float_info.max
 
 
 def is_positive(value: object) -> TypeGuard[float]:

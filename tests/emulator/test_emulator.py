@@ -95,6 +95,7 @@ async def test_dialects_can_be_given_as_members_of_the_librarys_enum_and_several
         ({"latency": -1}, "latency must be"),
         ({"latency": float("nan")}, "latency must be"),
         ({"latency": float("inf")}, "latency must be"),
+        ({"latency": 10**400}, "latency must be"),
         ({"latency": (0, float("inf"))}, "latency must be"),
         ({"latency": (2, 1)}, "latency must be"),
         ({"latency": (1,)}, "latency must be"),
