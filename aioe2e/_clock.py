@@ -32,10 +32,10 @@ class Clock:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self.now = now
-        self.wall = wall
-        self.sleep = sleep
-        self.uniform = uniform
+        self.now: Callable[[], float] = now
+        self.wall: Callable[[], float] = wall
+        self.sleep: Callable[[float], Awaitable[None]] = sleep
+        self.uniform: Callable[[float, float], float] = uniform
 
     def bound_to(self, loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
         """What `now` gives while this loop runs, without looking up the running loop each time."""

@@ -113,7 +113,7 @@ class RunSettings:
         self.progress = progress
         self.deadline = deadline
         self.journal = journal
-        self.wait_for_budget = require_bool("wait_for_budget", wait_for_budget)
+        self.wait_for_budget: bool = require_bool("wait_for_budget", wait_for_budget)
         self.verify = verify
 
 

@@ -286,12 +286,12 @@ class Ending:
         halfway: bool = False,
         wait: float | None = None,
     ) -> None:
-        self.status = status
-        self.result = result
-        self.error = error
-        self.attempts = attempts
-        self.halfway = halfway
-        self.wait = wait
+        self.status: Status = status
+        self.result: SaveAction | ActionResult | None = result
+        self.error: E2EError | None = error
+        self.attempts: int = attempts
+        self.halfway: bool = halfway
+        self.wait: float | None = wait
 
 
 #: Carries out one step, filling the record of its call as it goes, and returns DONE or UNCHANGED.

@@ -130,8 +130,8 @@ def test_every_public_name_of_a_door_is_there_and_listed(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_that_is_mistyped_is_an_attribute_error(name: str) -> None:
     door = importlib.import_module(name)
-    with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'Sesion'"):
-        door.Sesion  # noqa: B018  # the look-up is the test
+    with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'Sessionn'"):
+        door.Sessionn  # noqa: B018  # the look-up is the test
 
 
 def test_everything_can_be_imported_with_a_star() -> None:
