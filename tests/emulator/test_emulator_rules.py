@@ -361,11 +361,14 @@ async def test_removed_names_use_no_memory() -> None:
 
 UVLOOP = """
 import asyncio, json, sys
+from aioe2e import RetryPolicy
 from aioe2e.testing import FakeE2E, Fault, KINDS
 import uvloop
 
 async def main():
-    async with FakeE2E(images=3) as fake, fake.session() as session:
+    # Eight attempts: three back-offs with jitter may all be shorter than the time of "refuse".
+    retry = RetryPolicy(attempts=8, base=0.02, cap=0.2)
+    async with FakeE2E(images=3) as fake, fake.session(retry=retry) as session:
         loop = type(asyncio.get_running_loop()).__module__
         images = await session.images.list()
         for kind in ("reset", "close", "slam", "refuse", "reset-on-next", "close-idle", "stray-later"):
