@@ -312,7 +312,10 @@ class ConflictError(APIError):
 
 
 class RateLimitedError(APIError):
-    """Too many requests were sent (HTTP 429). ``retry_after`` is how long to wait."""
+    """Too many requests were sent (HTTP 429), or the call would have to wait for too long.
+
+    ``retry_after`` is how many seconds to wait.
+    """
 
 
 class ServerError(APIError):

@@ -134,7 +134,7 @@ class Limits(Value):
     #: `Timeouts.total` fails at once with `RateLimitedError`; a bulk run waits.
     per_hour: int | None = attrs.field(default=None, validator=_hourly)
     #: Whether a throttled session slows down by itself. Its in-flight limit halves, then grows by
-    #: one after each clean round (as many successful requests as are in flight), and requests are
+    #: one after each round (as many successful requests as are allowed in flight). Requests are
     #: paced at the rate that the server was seen to accept.
     adaptive: bool = attrs.field(default=True, validator=_flag)
     #: Maximum size of one listing in bytes, before and after decompression; 1024 or more. Other
