@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shutil
 import sys
@@ -57,11 +58,12 @@ def _group(session: nox.Session, *names: str) -> None:
 def _pytest(session: nox.Session) -> list[str]:
     """How the tests are run: the whole suite in several processes, for it waits a lot.
 
-    No test is run again when it fails, in CI neither: the tests wait for events, and pass on a
-    machine that has five times as much to do as its cores can.
+    The tests wait for events and pass on a busy machine. CI cannot be looked at while it runs, so
+    there a test that fails is run once more, and the report counts it as rerun.
     """
     workers = [] if session.posargs else ["--numprocesses=4", "--dist=worksteal"]
-    return ["pytest", "-p", "no:cacheprovider", *workers, *session.posargs]
+    again = ["--reruns=1"] if os.environ.get("CI") else []
+    return ["pytest", "-p", "no:cacheprovider", *workers, *again, *session.posargs]
 
 
 def _run_tests(session: nox.Session) -> None:
