@@ -53,21 +53,5 @@ Hook = Callable[[Any], None]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_door(
-        __name__,
-        {
-            "values": [
-                "AttemptEvent",
-                "AttemptStarted",
-                "CallEvent",
-                "CallStarted",
-                "Event",
-                "LimitEvent",
-                "LimiterEvent",
-                "PauseEvent",
-                "RetryScheduled",
-                "RunEvent",
-                "RunState",
-                "StepEvent",
-            ]
-        },
+        __name__, {"values": [name for name in __all__ if name != "Hook"]}
     )

@@ -1,4 +1,4 @@
-"""An import loads what a single call needs; the rest loads with its first use, and nobody notices."""
+"""An import loads what a single call needs. The rest loads when it is first used, unseen."""
 
 from __future__ import annotations
 
@@ -77,8 +77,9 @@ def at_run_time(path: Path) -> dict[str, set[str]]:
         for node in tree.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
     ]
-    table = ast.unparse(call.args[1]).replace("__all__", ast.unparse(public))
-    return {module: set(names) for module, names in ast.literal_eval(table).items()}
+    # A table may be made of `__all__`, so it is worked out and not only read.
+    table = eval(ast.unparse(call.args[1]), {"__all__": ast.literal_eval(public)})
+    return {module: set(names) for module, names in table.items()}
 
 
 def test_an_import_leaves_for_later_what_single_calls_do_not_need() -> None:
