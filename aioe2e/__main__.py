@@ -71,7 +71,7 @@ def _loaded(name: str) -> Any:
     could be raised anywhere in the import, and would be printed with its traceback.
     """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        return import_module(name)  # it is ignored (``nohup``), or somebody else's business
+        return import_module(name)  # it is ignored (``nohup``), or the program handles it
     try:
         signal.signal(signal.SIGINT, _leave)
     except ValueError:  # not the main thread, which is the only one that signals reach

@@ -297,7 +297,7 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """There is no such image, node or project (HTTP 404 or 410, or a 412 with that meaning).
+    """The image, node or project does not exist (HTTP 404 or 410; 412 if its text says so).
 
     Attributes:
         confirmed: Whether a listing does not show the image either. Always False for a node or a

@@ -437,7 +437,7 @@ def check_filters(filters: Filters) -> None:
     """Check filters before anything is sent.
 
     Raises:
-        CommandError: They cannot be meant.
+        CommandError: They are invalid.
     """
     filtered(filters, ())
 

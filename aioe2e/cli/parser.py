@@ -74,7 +74,7 @@ def option(
         section: The part of the help screen where it stands.
         metavar: What its value is called; "" for a flag, and for a choice, which lists its words.
         hyphen: Whether its value may begin with a hyphen (``--from -``).
-        check: Raises a `CommandError` for a value that cannot be meant, before anything is sent.
+        check: Raises a `CommandError` for an invalid value, before anything is sent.
         text: What it does.
     """
     return Parameter(

@@ -571,7 +571,7 @@ async def opened_job(
         waiting: How to wait for the images of saves; None does not.
 
     Raises:
-        CommandError: An option cannot be meant.
+        CommandError: An option is invalid.
     """
     run, account = change.run, change.account
     if run.no_journal and run.journal is not None:

@@ -154,7 +154,7 @@ async def open_session(
 
     Raises:
         ConfigError: A setting is wrong or missing.
-        CommandError: An option cannot be meant.
+        CommandError: An option is invalid.
     """
     async with contextlib.AsyncExitStack() as stack:
         if len(account.location) > 1 and not several:

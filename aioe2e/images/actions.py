@@ -648,7 +648,7 @@ def _save_waited_for(
     """The save whose image is waited for: the action, or one made of what is known of it.
 
     Raises:
-        UsageError: It is neither, or both, or one of the three is missing or cannot be meant.
+        UsageError: Neither or both are given, or one of the three is missing or invalid.
     """
     if action is None:
         return _save_of(node, name, since)

@@ -131,8 +131,8 @@ class FakeE2E:
     def like(cls, report: ReportLike, **options: Any) -> Self:
         """Make an emulator that behaves as a field report describes a real account.
 
-        It has as many images and nodes, with the fields and types that were seen there, and follows
-        the report's dialects, waits, lags, rate limits and clock.
+        It has as many images and nodes, with the same fields and types. It follows the report's
+        dialects, waits, lags, rate limits and clock.
 
         Args:
             report: The result of `Session.field_report` or of its ``to_dict``, or the path of a

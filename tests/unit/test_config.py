@@ -1,4 +1,4 @@
-"""Every knob refuses what cannot be meant, names itself, and never shows a secret."""
+"""Every setting refuses invalid values, names itself, and never shows a secret."""
 
 from __future__ import annotations
 

@@ -458,6 +458,11 @@ def test_the_header_of_a_large_plan_is_what_json_makes_of_it(path: Path) -> None
     assert LARGE.digest == hashlib.sha256(steps.encode()).hexdigest()
 
 
+async def send_nothing(step: Step, record: CallRecord) -> Ending:
+    """Fails a test in which nothing may be sent."""
+    raise AssertionError(step)
+
+
 class Held:
     """Stands for locking a journal's file: it waits until it is let go."""
 
@@ -494,11 +499,8 @@ async def test_opening_the_journal_of_a_large_plan_does_not_hold_up_the_loop(
 async def test_a_run_that_is_cancelled_while_its_journal_is_opened_sends_nothing_and_lets_go_of_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def perform(step: Step, record: CallRecord) -> Ending:
-        raise AssertionError(step)
-
     held = Held(monkeypatch)
-    stream = Stream(LARGE, perform=perform, journal=path)
+    stream = Stream(LARGE, perform=send_nothing, journal=path)
     run = asyncio.create_task(stream.drain())
     await held.is_begun()
     run.cancel()
@@ -516,11 +518,8 @@ async def test_a_run_that_is_cancelled_while_its_journal_is_opened_sends_nothing
 async def test_a_run_that_is_stopped_while_its_journal_is_opened_sends_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def perform(step: Step, record: CallRecord) -> Ending:
-        raise AssertionError(step)
-
     held = Held(monkeypatch)
-    stream = Stream(LARGE, perform=perform, journal=path)
+    stream = Stream(LARGE, perform=send_nothing, journal=path)
     run = asyncio.create_task(stream.drain())
     await held.is_begun()
     stream.stop()
@@ -533,11 +532,8 @@ async def test_a_run_that_is_stopped_while_its_journal_is_opened_sends_nothing(
 async def test_every_step_of_a_run_whose_journal_cannot_be_used_is_skipped(
     path: Path, plan: Plan
 ) -> None:
-    async def perform(step: Step, record: CallRecord) -> Ending:
-        raise AssertionError(step)
-
     written(path, SAVES)
-    stream = Stream(plan, perform=perform, journal=path)
+    stream = Stream(plan, perform=send_nothing, journal=path)
     with pytest.raises(UsageError, match="is that of another plan"):
         async with stream:
             raise AssertionError
@@ -546,12 +542,9 @@ async def test_every_step_of_a_run_whose_journal_cannot_be_used_is_skipped(
 
 
 async def test_a_large_journal_that_cannot_be_used_is_a_usage_error(path: Path) -> None:
-    async def perform(step: Step, record: CallRecord) -> Ending:
-        raise AssertionError(step)
-
     written(path, SAVES)
     with pytest.raises(UsageError, match="is that of another plan"):
-        await Stream(LARGE, perform=perform, journal=path).drain()
+        await Stream(LARGE, perform=send_nothing, journal=path).drain()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
